@@ -1,0 +1,307 @@
+//! The protocol-neutral message head: a start line and fields as ranges over an owned buffer, plus edits.
+//!
+//! HTTP/1 fills it by parsing in place, HTTP/2 will fill it from HPACK, rules read and edit only this form, and each
+//! protocol serialises it. A head that was not edited can be forwarded as the very bytes that arrived.
+
+use std::ops::Range;
+
+/// A range of bytes, either of the received buffer or of the head's own arena of edited text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// Offset; the top bit says "in the arena".
+    start: u32,
+    len: u32,
+}
+
+const ARENA: u32 = 1 << 31;
+
+impl Slice {
+    /// Returns the slice of the received buffer at `range`.
+    pub fn received(range: Range<usize>) -> Self {
+        debug_assert!(range.start <= range.end && range.end < ARENA as usize);
+        Self { start: range.start as u32, len: (range.end - range.start) as u32 }
+    }
+
+    /// Returns the number of bytes.
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// Returns whether it has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// A field that the proxy itself must look at; found out once, while parsing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Known {
+    /// Any other field.
+    #[default]
+    Other,
+    /// `Connection`
+    Connection,
+    /// `Content-Length`
+    ContentLength,
+    /// `Cookie`
+    Cookie,
+    /// `Expect`
+    Expect,
+    /// `Host`
+    Host,
+    /// `Keep-Alive`
+    KeepAlive,
+    /// `Proxy-Connection`
+    ProxyConnection,
+    /// `Set-Cookie`
+    SetCookie,
+    /// `TE`
+    Te,
+    /// `Trailer`
+    Trailer,
+    /// `Transfer-Encoding`
+    TransferEncoding,
+    /// `Upgrade`
+    Upgrade,
+}
+
+/// One field line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Field {
+    /// The name as received.
+    pub name: Slice,
+    /// The value without surrounding white space.
+    pub value: Slice,
+    /// What the proxy knows it as.
+    pub known: Known,
+}
+
+/// The version a message came with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+    /// HTTP/2
+    Http2,
+}
+
+/// How long the body of a message is (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyLength {
+    /// There is no body.
+    #[default]
+    None,
+    /// Exactly that many bytes, more than 0.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// Until the connection closes (responses only).
+    UntilClose,
+}
+
+/// The head of a request or a response.
+///
+/// `bytes` is the buffer the head was received in (the runtime lends it); ranges of unedited fields point into it.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The received bytes of the head, start line to empty line inclusive. Kept here so that a head owns its text.
+    bytes: Vec<u8>,
+    /// Text of edited fields.
+    arena: Vec<u8>,
+    /// Method (requests); empty for responses.
+    method: Slice,
+    /// Request target (requests); reason phrase (responses).
+    target: Slice,
+    /// Status code (responses); 0 for requests.
+    status: u16,
+    version: Version,
+    fields: Vec<Field>,
+    edited: bool,
+    /// Body length as framed by the sender.
+    pub body: BodyLength,
+    /// Whether the sender wants the connection to stay open after this message.
+    pub keep_alive: bool,
+    /// Whether the message asks for (or accepts) a protocol upgrade.
+    pub upgrade: bool,
+    /// Whether the request said `Expect: 100-continue`.
+    pub expect_continue: bool,
+}
+
+impl Head {
+    /// Returns a head without text.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything but keeps the allocations.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.arena.clear();
+        self.fields.clear();
+        self.method = Slice::default();
+        self.target = Slice::default();
+        self.status = 0;
+        self.version = Version::Http11;
+        self.edited = false;
+        self.body = BodyLength::None;
+        self.keep_alive = false;
+        self.upgrade = false;
+        self.expect_continue = false;
+    }
+
+    /// Returns the text of a slice.
+    pub fn text(&self, slice: Slice) -> &[u8] {
+        let (source, start) =
+            if slice.start & ARENA != 0 { (&self.arena, slice.start & !ARENA) } else { (&self.bytes, slice.start) };
+        &source[start as usize..(start + slice.len) as usize]
+    }
+
+    /// Returns the method, empty for a response.
+    pub fn method(&self) -> &[u8] {
+        self.text(self.method)
+    }
+
+    /// Returns the request target as it stands on the request line, empty for a response.
+    pub fn target(&self) -> &[u8] {
+        if self.status == 0 { self.text(self.target) } else { b"" }
+    }
+
+    /// Returns the status code, 0 for a request.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Returns the reason phrase, empty for a request.
+    pub fn reason(&self) -> &[u8] {
+        if self.status == 0 { b"" } else { self.text(self.target) }
+    }
+
+    /// Returns the version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Returns whether anything differs from the bytes that were received.
+    pub fn is_edited(&self) -> bool {
+        self.edited
+    }
+
+    /// Returns the fields in order.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Returns the value of the first field of that name, compared without case.
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.values(name).next()
+    }
+
+    /// Iterates over the values of all fields of that name, one per field line, in order.
+    pub fn values<'h>(&'h self, name: &'h [u8]) -> impl DoubleEndedIterator<Item = &'h [u8]> + 'h {
+        self.fields
+            .iter()
+            .filter(move |field| field.name.len() == name.len() && self.text(field.name).eq_ignore_ascii_case(name))
+            .map(|field| self.text(field.value))
+    }
+
+    /// Returns the value of the first field known as `known`.
+    pub fn known(&self, known: Known) -> Option<&[u8]> {
+        self.fields.iter().find(|field| field.known == known).map(|field| self.text(field.value))
+    }
+
+    /// Replaces the method.
+    pub fn set_method(&mut self, method: &[u8]) {
+        self.method = self.keep(method);
+        self.edited = true;
+    }
+
+    /// Replaces the request target.
+    pub fn set_target(&mut self, target: &[u8]) {
+        debug_assert_eq!(self.status, 0, "a response has no target");
+        self.target = self.keep(target);
+        self.edited = true;
+    }
+
+    /// Replaces status code and reason phrase.
+    pub fn set_status(&mut self, status: u16, reason: &[u8]) {
+        self.status = status;
+        self.target = self.keep(reason);
+        self.edited = true;
+    }
+
+    /// Appends a field.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        let field = Field { name: self.keep(name), value: self.keep(value), known: known(name) };
+        self.fields.push(field);
+        self.edited = true;
+    }
+
+    /// Removes all fields of that name and appends one with that value.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.remove(name);
+        self.add(name, value);
+    }
+
+    /// Removes all fields of that name; returns whether there was one.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        self.retain(|field_name, _| !field_name.eq_ignore_ascii_case(name))
+    }
+
+    /// Removes all fields known as `known`; returns whether there was one.
+    pub fn remove_known(&mut self, known: Known) -> bool {
+        let before = self.fields.len();
+        self.fields.retain(|field| field.known != known);
+        let removed = self.fields.len() != before;
+        self.edited |= removed;
+        removed
+    }
+
+    /// Keeps only the fields for which `keep(name, value)` holds; returns whether one went.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) -> bool {
+        let before = self.fields.len();
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.retain(|field| keep(self.text(field.name), self.text(field.value)));
+        self.fields = fields;
+        let removed = self.fields.len() != before;
+        self.edited |= removed;
+        removed
+    }
+
+    /// Replaces the value of the field at `index` in [`Head::fields`].
+    pub fn set_value(&mut self, index: usize, value: &[u8]) {
+        self.fields[index].value = self.keep(value);
+        self.edited = true;
+    }
+
+    fn keep(&mut self, text: &[u8]) -> Slice {
+        let start = self.arena.len() as u32 | ARENA;
+        self.arena.extend_from_slice(text);
+        Slice { start, len: text.len() as u32 }
+    }
+}
+
+/// Returns what the proxy knows a field name as, compared without case.
+pub fn known(name: &[u8]) -> Known {
+    const TABLE: &[(&[u8], Known)] = &[
+        (b"te", Known::Te),
+        (b"host", Known::Host),
+        (b"cookie", Known::Cookie),
+        (b"expect", Known::Expect),
+        (b"trailer", Known::Trailer),
+        (b"upgrade", Known::Upgrade),
+        (b"connection", Known::Connection),
+        (b"keep-alive", Known::KeepAlive),
+        (b"set-cookie", Known::SetCookie),
+        (b"content-length", Known::ContentLength),
+        (b"proxy-connection", Known::ProxyConnection),
+        (b"transfer-encoding", Known::TransferEncoding),
+    ];
+    TABLE
+        .iter()
+        .find(|(known, _)| known.len() == name.len() && known.eq_ignore_ascii_case(name))
+        .map_or(Known::Other, |(_, known)| *known)
+}
