@@ -48,7 +48,14 @@ impl Diagnostic {
 
     /// Returns a diagnostic of any severity, with or without a place.
     pub fn new(severity: Severity, span: Option<Span>, message: impl Into<String>) -> Self {
-        Self { severity, message: message.into(), span, label: None, related: Vec::new(), help: Vec::new() }
+        Self {
+            severity,
+            message: message.into(),
+            span,
+            label: None,
+            related: Vec::new(),
+            help: Vec::new(),
+        }
     }
 
     /// Sets the text under the caret.
@@ -105,7 +112,8 @@ pub fn suggest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, candidate)| {
-            *distance <= limit || (candidate.len() > 3 && word.len() > 3 && (word.starts_with(candidate)))
+            *distance <= limit
+                || (candidate.len() > 3 && word.len() > 3 && (word.starts_with(candidate)))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

@@ -19,7 +19,10 @@ impl Slice {
     /// Returns the slice of the received buffer at `range`.
     pub fn received(range: Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end < ARENA as usize);
-        Self { start: range.start as u32, len: (range.end - range.start) as u32 }
+        Self {
+            start: range.start as u32,
+            len: (range.end - range.start) as u32,
+        }
     }
 
     /// Returns the number of bytes.
@@ -105,11 +108,15 @@ pub enum BodyLength {
 
 /// The head of a request or a response.
 ///
-/// `bytes` is the buffer the head was received in (the runtime lends it); ranges of unedited fields point into it.
+/// The head owns the very buffer that the runtime received into: `0 <= head_len <= bytes.len()`, where
+/// `bytes[..head_len]` is the head from start line to empty line and the rest is body (or the next message).
+/// Ranges of unedited fields point into it, so an unedited message is forwarded from where it arrived.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
-    /// The received bytes of the head, start line to empty line inclusive. Kept here so that a head owns its text.
+    /// What was received; its length is what is filled, its capacity what fits.
     bytes: Vec<u8>,
+    /// Bytes of `bytes` that the parser took as the head; 0 before it is complete.
+    head_len: usize,
     /// Text of edited fields.
     arena: Vec<u8>,
     /// Method (requests); empty for responses.
@@ -140,6 +147,7 @@ impl Head {
     /// Forgets everything but keeps the allocations.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.head_len = 0;
         self.arena.clear();
         self.fields.clear();
         self.method = Slice::default();
@@ -153,10 +161,33 @@ impl Head {
         self.expect_continue = false;
     }
 
+    /// Returns the receive buffer, to be lent to a receive operation before the head is complete.
+    pub fn buffer_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Returns all received bytes: the head and whatever came behind it.
+    pub fn buffer(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns the head exactly as it was received, empty before it is complete.
+    pub fn received(&self) -> &[u8] {
+        &self.bytes[..self.head_len]
+    }
+
+    /// Returns what was received behind the head.
+    pub fn rest(&self) -> &[u8] {
+        &self.bytes[self.head_len..]
+    }
+
     /// Returns the text of a slice.
     pub fn text(&self, slice: Slice) -> &[u8] {
-        let (source, start) =
-            if slice.start & ARENA != 0 { (&self.arena, slice.start & !ARENA) } else { (&self.bytes, slice.start) };
+        let (source, start) = if slice.start & ARENA != 0 {
+            (&self.arena, slice.start & !ARENA)
+        } else {
+            (&self.bytes, slice.start)
+        };
         &source[start as usize..(start + slice.len) as usize]
     }
 
@@ -167,7 +198,11 @@ impl Head {
 
     /// Returns the request target as it stands on the request line, empty for a response.
     pub fn target(&self) -> &[u8] {
-        if self.status == 0 { self.text(self.target) } else { b"" }
+        if self.status == 0 {
+            self.text(self.target)
+        } else {
+            b""
+        }
     }
 
     /// Returns the status code, 0 for a request.
@@ -177,7 +212,11 @@ impl Head {
 
     /// Returns the reason phrase, empty for a request.
     pub fn reason(&self) -> &[u8] {
-        if self.status == 0 { b"" } else { self.text(self.target) }
+        if self.status == 0 {
+            b""
+        } else {
+            self.text(self.target)
+        }
     }
 
     /// Returns the version.
@@ -197,20 +236,29 @@ impl Head {
 
     /// Returns the value of the first field of that name, compared without case.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        self.values(name).next()
+        let field = self
+            .fields
+            .iter()
+            .find(|f| f.name.len() == name.len() && self.text(f.name).eq_ignore_ascii_case(name));
+        field.map(|field| self.text(field.value))
     }
 
     /// Iterates over the values of all fields of that name, one per field line, in order.
     pub fn values<'h>(&'h self, name: &'h [u8]) -> impl DoubleEndedIterator<Item = &'h [u8]> + 'h {
         self.fields
             .iter()
-            .filter(move |field| field.name.len() == name.len() && self.text(field.name).eq_ignore_ascii_case(name))
+            .filter(move |field| {
+                field.name.len() == name.len() && self.text(field.name).eq_ignore_ascii_case(name)
+            })
             .map(|field| self.text(field.value))
     }
 
     /// Returns the value of the first field known as `known`.
     pub fn known(&self, known: Known) -> Option<&[u8]> {
-        self.fields.iter().find(|field| field.known == known).map(|field| self.text(field.value))
+        self.fields
+            .iter()
+            .find(|field| field.known == known)
+            .map(|field| self.text(field.value))
     }
 
     /// Replaces the method.
@@ -235,7 +283,11 @@ impl Head {
 
     /// Appends a field.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
-        let field = Field { name: self.keep(name), value: self.keep(value), known: known(name) };
+        let field = Field {
+            name: self.keep(name),
+            value: self.keep(value),
+            known: known(name),
+        };
         self.fields.push(field);
         self.edited = true;
     }
@@ -280,7 +332,10 @@ impl Head {
     fn keep(&mut self, text: &[u8]) -> Slice {
         let start = self.arena.len() as u32 | ARENA;
         self.arena.extend_from_slice(text);
-        Slice { start, len: text.len() as u32 }
+        Slice {
+            start,
+            len: text.len() as u32,
+        }
     }
 }
 
