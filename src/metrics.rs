@@ -1,1 +1,269 @@
-//! To be written.
+//! One table of counters, one row of cells per object and shard, and latency histograms.
+//!
+//! A cell has a single writer (its shard) and any number of readers, so recording is a relaxed load and store: no lock,
+//! no read-modify-write, no cache line shared between shards. A reader sums the shards into a [`Snapshot`].
+//! To add a counter, add a row to the table. This module never knows names or how counters are shown.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Index of a counted object (frontend, backend, server, listener) in one plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId(pub u32);
+
+macro_rules! counters {
+    ($($name:ident $doc:literal,)*) => {
+        /// What is counted, per object.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Counter { $(#[doc = $doc] $name,)* }
+
+        impl Counter {
+            /// All counters with what each counts, in table order.
+            pub const ALL: &[(Counter, &'static str)] = &[$((Counter::$name, $doc),)*];
+        }
+    };
+}
+
+counters! {
+    Connections "Connections accepted (frontends).",
+    Sessions "Sessions of a frontend; streams assigned to a backend or server.",
+    Requests "HTTP requests received.",
+    BytesIn "Bytes received from clients, head and body.",
+    BytesOut "Bytes sent to clients, head and body.",
+    DeniedRequests "Requests refused by a rule.",
+    DeniedResponses "Responses refused by a rule.",
+    DeniedConnections "Connections refused by a tcp-request connection rule.",
+    RequestErrors "Requests that were broken, cut short or timed out while they were received.",
+    ConnectErrors "Connection attempts to a server that failed.",
+    ResponseErrors "Responses that were broken, cut short or timed out.",
+    Retries "Connection attempts made again.",
+    Redispatches "Streams moved to another server after a failure.",
+    Assigned "Times a balancing decision chose the object.",
+    ClientAborts "Transfers that the client broke off.",
+    ServerAborts "Transfers that the server broke off.",
+    Http1xx "Responses with status 1xx.",
+    Http2xx "Responses with status 2xx.",
+    Http3xx "Responses with status 3xx.",
+    Http4xx "Responses with status 4xx.",
+    Http5xx "Responses with status 5xx.",
+    HttpOther "Responses with any other status.",
+    Intercepted "Requests answered by the proxy itself (redirect, return, stats).",
+    ConnectAttempts "Connection attempts to a server.",
+    Reuses "Streams served over an upstream connection that was already open.",
+    RewriteErrors "Header rewrites that did not fit.",
+    InternalErrors "Streams ended by an error of the proxy itself.",
+    LogsDropped "Log lines dropped because a queue was full.",
+}
+
+/// Number of counters per object.
+pub const COUNTERS: usize = Counter::ALL.len();
+
+impl Counter {
+    /// Returns the counter of a status code's class.
+    pub fn of_status(status: u16) -> Counter {
+        match status {
+            100..=199 => Counter::Http1xx,
+            200..=299 => Counter::Http2xx,
+            300..=399 => Counter::Http3xx,
+            400..=499 => Counter::Http4xx,
+            500..=599 => Counter::Http5xx,
+            _ => Counter::HttpOther,
+        }
+    }
+}
+
+/// A part of a stream's life whose duration is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Waiting for a free slot.
+    Queue,
+    /// Connecting to the server.
+    Connect,
+    /// From the sent request to the first byte of the response.
+    FirstByte,
+    /// The whole stream.
+    Total,
+}
+
+/// Number of phases.
+pub const PHASES: usize = 4;
+
+/// Sub-buckets per power of two: values are kept to about 3 %.
+const SUB_BITS: u32 = 5;
+const SUB: usize = 1 << SUB_BITS;
+/// Values of 2^36 µs (19 hours) and more share the last bucket.
+const OCTAVES: usize = 36 - SUB_BITS as usize;
+const BUCKETS: usize = SUB * (OCTAVES + 1);
+
+/// A histogram of microseconds with one writer and any number of readers.
+pub struct Histogram {
+    buckets: [AtomicU64; BUCKETS],
+    sum: AtomicU64,
+}
+
+impl Histogram {
+    fn new() -> Self {
+        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) }
+    }
+
+    fn record(&self, micros: u64) {
+        bump(&self.buckets[bucket(micros)], 1);
+        bump(&self.sum, micros);
+    }
+}
+
+fn bucket(micros: u64) -> usize {
+    if micros < SUB as u64 {
+        return micros as usize;
+    }
+    let octave = 63 - micros.leading_zeros() - SUB_BITS;
+    let sub = (micros >> octave) as usize - SUB;
+    (SUB * (octave as usize + 1) + sub).min(BUCKETS - 1)
+}
+
+/// Returns the smallest value of a bucket.
+fn bucket_floor(index: usize) -> u64 {
+    if index < SUB {
+        return index as u64;
+    }
+    let octave = index / SUB - 1;
+    ((SUB + index % SUB) as u64) << octave
+}
+
+fn bump(cell: &AtomicU64, by: u64) {
+    cell.store(cell.load(Relaxed).wrapping_add(by), Relaxed);
+}
+
+/// All cells of one shard. Only the owning shard may call the recording methods.
+#[repr(align(128))]
+pub struct ShardCells {
+    cells: Box<[[AtomicU64; COUNTERS]]>,
+    histograms: Box<[OnceLock<Box<[Histogram; PHASES]>>]>,
+}
+
+impl ShardCells {
+    /// Returns zeroed cells for `objects` objects.
+    pub fn new(objects: usize) -> Self {
+        Self {
+            cells: (0..objects).map(|_| [const { AtomicU64::new(0) }; COUNTERS]).collect(),
+            histograms: (0..objects).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// Adds `by` to a counter of an object.
+    pub fn add(&self, object: ObjectId, counter: Counter, by: u64) {
+        bump(&self.cells[object.0 as usize][counter as usize], by);
+    }
+
+    /// Records a duration in microseconds.
+    pub fn record(&self, object: ObjectId, phase: Phase, micros: u64) {
+        let histograms = self.histograms[object.0 as usize]
+            .get_or_init(|| Box::new(std::array::from_fn(|_| Histogram::new())));
+        histograms[phase as usize].record(micros);
+    }
+
+    /// Returns what this shard counted for an object.
+    pub fn get(&self, object: ObjectId, counter: Counter) -> u64 {
+        self.cells[object.0 as usize][counter as usize].load(Relaxed)
+    }
+}
+
+/// The cells of every shard of one plan.
+pub struct Registry {
+    shards: Vec<ShardCells>,
+    objects: usize,
+}
+
+impl Registry {
+    /// Returns zeroed cells for `shards` shards and `objects` objects.
+    pub fn new(shards: usize, objects: usize) -> Self {
+        Self { shards: (0..shards).map(|_| ShardCells::new(objects)).collect(), objects }
+    }
+
+    /// Returns the cells of one shard.
+    pub fn shard(&self, index: usize) -> &ShardCells {
+        &self.shards[index]
+    }
+
+    /// Returns the number of shards.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Returns the number of objects.
+    pub fn objects(&self) -> usize {
+        self.objects
+    }
+
+    /// Returns the sum of a counter over all shards.
+    pub fn total(&self, object: ObjectId, counter: Counter) -> u64 {
+        self.shards.iter().map(|shard| shard.get(object, counter)).sum()
+    }
+
+    /// Returns the merged histogram of an object's phase.
+    pub fn latency(&self, object: ObjectId, phase: Phase) -> Latency {
+        let mut latency = Latency::default();
+        for shard in &self.shards {
+            let Some(histograms) = shard.histograms[object.0 as usize].get() else { continue };
+            let histogram = &histograms[phase as usize];
+            latency.sum_micros = latency.sum_micros.wrapping_add(histogram.sum.load(Relaxed));
+            for (index, cell) in histogram.buckets.iter().enumerate() {
+                let count = cell.load(Relaxed);
+                if count > 0 {
+                    // 1..=2^36 fits the bounds that `Latency` was made with, so recording cannot fail.
+                    let value = bucket_floor(index).max(1);
+                    let _ = latency.histogram.record_n(value, count);
+                }
+            }
+        }
+        latency
+    }
+}
+
+/// A merged histogram for readers, in microseconds.
+pub struct Latency {
+    /// The values.
+    pub histogram: hdrhistogram::Histogram<u64>,
+    /// Exact sum of all values.
+    pub sum_micros: u64,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        let histogram = hdrhistogram::Histogram::new_with_bounds(1, 1 << 37, 2)
+            .expect("constant bounds that the crate accepts");
+        Self { histogram, sum_micros: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_falls_into_a_bucket_whose_floor_is_at_most_3_percent_below() {
+        for value in (0..36).flat_map(|bit| [1u64 << bit, (1 << bit) + 1, (3 << bit) / 2]) {
+            let floor = bucket_floor(bucket(value));
+            assert!(
+                floor <= value && (value - floor) as f64 <= value as f64 * 0.032,
+                "{value} -> {floor}"
+            );
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn a_reader_sums_what_shards_recorded() {
+        let registry = Registry::new(2, 3);
+        registry.shard(0).add(ObjectId(1), Counter::Requests, 2);
+        registry.shard(1).add(ObjectId(1), Counter::Requests, 3);
+        registry.shard(1).record(ObjectId(1), Phase::Total, 1_000);
+        registry.shard(0).record(ObjectId(1), Phase::Total, 9_000);
+        assert_eq!(registry.total(ObjectId(1), Counter::Requests), 5);
+        let latency = registry.latency(ObjectId(1), Phase::Total);
+        assert_eq!((latency.histogram.len(), latency.sum_micros), (2, 10_000));
+        assert!(latency.histogram.value_at_quantile(0.99) >= 8_700);
+    }
+}

@@ -1,0 +1,145 @@
+//! What an expression or an action can see and change: one stream at one moment.
+
+use crate::proto::http::Head;
+use crate::server::Farm;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Facts about a client connection; fixed when the session begins.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// Address of the client; `None` for a unix socket.
+    pub source: Option<SocketAddr>,
+    /// Address the client connected to; `None` for a unix socket.
+    pub destination: Option<SocketAddr>,
+    /// Index of the frontend in the plan.
+    pub frontend: u32,
+    /// Index of the bind line in the frontend.
+    pub bind: u32,
+    /// When the connection was accepted: microseconds of the wall clock since 1970.
+    pub accepted_us: u64,
+}
+
+/// Which side or limit ended a stream: first letter of the termination state (manual 8.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Termination {
+    /// `-`, `C`, `c`, `S`, `s`, `P`, `L`, `R`, `I`, `D`, `U`, `K`: who or what; 0 stands for `-`.
+    pub cause: u8,
+    /// `-`, `R`, `Q`, `C`, `H`, `D`, `L`, `T`: in which phase; 0 stands for `-`.
+    pub phase: u8,
+    /// Persistence cookie the client came with: `N I D V E O U`; 0 stands for `-`.
+    pub cookie_request: u8,
+    /// What was done to it in the response: `N I P R D U`; 0 stands for `-`.
+    pub cookie_response: u8,
+}
+
+/// What the log can say about a stream (manual 8.2.4). Durations are microseconds, `-1` when the step was not reached.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Wall clock when the first byte of the request arrived, microseconds since 1970.
+    pub start_us: u64,
+    /// Idle time before the request (`%Ti`).
+    pub idle_us: i64,
+    /// Time to receive the request head (`%TR`).
+    pub request_us: i64,
+    /// Time in queues (`%Tw`).
+    pub queue_us: i64,
+    /// Time to connect (`%Tc`).
+    pub connect_us: i64,
+    /// Time to the response head (`%Tr`).
+    pub response_us: i64,
+    /// Total time (`%Ta`).
+    pub total_us: i64,
+    /// Index of the backend, when one was chosen.
+    pub backend: Option<u32>,
+    /// Index of the server in the backend, when one was chosen.
+    pub server: Option<u32>,
+    /// Status sent to the client; 0 for none.
+    pub status: u16,
+    /// Bytes received from the client (`%U`).
+    pub bytes_in: u64,
+    /// Bytes sent to the client (`%B`).
+    pub bytes_out: u64,
+    /// Connection attempts made again (`%rc`).
+    pub retries: u32,
+    /// Whether the stream was moved to another server (`+` before `%rc`).
+    pub redispatched: bool,
+    /// How the stream ended (`%ts`, `%tsc`).
+    pub termination: Termination,
+    /// Connections of the process (`%ac`).
+    pub connections: u32,
+    /// Connections of the frontend (`%fc`).
+    pub frontend_connections: u32,
+    /// Streams of the backend (`%bc`).
+    pub backend_streams: u32,
+    /// Streams of the server (`%sc`).
+    pub server_streams: u32,
+    /// Streams that were before it in the server's queue (`%sq`).
+    pub server_queue: u32,
+    /// Streams that were before it in the backend's queue (`%bq`).
+    pub backend_queue: u32,
+    /// Address of the server, when connected (`%si`, `%sp`).
+    pub server_address: Option<SocketAddr>,
+    /// Our address towards the server (`%bi`, `%bp`).
+    pub server_local: Option<SocketAddr>,
+    /// Counter of requests in the process (`%rt`).
+    pub request_counter: u32,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            start_us: 0,
+            idle_us: -1,
+            request_us: -1,
+            queue_us: -1,
+            connect_us: -1,
+            response_us: -1,
+            total_us: -1,
+            backend: None,
+            server: None,
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            retries: 0,
+            redispatched: false,
+            termination: Termination::default(),
+            connections: 0,
+            frontend_connections: 0,
+            backend_streams: 0,
+            server_streams: 0,
+            server_queue: 0,
+            backend_queue: 0,
+            server_address: None,
+            server_local: None,
+            request_counter: 0,
+        }
+    }
+}
+
+/// Names of a plan's proxies and servers, for expressions that print them and for logs.
+#[derive(Debug, Default)]
+pub struct NameTable {
+    /// Names of frontends by index.
+    pub frontends: Vec<String>,
+    /// Names of backends by index.
+    pub backends: Vec<String>,
+}
+
+/// One stream at one moment.
+pub struct Context<'a> {
+    /// The client connection.
+    pub session: &'a SessionInfo,
+    /// The request head; a cleared one in TCP mode.
+    pub request: &'a mut Head,
+    /// The response head, while response rules run and in logs.
+    pub response: Option<&'a mut Head>,
+    /// What is known for the log.
+    pub record: &'a Record,
+    /// The farms of all backends, by backend index.
+    pub farms: &'a [Arc<Farm>],
+    /// Names by index.
+    pub names: &'a NameTable,
+    /// Wall clock, microseconds since 1970, as of the last turn.
+    pub now_us: u64,
+}
