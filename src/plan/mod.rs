@@ -5,6 +5,7 @@
 
 use crate::balance::Algorithm;
 use crate::config::ast::Span;
+use crate::log::LogTarget;
 use crate::metrics::{ObjectId, Registry};
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
@@ -279,52 +280,6 @@ pub struct LogSettings {
     pub log_asap: bool,
     /// `log-tag`
     pub tag: Option<String>,
-}
-
-/// One `log` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogTarget {
-    /// Where lines go.
-    pub address: LogAddress,
-    /// `format`
-    pub format: LogLineFormat,
-    /// Facility, 0..=23.
-    pub facility: u8,
-    /// Lines less important than this level (0 emerg ..= 7 debug) are not sent.
-    pub max_level: u8,
-    /// Lines more important than this are sent at this level.
-    pub min_level: u8,
-    /// `len`
-    pub length_max: usize,
-}
-
-/// Where log lines go.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum LogAddress {
-    /// `stdout`
-    Stdout,
-    /// `stderr`
-    Stderr,
-    /// `fd@N`
-    Fd(i32),
-    /// UDP.
-    Udp(SocketAddr),
-    /// A unix datagram socket.
-    Unix(PathBuf),
-}
-
-/// How a line is wrapped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogLineFormat {
-    /// The message alone.
-    Raw,
-    /// `<level>message`
-    Short,
-    /// RFC 3164.
-    #[default]
-    Rfc3164,
-    /// RFC 5424.
-    Rfc5424,
 }
 
 /// Answers for errors that the proxy makes itself, by status.
