@@ -1,1 +1,6 @@
-//! To be written.
+//! Control: the threads that supervise and never touch traffic.
+//!
+//! Everything an operator meets at run time lives here: starting and stopping, signals, the log's writer, the runtime
+//! CLI and its commands, the statistics page. A shard never waits for control.
+
+pub mod log_writer;
