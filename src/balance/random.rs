@@ -29,12 +29,7 @@ struct Random {
 
 impl Random {
     fn new(draws: u32, shard: usize) -> Self {
-        Self {
-            draws,
-            rng: Rng::new(shard as u64),
-            servers: Vec::new(),
-            upto: Vec::new(),
-        }
+        Self { draws, rng: Rng::new(shard as u64), servers: Vec::new(), upto: Vec::new() }
     }
 
     fn draw(&mut self) -> ServerId {

@@ -14,11 +14,7 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     syntax: "",
     doc: "Each server in turn by weight, the smoothest order there is. Weights may be changed while it runs.",
     example: "balance roundrobin",
-    build: Row {
-        number: None,
-        dynamic: true,
-        make: |_, shard| Box::new(RoundRobin::new(shard)),
-    },
+    build: Row { number: None, dynamic: true, make: |_, shard| Box::new(RoundRobin::new(shard)) },
 };
 
 #[derive(Debug)]
@@ -36,10 +32,7 @@ enum Turns {
 
 impl RoundRobin {
     fn new(shard: usize) -> Self {
-        Self {
-            shard,
-            turns: Turns::Equal(Vec::new(), shard),
-        }
+        Self { shard, turns: Turns::Equal(Vec::new(), shard) }
     }
 }
 
@@ -177,10 +170,7 @@ impl Weighted {
 
     /// Takes out the earliest turn that has come, else a server that was never chosen, else the earliest turn.
     fn pop(&mut self) -> Option<Turn> {
-        let due = self
-            .heap
-            .peek()
-            .is_some_and(|Reverse(turn)| turn.position <= self.now);
+        let due = self.heap.peek().is_some_and(|Reverse(turn)| turn.position <= self.now);
         if !due && let Some(mut turn) = self.fresh.pop() {
             turn.position = self.now;
             return Some(turn);

@@ -7,21 +7,13 @@ use crate::server::ServerSpec;
 fn word(text: &str) -> Word {
     Word {
         text: text.to_owned(),
-        span: Span {
-            file: FileId(0),
-            start: 0,
-            end: text.len() as u32,
-        },
+        span: Span { file: FileId(0), start: 0, end: text.len() as u32 },
         quoted: false,
     }
 }
 
 fn parse(text: &str) -> Result<Algorithm, Diagnostic> {
-    let words: Vec<Word> = text
-        .split(' ')
-        .filter(|w| !w.is_empty())
-        .map(word)
-        .collect();
+    let words: Vec<Word> = text.split(' ').filter(|w| !w.is_empty()).map(word).collect();
     Algorithm::parse(&words, Span::default())
 }
 
@@ -45,9 +37,7 @@ fn farm(weights: &[u16]) -> Farm {
 }
 
 fn picks(balancer: &mut Balancer, farm: &Farm, count: usize) -> Vec<usize> {
-    (0..count)
-        .map(|_| balancer.pick(farm, &Key::None, None).map_or(0, |id| id + 1))
-        .collect()
+    (0..count).map(|_| balancer.pick(farm, &Key::None, None).map_or(0, |id| id + 1)).collect()
 }
 
 #[test]

@@ -52,10 +52,7 @@ impl Source {
         let Some(&start) = number.checked_sub(1).and_then(|i| self.line_starts.get(i)) else {
             return "";
         };
-        let end = self
-            .line_starts
-            .get(number)
-            .map_or(self.text.len(), |&e| e as usize);
+        let end = self.line_starts.get(number).map_or(self.text.len(), |&e| e as usize);
         let line = self.text.get(start as usize..end).unwrap_or("");
         line.trim_end_matches(['\n', '\r'])
     }
@@ -74,11 +71,7 @@ impl Sources {
         let line_starts = std::iter::once(0)
             .chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at as u32 + 1))
             .collect();
-        self.files.push(Source {
-            name: name.into(),
-            text,
-            line_starts,
-        });
+        self.files.push(Source { name: name.into(), text, line_starts });
         FileId(self.files.len() as u32 - 1)
     }
 
@@ -105,8 +98,7 @@ impl Sources {
     /// Returns the source text that a span covers; empty if the span is not of this text.
     pub fn text(&self, span: Span) -> &str {
         let text = &self.get(span.file).text;
-        text.get(span.start as usize..span.end as usize)
-            .unwrap_or("")
+        text.get(span.start as usize..span.end as usize).unwrap_or("")
     }
 
     fn position(&self, file: FileId, offset: u32) -> (usize, usize) {
@@ -182,10 +174,7 @@ impl Section {
 
     /// Returns the section's name, if it was given one.
     pub fn name(&self) -> Option<&Word> {
-        self.header
-            .args()
-            .first()
-            .filter(|word| word.text != "from" || word.quoted)
+        self.header.args().first().filter(|word| word.text != "from" || word.quoted)
     }
 
     /// Returns the name behind `from`: the `defaults` section that this one starts with.

@@ -65,11 +65,7 @@ impl Health {
             fall: spec.fall.clamp(1, u16::MAX / 2),
             ..spec
         };
-        Self {
-            health: spec.rise,
-            spec,
-            state: Operational::Up,
-        }
+        Self { health: spec.rise, spec, state: Operational::Up }
     }
 
     /// Returns a server whose state is known, as after a reload.
