@@ -173,7 +173,7 @@ async fn acquire(
         let server = match wanted.take() {
             Some(server) => Some(server),
             None => {
-                let key = Key { source: session.info.source.map(|a| a.ip()) };
+                let key = session.info.source.map_or(Key::None, |source| Key::Address(source.ip()));
                 let picked =
                     shard.balancers[backend_index as usize].borrow_mut().pick(farm, &key, avoid);
                 if picked.is_none() && farm.nbsrv() == 0 {
@@ -203,6 +203,7 @@ async fn acquire(
                 return Err(Refused::QueueFull);
             }
             Enqueue::Granted(server) => Some(server),
+            Enqueue::Gone => None,
             Enqueue::Waiting(place) => {
                 let mut guard = Waiting { shard, backend: backend_index, id, place: Some(place) };
                 match shard.waiters.wait(id, &session.deadline).await {
@@ -239,7 +240,8 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Some(place) = self.place.take() else { return };
         let farm = &self.shard.plan.farms[self.backend as usize];
-        farm.cancel(place);
+        // When the call is already under way to us, `deliver` finds the place closed and passes the slot on.
+        let _ = farm.cancel(place);
         // The call may have come in between: its slot goes on to the next.
         if let Some(Some(server)) = self.shard.waiters.close(self.id)
             && let Some(wake) = farm.release(server)

@@ -1,9 +1,9 @@
 //! One lazy deadline per connection on the shard's coarse wheel, instead of one timer per operation.
 //!
-//! Arming stores a number. The wheel looks at a deadline at most once a second and finds out then whether it has moved,
-//! so a dead connection leaves the wheel soon, and a busy one costs nothing per request.
+//! Arming to a later time stores a number: the wheel finds out when it looks at the old time, and puts the deadline
+//! back. So a busy connection costs the wheel nothing per request.
 
-use crate::stdx::wheel::{Next, Wheel};
+use crate::stdx::wheel::{Handle, Next, Wheel};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// How often the wheel turns, in milliseconds; deadlines fire up to two ticks late.
 pub const TICK_MS: u64 = 20;
-/// The farthest the wheel looks ahead before it asks a deadline again, in milliseconds.
-const HORIZON_MS: u64 = 1000;
+/// The longest that the wheel leaves a deadline alone, in milliseconds.
+const HORIZON_MS: u64 = 60_000;
 
 /// The time limit of one connection.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Deadline {
     at_ms: Cell<u64>,
     /// When the wheel will look at it next; `u64::MAX` when it is not in the wheel.
     queued_ms: Cell<u64>,
+    handle: Cell<Option<Handle>>,
     fired: Cell<bool>,
     idle: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -37,6 +38,7 @@ impl Deadline {
         Rc::new(Self {
             at_ms: Cell::new(u64::MAX),
             queued_ms: Cell::new(u64::MAX),
+            handle: Cell::new(None),
             fired: Cell::new(false),
             idle: Cell::new(false),
             waker: RefCell::new(None),
@@ -101,18 +103,13 @@ impl<F: Future> Future for Limit<'_, F> {
 #[derive(Debug)]
 pub struct Timers {
     wheel: RefCell<Wheel<Rc<Deadline>>>,
-    due: RefCell<Vec<Rc<Deadline>>>,
     now_ms: Cell<u64>,
 }
 
 impl Timers {
     /// Returns an empty wheel whose time is 0.
     pub fn new() -> Self {
-        Self {
-            wheel: RefCell::new(Wheel::new(TICK_MS, 0)),
-            due: RefCell::default(),
-            now_ms: Cell::new(0),
-        }
+        Self { wheel: RefCell::new(Wheel::new(TICK_MS, 0)), now_ms: Cell::new(0) }
     }
 
     /// Makes `deadline` fire `after` from now; `None` is never.
@@ -124,52 +121,101 @@ impl Timers {
             now.saturating_add(after.as_millis() as u64).saturating_add(TICK_MS)
         });
         deadline.at_ms.set(at);
-        if at < deadline.queued_ms.get() || deadline.queued_ms.get() == u64::MAX {
-            self.enqueue(deadline.clone(), now);
+        if at >= deadline.queued_ms.get() {
+            // The wheel looks in time, finds that the deadline has moved, and puts it back.
+            return;
+        }
+        let at = at.min(now + HORIZON_MS);
+        deadline.queued_ms.set(at);
+        let mut wheel = self.wheel.borrow_mut();
+        let moved = deadline.handle.get().is_some_and(|handle| wheel.rearm(handle, at));
+        if !moved {
+            deadline.handle.set(Some(wheel.insert(deadline.clone(), at)));
         }
     }
 
-    fn enqueue(&self, deadline: Rc<Deadline>, now: u64) {
-        let at = deadline.at_ms.get().min(now + HORIZON_MS);
-        deadline.queued_ms.set(at);
-        self.wheel.borrow_mut().insert(deadline, at);
+    /// Takes a deadline off the wheel; for the end of its connection.
+    pub fn forget(&self, deadline: &Deadline) {
+        if let Some(handle) = deadline.handle.take() {
+            self.wheel.borrow_mut().cancel(handle);
+        }
     }
 
     /// Advances to `now_ms` and fires what is due.
     pub fn tick(&self, now_ms: u64) {
         self.now_ms.set(now_ms);
-        let mut due = self.due.take();
         self.wheel.borrow_mut().advance(now_ms, usize::MAX, |deadline| {
-            due.push(deadline.clone());
+            let at = deadline.at_ms.get();
+            if at > now_ms {
+                let again = at.min(now_ms + HORIZON_MS);
+                deadline.queued_ms.set(again);
+                return Next::At(again);
+            }
+            deadline.handle.set(None);
+            deadline.queued_ms.set(u64::MAX);
+            deadline.fire();
             Next::Done
         });
-        for deadline in due.drain(..) {
-            if Rc::strong_count(&deadline) == 1 || deadline.queued_ms.get() > now_ms {
-                // The connection is gone, or this entry was overtaken by an earlier one that put it back.
-                continue;
-            }
-            deadline.queued_ms.set(u64::MAX);
-            if deadline.at_ms.get() <= now_ms {
-                deadline.fire();
-            } else {
-                self.enqueue(deadline, now_ms);
-            }
-        }
-        self.due.replace(due);
     }
 
     /// Fires every deadline that is marked idle; for a drain.
     pub fn fire_idle(&self) {
-        self.wheel.borrow_mut().for_each(|deadline| {
+        for deadline in self.wheel.borrow().keys() {
             if deadline.is_idle() {
                 deadline.fire();
             }
-        });
+        }
     }
 }
 
 impl Default for Timers {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_fires_not_before_its_time_and_soon_after() {
+        let timers = Timers::new();
+        let deadline = Deadline::new();
+        timers.arm(&deadline, Some(Duration::from_millis(100)));
+        timers.tick(99);
+        assert!(!deadline.fired.get());
+        timers.tick(100 + 2 * TICK_MS);
+        assert!(deadline.fired.get());
+    }
+
+    #[test]
+    fn arming_again_moves_a_deadline_both_ways() {
+        let timers = Timers::new();
+        let deadline = Deadline::new();
+        timers.arm(&deadline, Some(Duration::from_secs(5)));
+        timers.arm(&deadline, Some(Duration::from_millis(40)));
+        timers.tick(100);
+        assert!(deadline.fired.get());
+        timers.arm(&deadline, Some(Duration::from_millis(40)));
+        timers.arm(&deadline, Some(Duration::from_secs(5)));
+        timers.tick(1000);
+        assert!(!deadline.fired.get());
+        timers.tick(5200);
+        assert!(deadline.fired.get());
+    }
+
+    #[test]
+    fn a_deadline_without_limit_is_on_the_wheel_for_a_drain_and_leaves_it_with_its_connection() {
+        let timers = Timers::new();
+        let deadline = Deadline::new();
+        timers.arm(&deadline, None);
+        timers.tick(10 * HORIZON_MS);
+        assert!(!deadline.fired.get());
+        deadline.set_idle(true);
+        timers.fire_idle();
+        assert!(deadline.fired.get());
+        timers.forget(&deadline);
+        assert_eq!(Rc::strong_count(&deadline), 1);
     }
 }

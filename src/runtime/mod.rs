@@ -49,7 +49,12 @@ pub trait Services: Send + Sync {
 /// # Errors
 /// What the kernel says when a ring is set up.
 pub fn probe_io_uring() -> std::io::Result<()> {
+    ring_options().build(8).map(|_| ())
+}
+
+/// Returns how a shard's ring is set up: one submitting thread that takes completions when it waits.
+fn ring_options() -> io_uring::Builder {
     let mut ring = io_uring::IoUring::builder();
     ring.setup_single_issuer().setup_coop_taskrun().setup_defer_taskrun();
-    ring.build(8).map(|_| ())
+    ring
 }

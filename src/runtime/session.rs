@@ -68,6 +68,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.shard.timers.forget(&self.deadline);
         self.frontend().connections.leave();
         self.shard.plan.connections.leave();
         self.shard.session_count(-1);
@@ -151,7 +152,7 @@ async fn enter(shard: &Shard, frontend: u32) -> bool {
     }
 }
 
-async fn monoio_run(session: Session) {
+async fn run(session: Session) {
     match session.frontend().mode {
         Mode::Tcp => Box::pin(tcp::relay(&session)).await,
         Mode::Http => loop {

@@ -107,10 +107,8 @@ fn run(setup: ShardSetup) -> io::Result<()> {
     }
     match setup.driver {
         Driver::IoUring => {
-            let mut ring = io_uring::IoUring::builder();
-            ring.setup_single_issuer().setup_coop_taskrun().setup_defer_taskrun();
             monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
-                .uring_builder(ring)
+                .uring_builder(super::ring_options())
                 .with_entries(RING_ENTRIES)
                 .enable_timer()
                 .build()?
