@@ -92,8 +92,7 @@ pub const PHASES: usize = 4;
 
 impl Phase {
     /// All phases in the order of a stream's life.
-    pub const ALL: [Phase; PHASES] =
-        [Phase::Queue, Phase::Connect, Phase::FirstByte, Phase::Total];
+    pub const ALL: [Phase; PHASES] = [Phase::Queue, Phase::Connect, Phase::FirstByte, Phase::Total];
 }
 
 /// Sub-buckets per power of two: values are kept to about 3 %.

@@ -1,4 +1,9 @@
 //! To be written.
 
+pub mod csv;
+pub mod fields;
+pub mod json;
 pub mod process;
 pub mod rates;
+pub mod selection;
+pub mod subject;
