@@ -2,6 +2,7 @@
 
 pub mod csv;
 pub mod fields;
+
 pub mod json;
 pub mod process;
 pub mod rates;
