@@ -223,7 +223,8 @@ pub const COLUMNS: &[Field] = fields! {
     "rate_max" "FBS" "MMP" "Most sessions or streams per second so far."
         gauge("max_session_rate"), |s| rate(s.rates.sessions.max);
     "check_status" "S" "MOP" "How the last health check ended."
-        shaped("gauge", "check_status", Shape::States(check_states)), |s| checked(s, |live| text(live.last_check().status.name()));
+        shaped("gauge", "check_status", Shape::States(check_states)),
+        |s| checked(s, |live| text(live.last_check().status.name()));
     "check_code" "S" "MOP" "Status code that the last health check got."
         gauge("check_code"), |s| checked(s, |live| nonzero(live.last_check().code.into()));
     "check_duration" "S" "MDP" "Milliseconds that the last health check took."
@@ -327,7 +328,8 @@ pub const COLUMNS: &[Field] = fields! {
     "cache_hits" "FB" "MCP" "Requests answered from the cache (there is none yet)."
         counter("http_cache_hits_total"), |s| when(s.http(), Value::U64(0));
     "srv_icur" "S" "MGP" "Idle connections to the server that are kept for reuse."
-        gauge("idle_connections_current"), |s| s.live().map_or(Value::Empty, |live| u32(live.idle()));
+        gauge("idle_connections_current"),
+        |s| s.live().map_or(Value::Empty, |live| u32(live.idle()));
     "src_ilim" "S" "CLP" "Limit of idle connections to the server."
         gauge("idle_connections_limit"), |_| Value::Empty;
     "qtime_max" "BS" "MMP" "Most milliseconds in the queue so far."
@@ -345,7 +347,8 @@ pub const COLUMNS: &[Field] = fields! {
     "safe_conn_cur" "S" "MGP" "Idle connections of the safe kind (not told apart)."
         gauge("safe_idle_connections_current"), |_| Value::Empty;
     "used_conn_cur" "S" "MGP" "Connections to the server that carry a stream."
-        gauge("used_connections_current"), |s| s.live().map_or(Value::Empty, |live| u32(live.current()));
+        gauge("used_connections_current"),
+        |s| s.live().map_or(Value::Empty, |live| u32(live.current()));
     "need_conn_est" "S" "MGP" "Connections that will be needed (not estimated)."
         gauge("need_connections_current"), |_| Value::Empty;
     "uweight" "BS" "MaP" "Configured weight; a backend sums the servers that take streams."

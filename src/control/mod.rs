@@ -2,7 +2,7 @@
 
 pub mod csv;
 pub mod fields;
-
+pub mod info;
 pub mod json;
 pub mod process;
 pub mod rates;

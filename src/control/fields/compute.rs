@@ -209,8 +209,11 @@ pub(super) fn mode(mode: Mode) -> &'static str {
     }
 }
 
-pub(super) fn algorithm(_s: &Subject<'_>) -> Value {
-    Value::Empty
+pub(super) fn algorithm(s: &Subject<'_>) -> Value {
+    match s.detail {
+        Detail::Backend(backend, _) => text(backend.balance.name()),
+        _ => Value::Empty,
+    }
 }
 
 /// One label per state, 1 at the state it is in.
