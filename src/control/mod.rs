@@ -3,4 +3,12 @@
 //! Everything an operator meets at run time lives here: starting and stopping, signals, the log's writer, the runtime
 //! CLI and its commands, the statistics page. A shard never waits for control.
 
+pub mod csv;
+pub mod fields;
+pub mod info;
+pub mod json;
 pub mod log_writer;
+pub mod process;
+pub mod rates;
+pub mod selection;
+pub mod subject;
