@@ -5,6 +5,7 @@ pub mod fields;
 pub mod info;
 pub mod json;
 pub mod process;
+pub mod prometheus;
 pub mod rates;
 pub mod selection;
 pub mod subject;
