@@ -8,4 +8,5 @@ pub mod process;
 pub mod prometheus;
 pub mod rates;
 pub mod selection;
+pub mod stats_page;
 pub mod subject;
