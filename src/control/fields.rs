@@ -9,6 +9,8 @@ mod compute;
 use super::subject::{Kind, Subject};
 use crate::metrics::{Counter, Phase};
 use compute::*;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// A value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +139,10 @@ impl Field {
 
 /// Returns the column or extension of that name.
 pub fn find(name: &str) -> Option<&'static Field> {
-    COLUMNS.iter().chain(EXTENSIONS).find(|field| field.name == name)
+    static BY_NAME: LazyLock<HashMap<&str, &Field>> = LazyLock::new(|| {
+        COLUMNS.iter().chain(EXTENSIONS).map(|field| (field.name, field)).collect()
+    });
+    BY_NAME.get(name).copied()
 }
 
 macro_rules! fields {

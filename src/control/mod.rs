@@ -9,6 +9,8 @@ pub mod info;
 pub mod json;
 pub mod log_writer;
 pub mod process;
+pub mod prometheus;
 pub mod rates;
 pub mod selection;
+pub mod stats_page;
 pub mod subject;

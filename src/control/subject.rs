@@ -154,6 +154,23 @@ impl<'a> Overview<'a> {
         })
     }
 
+    /// Returns what each shard did for clients.
+    pub fn shards(&self) -> Vec<ShardTotals> {
+        let registry = &self.plan.metrics;
+        let fronts = || self.plan.frontends.iter();
+        let totals = |shard| {
+            let cells = registry.shard(shard);
+            let sum = |counter| fronts().map(|front| cells.get(front.object, counter)).sum();
+            ShardTotals {
+                connections: sum(Counter::Connections),
+                requests: sum(Counter::Requests),
+                bytes_in: sum(Counter::BytesIn),
+                bytes_out: sum(Counter::BytesOut),
+            }
+        };
+        (0..registry.shards()).map(totals).collect()
+    }
+
     fn back_half(&self, proxy: &Proxy<'a>) -> Option<(&'a Backend, &'a Farm)> {
         let index = proxy.backend?;
         Some((self.plan.backends.get(index)?, self.plan.farms.get(index)?))
@@ -170,6 +187,19 @@ impl<'a> Overview<'a> {
         let rates = self.reading.object(object);
         Subject { overview: self, proxy, kind, id, object, detail, rates }
     }
+}
+
+/// What one shard did for clients, over all frontends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardTotals {
+    /// Client connections accepted.
+    pub connections: u64,
+    /// HTTP requests received.
+    pub requests: u64,
+    /// Bytes received from clients.
+    pub bytes_in: u64,
+    /// Bytes sent to clients.
+    pub bytes_out: u64,
 }
 
 /// What is particular to a kind of subject.
