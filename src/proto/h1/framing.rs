@@ -5,7 +5,7 @@
 
 use super::parse::{ErrorKind, ParseError, RequestKind};
 use crate::proto::http::{BodyLength, Head, Known, Version};
-use crate::proto::uri;
+use crate::proto::{scan, uri};
 
 /// What the framing fields of either kind of message say.
 #[derive(Default)]
@@ -152,9 +152,9 @@ fn content_length(value: &[u8]) -> Option<(u64, usize)> {
         let item = if index == 0 {
             item
         } else {
-            item.trim_ascii_start()
+            scan::trim_start(item)
         };
-        let item = item.trim_ascii_end();
+        let item = scan::trim_end(item);
         if item.is_empty() {
             return None;
         }
@@ -181,7 +181,7 @@ fn chunked(value: &[u8]) -> Result<(), ErrorKind> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    let mut items = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let mut items = value.split(|byte| *byte == b',').map(scan::trim);
     let last_is_chunked = items
         .next_back()
         .is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
@@ -213,7 +213,7 @@ impl Connection {
 pub fn tokens(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value
         .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
+        .map(scan::trim)
         .filter(|token| !token.is_empty())
 }
 
@@ -267,6 +267,9 @@ fn target_form(method: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(), 
         };
     }
     let split = uri::Target::parse(target).ok_or(ErrorKind::Target)?;
+    if split.form == uri::Form::Authority {
+        return Err(ErrorKind::Target);
+    }
     let Some(authority) = split.authority else {
         return Ok(());
     };
