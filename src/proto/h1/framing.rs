@@ -5,7 +5,7 @@
 
 use super::parse::{ErrorKind, ParseError, RequestKind};
 use crate::proto::http::{BodyLength, Head, Known, Version};
-use crate::proto::uri;
+use crate::proto::{scan, uri};
 
 /// What the framing fields of either kind of message say.
 #[derive(Default)]
@@ -145,8 +145,12 @@ fn find(head: &mut Head) -> Result<Found, ParseError> {
 fn content_length(value: &[u8]) -> Option<(u64, usize)> {
     let mut found = None;
     for (index, item) in value.split(|byte| *byte == b',').enumerate() {
-        let item = if index == 0 { item } else { item.trim_ascii_start() };
-        let item = item.trim_ascii_end();
+        let item = if index == 0 {
+            item
+        } else {
+            scan::trim_start(item)
+        };
+        let item = scan::trim_end(item);
         if item.is_empty() {
             return None;
         }
@@ -171,9 +175,10 @@ fn chunked(value: &[u8]) -> Result<(), ErrorKind> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    let mut items = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    let last_is_chunked =
-        items.next_back().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+    let mut items = value.split(|byte| *byte == b',').map(scan::trim);
+    let last_is_chunked = items
+        .next_back()
+        .is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
     let others_are_not =
         items.all(|item| !item.is_empty() && !item.eq_ignore_ascii_case(b"chunked"));
     if last_is_chunked && others_are_not {
@@ -200,7 +205,10 @@ impl Connection {
 
 /// Iterates over the members of a comma-separated list, without blanks around them and without empty ones.
 pub fn tokens(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+    value
+        .split(|byte| *byte == b',')
+        .map(scan::trim)
+        .filter(|token| !token.is_empty())
 }
 
 /// Checks the target's form and `Host` against it (RFC 9112 sections 3.2 and 3.3).
@@ -253,6 +261,9 @@ fn target_form(method: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(), 
         };
     }
     let split = uri::Target::parse(target).ok_or(ErrorKind::Target)?;
+    if split.form == uri::Form::Authority {
+        return Err(ErrorKind::Target);
+    }
     let Some(authority) = split.authority else {
         return Ok(());
     };

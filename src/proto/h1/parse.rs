@@ -188,7 +188,8 @@ fn parse(
     start_line: fn(&mut Head) -> Step,
     frame: impl FnOnce(&mut Head) -> Result<(), ParseError>,
 ) -> Result<Parsed, ParseError> {
-    if !may_be_complete(head) {
+    // A lone CR may be the first half of an empty line.
+    if !may_be_complete(head) || head.bytes == b"\r" {
         return partial(head, limits);
     }
     head.forget();

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::framing::tokens;
 use crate::proto::http::{BodyLength, Field, Head, Known, Version};
+use crate::proto::scan;
 
 /// What the proxy wants on the connection that the head goes out on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +153,7 @@ fn rest(head: &Head, out: &mut Vec<u8>, hop: &Hop, mut run: Range<usize>) {
     for field in head.fields() {
         let kept = match field.known {
             Known::Connection => !is_filtered(head.text(field.value)),
-            Known::Te => head.text(field.value) == b"trailers" && !te_written,
+            Known::Te => head.text(field.value) == b"trailers",
             Known::TransferEncoding | Known::ContentLength => hop.framing == Framing::AsReceived,
             _ => true,
         };
@@ -211,11 +212,10 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 fn raw_line(head: &Head, field: &Field) -> Option<Range<usize>> {
     let name = field.name.received_range()?;
     let value = field.value.received_range()?;
-    let mut behind = head.buffer().get(value.end..)?;
-    while let [b' ' | b'\t', rest @ ..] = behind {
-        behind = rest;
-    }
-    behind.starts_with(b"\r\n").then(|| name.start..head.buffer().len() - behind.len() + 2)
+    let behind = scan::trim_start(head.buffer().get(value.end..)?);
+    behind
+        .starts_with(b"\r\n")
+        .then(|| name.start..head.buffer().len() - behind.len() + 2)
 }
 
 /// Returns whether a `Connection` value holds options that are the proxy's to say, or nothing at all.
