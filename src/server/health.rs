@@ -2,7 +2,8 @@
 //!
 //! A pure state machine: the checker connects and measures, hands the verdict to [`Health::on_result`], and gets
 //! back what changed and how long to wait. [`super::Farm::record_check`] publishes it. Administrative states are
-//! not its business; a server that leaves maintenance gets a fresh one by [`Health::new`].
+//! not its business: a server in maintenance is not checked, and one that leaves it gets a fresh [`Health::new`],
+//! published by [`super::Farm::publish_health`].
 
 use super::state::{CheckResult, CheckStatus, Operational};
 use crate::stdx::rand::Rng;
@@ -148,7 +149,8 @@ impl Health {
         self.spec.rise + self.spec.fall - 1
     }
 
-    fn progress(&self) -> Option<(u16, u16)> {
+    /// Returns `(done, of)` while the state is about to change, or not known yet.
+    pub fn progress(&self) -> Option<(u16, u16)> {
         if self.health == 0 || self.health == self.full() {
             None
         } else if self.health < self.spec.rise {
