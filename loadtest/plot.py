@@ -3,7 +3,7 @@
 from html import escape
 
 COLOURS = {"fastlb": "#0f766e", "haproxy": "#b45309", "nginx": "#4d7c0f"}
-LEFT, WIDTH, BAR, GAP, TOP = 260, 640, 14, 14, 70
+LEFT, WIDTH, BAR, GAP, TOP = 260, 640, 14, 14, 90
 
 
 def draw(result):
@@ -31,10 +31,11 @@ def draw(result):
         y += GAP
     one = LEFT + scale
     height = y + 30
+    small = 'class="small"'
     legend = (
         f'<text x="{LEFT}" y="24" class="head">Cost beside haproxy: shorter is better</text>'
-        f'<text x="{LEFT}" y="44" class="small">{escape(result["machine"])}, {escape(result["date"])}; '
-        "CPU time of the proxy per request (memory per connection for idle ones)</text>"
+        f'<text x="{LEFT}" y="42" {small}>CPU time of the proxy per request; memory per connection for idle ones</text>'
+        f'<text x="{LEFT}" y="57" {small}>{escape(result["machine"])}, {escape(result["date"])}</text>'
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 240}" height="{height}" '

@@ -424,7 +424,7 @@ def print_run(run):
 
 def save(result, name):
     folder = HERE / "results"
-    folder.mkdir(exist_ok=True)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     (folder / f"{name}.svg").write_text(plot.draw(result))
     print(f"\nwritten: loadtest/results/{name}.json and {name}.svg")
