@@ -1,1 +1,3 @@
-//! To be written.
+//! What could live in the standard library.
+
+pub mod time;
