@@ -4,4 +4,5 @@
 
 pub mod hash;
 pub mod rand;
+pub mod time;
 pub mod wheel;
