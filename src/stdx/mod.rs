@@ -1,8 +1,8 @@
-//! What could live in the standard library: a timer wheel, placement hashes, a small random generator.
+//! What could live in the standard library: a timer wheel, placement hashes, a small random generator, system calls.
 //!
-//! Nothing here knows a load-balancer noun, reads a clock or does IO.
+//! Nothing here knows a load-balancer noun, reads a clock or does IO (but [`sys`], which only names the kernel's calls).
 
 pub mod hash;
 pub mod rand;
-pub mod time;
+pub mod sys;
 pub mod wheel;
