@@ -124,13 +124,7 @@ impl Weighted {
             .iter()
             .map(|&id| {
                 let weight = Reverse(u64::from(farm.server(id).weight().max(1)));
-                Turn {
-                    position: 0,
-                    lack: weight,
-                    since: 0,
-                    weight,
-                    id,
-                }
+                Turn { position: 0, lack: weight, since: 0, weight, id }
             })
             .collect();
         fresh.sort_unstable_by(|a, b| b.cmp(a));

@@ -20,21 +20,13 @@ pub struct Span {
 impl Span {
     /// Returns the smallest span that covers both (which must be of one file).
     pub fn to(self, other: Span) -> Span {
-        Span {
-            file: self.file,
-            start: self.start.min(other.start),
-            end: self.end.max(other.end),
-        }
+        Span { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
     /// Returns the span of `len` bytes that begins `offset` bytes into this one, clamped to it.
     pub fn slice(self, offset: usize, len: usize) -> Span {
         let start = (self.start + offset as u32).min(self.end);
-        Span {
-            file: self.file,
-            start,
-            end: (start + len as u32).min(self.end),
-        }
+        Span { file: self.file, start, end: (start + len as u32).min(self.end) }
     }
 }
 
@@ -79,11 +71,7 @@ impl Sources {
         let line_starts = std::iter::once(0)
             .chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at as u32 + 1))
             .collect();
-        self.files.push(Source {
-            name: name.into(),
-            text,
-            line_starts,
-        });
+        self.files.push(Source { name: name.into(), text, line_starts });
         FileId(self.files.len() as u32 - 1)
     }
 
@@ -94,10 +82,7 @@ impl Sources {
 
     /// Iterates over all files in the order they were added.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
-        self.files
-            .iter()
-            .enumerate()
-            .map(|(i, s)| (FileId(i as u32), s))
+        self.files.iter().enumerate().map(|(i, s)| (FileId(i as u32), s))
     }
 
     /// Returns line and column of the span's start, both counted from 1, columns in characters.

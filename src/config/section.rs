@@ -176,13 +176,7 @@ const fn row(
     naming: Naming,
     doc: &'static str,
 ) -> SectionRow {
-    SectionRow {
-        keyword,
-        kind,
-        naming,
-        supported: kind.is_supported(),
-        doc,
-    }
+    SectionRow { keyword, kind, naming, supported: kind.is_supported(), doc }
 }
 
 #[cfg(test)]

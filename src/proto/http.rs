@@ -19,10 +19,7 @@ impl Slice {
     /// Returns the slice of the received buffer at `range`.
     pub fn received(range: Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end < ARENA as usize);
-        Self {
-            start: range.start as u32,
-            len: (range.end - range.start) as u32,
-        }
+        Self { start: range.start as u32, len: (range.end - range.start) as u32 }
     }
 
     /// Returns the number of bytes.
@@ -253,11 +250,7 @@ impl Head {
 
     /// Returns the request target as it stands on the request line, empty for a response.
     pub fn target(&self) -> &[u8] {
-        if self.status == 0 {
-            self.text(self.target)
-        } else {
-            b""
-        }
+        if self.status == 0 { self.text(self.target) } else { b"" }
     }
 
     /// Returns the status code, 0 for a request.
@@ -267,11 +260,7 @@ impl Head {
 
     /// Returns the reason phrase, empty for a request.
     pub fn reason(&self) -> &[u8] {
-        if self.status == 0 {
-            b""
-        } else {
-            self.text(self.target)
-        }
+        if self.status == 0 { b"" } else { self.text(self.target) }
     }
 
     /// Returns the version.
@@ -313,10 +302,7 @@ impl Head {
         if !self.may_have(known) {
             return None;
         }
-        self.fields
-            .iter()
-            .find(|field| field.known == known)
-            .map(|field| self.text(field.value))
+        self.fields.iter().find(|field| field.known == known).map(|field| self.text(field.value))
     }
 
     /// Iterates over index and value of the fields known as `known`, in order.
@@ -355,11 +341,7 @@ impl Head {
 
     /// Appends a field.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
-        let field = Field {
-            name: self.keep(name),
-            value: self.keep(value),
-            known: known(name),
-        };
+        let field = Field { name: self.keep(name), value: self.keep(value), known: known(name) };
         self.known_seen |= 1 << field.known as u16;
         self.fields.push(field);
         self.edited = true;
@@ -414,10 +396,7 @@ impl Head {
     fn keep(&mut self, text: &[u8]) -> Slice {
         let start = self.arena.len() as u32 | ARENA;
         self.arena.extend_from_slice(text);
-        Slice {
-            start,
-            len: text.len() as u32,
-        }
+        Slice { start, len: text.len() as u32 }
     }
 }
 

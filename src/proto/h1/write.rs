@@ -213,9 +213,7 @@ fn raw_line(head: &Head, field: &Field) -> Option<Range<usize>> {
     let name = field.name.received_range()?;
     let value = field.value.received_range()?;
     let behind = scan::trim_start(head.buffer().get(value.end..)?);
-    behind
-        .starts_with(b"\r\n")
-        .then(|| name.start..head.buffer().len() - behind.len() + 2)
+    behind.starts_with(b"\r\n").then(|| name.start..head.buffer().len() - behind.len() + 2)
 }
 
 /// Returns whether a `Connection` value holds options that are the proxy's to say, or nothing at all.
