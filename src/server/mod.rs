@@ -344,3 +344,6 @@ impl Drop for Farm {
         self.lanes.forget(self.generation);
     }
 }
+
+#[cfg(test)]
+mod tests;
