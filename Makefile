@@ -45,7 +45,6 @@ soak: ## Holds 256 connections for a minute: no errors, no growth of memory or d
 
 flamegraph: ## Records a flamegraph of each main path into flamegraphs/.
 	@$(SETUP) compiler peers perf
-	$(CARGO) build --release --locked
 	flamegraphs/record.sh $(ARGS)
 
 fuzz: ## Runs every fuzz target for a short time (needs a nightly toolchain).

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::http::{Head, Known};
+use super::scan;
 
 /// One cookie of a `Cookie` value, or the one of a `Set-Cookie` value, as ranges of that value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +53,10 @@ pub fn set_cookie(value: &[u8]) -> Option<Cookie> {
 /// Writes a `Cookie` value without that cookie; returns whether anything is left.
 pub fn without(value: &[u8], cookie: &Cookie, out: &mut Vec<u8>) -> bool {
     let start = out.len();
-    let before = value[..cookie.pair.start].trim_ascii_end();
-    let before = before.strip_suffix(b";").unwrap_or(before).trim_ascii_end();
-    let after = value[cookie.pair.end..].trim_ascii_start();
-    let after = after.strip_prefix(b";").unwrap_or(after).trim_ascii_start();
+    let before = scan::trim_end(&value[..cookie.pair.start]);
+    let before = scan::trim_end(before.strip_suffix(b";").unwrap_or(before));
+    let after = scan::trim_start(&value[cookie.pair.end..]);
+    let after = scan::trim_start(after.strip_prefix(b";").unwrap_or(after));
     out.extend_from_slice(before);
     if !before.is_empty() && !after.is_empty() {
         out.extend_from_slice(b"; ");
@@ -75,7 +76,8 @@ pub fn with_value(value: &[u8], cookie: &Cookie, new: &[u8], out: &mut Vec<u8>) 
 impl Head {
     /// Returns the value of the first cookie of that name in the `Cookie` fields.
     pub fn cookie(&self, name: &[u8]) -> Option<&[u8]> {
-        self.fields_known(Known::Cookie).find_map(|(_, value)| find(value, name))
+        self.fields_known(Known::Cookie)
+            .find_map(|(_, value)| find(value, name))
     }
 
     /// Removes the cookies of that name from the `Cookie` fields; returns whether there was one.
@@ -151,8 +153,8 @@ fn pair(value: &[u8], start: usize, end: usize) -> Option<Cookie> {
 
 fn trim(text: &[u8], start: usize, end: usize) -> (usize, usize) {
     let piece = &text[start..end];
-    let front = piece.len() - piece.trim_ascii_start().len();
-    let length = piece.trim_ascii().len();
+    let front = piece.len() - scan::trim_start(piece).len();
+    let length = scan::trim(piece).len();
     (start + front, start + front + length)
 }
 
@@ -163,19 +165,33 @@ mod tests {
 
     fn names(value: &str) -> Vec<(String, String)> {
         cookies(value.as_bytes())
-            .map(|cookie| (value[cookie.name].to_owned(), value[cookie.value].to_owned()))
+            .map(|cookie| {
+                (
+                    value[cookie.name].to_owned(),
+                    value[cookie.value].to_owned(),
+                )
+            })
             .collect()
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-        expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        expected
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
     fn cookies_are_split_at_semicolons_rfc_6265_section_4_2() {
         assert_eq!(names("a=1; b=2"), pairs(&[("a", "1"), ("b", "2")]));
-        assert_eq!(names("a=1;b = 2 ;; c"), pairs(&[("a", "1"), ("b", "2"), ("c", "")]));
-        assert_eq!(names("a=\"x;y\"; b=2"), pairs(&[("a", "\"x;y\""), ("b", "2")]));
+        assert_eq!(
+            names("a=1;b = 2 ;; c"),
+            pairs(&[("a", "1"), ("b", "2"), ("c", "")])
+        );
+        assert_eq!(
+            names("a=\"x;y\"; b=2"),
+            pairs(&[("a", "\"x;y\""), ("b", "2")])
+        );
         assert_eq!(names("a=\"x; b=2"), pairs(&[("a", "\"x"), ("b", "2")]));
         assert_eq!(names("=x; ; a=b=c"), pairs(&[("a", "b=c")]));
         assert_eq!(names(""), pairs(&[]));

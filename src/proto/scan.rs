@@ -46,6 +46,30 @@ pub(super) fn value_end(bytes: &[u8], from: usize) -> usize {
     }
 }
 
+/// Returns `text` without the blanks and tabs around it: no other byte counts as white space in a field value.
+#[inline]
+pub(super) fn trim(text: &[u8]) -> &[u8] {
+    trim_end(trim_start(text))
+}
+
+/// Returns `text` without the blanks and tabs before it.
+#[inline]
+pub(super) fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    text
+}
+
+/// Returns `text` without the blanks and tabs behind it.
+#[inline]
+pub(super) fn trim_end(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
 /// Marks the bytes of `word` that are below `limit`; exact up to and including the lowest one marked.
 #[inline]
 fn below(word: u64, limit: u8) -> u64 {
@@ -113,7 +137,9 @@ mod tests {
 
     #[test]
     fn target_stops_at_controls_blanks_hash_and_non_ascii() {
-        check(target_end, |byte| !matches!(byte, 0x21..=0x7e) || byte == b'#');
+        check(target_end, |byte| {
+            !matches!(byte, 0x21..=0x7e) || byte == b'#'
+        });
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::parse::{ErrorKind, ParseError, RequestKind};
 use crate::proto::http::{BodyLength, Head, Known, Version};
-use crate::proto::uri;
+use crate::proto::{scan, uri};
 
 /// What the framing fields of either kind of message say.
 #[derive(Default)]
@@ -96,7 +96,11 @@ pub(super) fn response(head: &mut Head, request_was: RequestKind) -> Result<(), 
 /// Reads the framing fields; drops repeated `Content-Length` fields of the same value.
 fn find(head: &mut Head) -> Result<Found, ParseError> {
     let mut found = Found::default();
-    let interesting = [Known::ContentLength, Known::TransferEncoding, Known::Connection];
+    let interesting = [
+        Known::ContentLength,
+        Known::TransferEncoding,
+        Known::Connection,
+    ];
     if !interesting.into_iter().any(|known| head.may_have(known)) {
         return Ok(found);
     }
@@ -145,8 +149,12 @@ fn find(head: &mut Head) -> Result<Found, ParseError> {
 fn content_length(value: &[u8]) -> Option<(u64, usize)> {
     let mut found = None;
     for (index, item) in value.split(|byte| *byte == b',').enumerate() {
-        let item = if index == 0 { item } else { item.trim_ascii_start() };
-        let item = item.trim_ascii_end();
+        let item = if index == 0 {
+            item
+        } else {
+            scan::trim_start(item)
+        };
+        let item = scan::trim_end(item);
         if item.is_empty() {
             return None;
         }
@@ -155,7 +163,9 @@ fn content_length(value: &[u8]) -> Option<(u64, usize)> {
             if !byte.is_ascii_digit() {
                 return None;
             }
-            length = length.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+            length = length
+                .checked_mul(10)?
+                .checked_add(u64::from(byte - b'0'))?;
         }
         match found {
             None => found = Some((length, item.len())),
@@ -171,9 +181,10 @@ fn chunked(value: &[u8]) -> Result<(), ErrorKind> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    let mut items = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    let last_is_chunked =
-        items.next_back().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+    let mut items = value.split(|byte| *byte == b',').map(scan::trim);
+    let last_is_chunked = items
+        .next_back()
+        .is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
     let others_are_not =
         items.all(|item| !item.is_empty() && !item.eq_ignore_ascii_case(b"chunked"));
     if last_is_chunked && others_are_not {
@@ -200,7 +211,10 @@ impl Connection {
 
 /// Iterates over the members of a comma-separated list, without blanks around them and without empty ones.
 pub fn tokens(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+    value
+        .split(|byte| *byte == b',')
+        .map(scan::trim)
+        .filter(|token| !token.is_empty())
 }
 
 /// Checks the target's form and `Host` against it (RFC 9112 sections 3.2 and 3.3).
@@ -253,6 +267,9 @@ fn target_form(method: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(), 
         };
     }
     let split = uri::Target::parse(target).ok_or(ErrorKind::Target)?;
+    if split.form == uri::Form::Authority {
+        return Err(ErrorKind::Target);
+    }
     let Some(authority) = split.authority else {
         return Ok(());
     };

@@ -7,3 +7,6 @@ pub mod body;
 pub mod framing;
 pub mod parse;
 pub mod write;
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head_bytes_max: 16384 - 1024, fields_max: 101 }
+        Self {
+            head_bytes_max: 16384 - 1024,
+            fields_max: 101,
+        }
     }
 }
 
@@ -176,7 +179,9 @@ pub fn response(
     request_was: RequestKind,
 ) -> Result<Parsed, ParseError> {
     drop_empty_lines(head);
-    parse(head, limits, status_line, |head| framing::response(head, request_was))
+    parse(head, limits, status_line, |head| {
+        framing::response(head, request_was)
+    })
 }
 
 /// A step of the parse: the offset behind it, `None` when the buffer ends first.
@@ -188,7 +193,8 @@ fn parse(
     start_line: fn(&mut Head) -> Step,
     frame: impl FnOnce(&mut Head) -> Result<(), ParseError>,
 ) -> Result<Parsed, ParseError> {
-    if !may_be_complete(head) {
+    // A lone CR may be the first half of an empty line.
+    if !may_be_complete(head) || head.bytes == b"\r" {
         return partial(head, limits);
     }
     head.forget();
