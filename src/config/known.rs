@@ -214,11 +214,7 @@ pub fn check(
     words: &[Word],
     diags: &mut Diagnostics,
 ) -> Option<(&'static Row, usize)> {
-    let texts: Vec<&str> = words
-        .iter()
-        .take(NAME_WORDS_MAX + 1)
-        .map(Word::as_str)
-        .collect();
+    let texts: Vec<&str> = words.iter().take(NAME_WORDS_MAX + 1).map(Word::as_str).collect();
     let found = lookup(kind, &texts);
     match found {
         Lookup::Found(row, used) => {
@@ -299,9 +295,7 @@ fn report(row: &Row, span: Span, prefix: Option<Prefix>, diags: &mut Diagnostics
             if row.topic.is_empty() {
                 diagnostic.help(row.doc)
             } else {
-                diagnostic
-                    .label(format!("{} is not supported yet", row.topic))
-                    .help(row.doc)
+                diagnostic.label(format!("{} is not supported yet", row.topic)).help(row.doc)
             }
         }
         Support::Harmless(note) => {
@@ -317,16 +311,10 @@ fn report(row: &Row, span: Span, prefix: Option<Prefix>, diags: &mut Diagnostics
 
 fn elsewhere(kind: SectionKind, row: &Row, span: Span) -> Diagnostic {
     let here = kind.keyword();
-    let diagnostic = Diagnostic::error(
-        span,
-        format!("`{}` cannot stand in a `{here}` section", row.name),
-    );
-    let keywords: Vec<String> = row
-        .places
-        .keywords()
-        .iter()
-        .map(|keyword| format!("`{keyword}`"))
-        .collect();
+    let diagnostic =
+        Diagnostic::error(span, format!("`{}` cannot stand in a `{here}` section", row.name));
+    let keywords: Vec<String> =
+        row.places.keywords().iter().map(|keyword| format!("`{keyword}`")).collect();
     match (row.support, keywords.is_empty()) {
         (Support::Gone { instead }, _) => diagnostic.help(instead),
         (_, true) => diagnostic,
@@ -368,22 +356,20 @@ fn span_of(words: &[Word], used: usize) -> Span {
 
 /// Returns the row with the longest name that the words begin with, and how many words that are.
 fn find_longest(table: &'static [Row], words: &[&str]) -> Option<(&'static Row, usize)> {
-    (1..=words.len().min(NAME_WORDS_MAX))
-        .rev()
-        .find_map(|count| {
-            let (last, head) = words[..count].split_last()?;
-            let row = |last: &str| {
-                let mut name = head.join(" ");
-                if !name.is_empty() {
-                    name.push(' ');
-                }
-                name.push_str(last);
-                find(table, &name)
-            };
-            let found = row(last).or_else(|| with_arguments(last).and_then(row));
-            let found = found.or_else(|| row(numbered(last)?));
-            found.map(|row| (row, count))
-        })
+    (1..=words.len().min(NAME_WORDS_MAX)).rev().find_map(|count| {
+        let (last, head) = words[..count].split_last()?;
+        let row = |last: &str| {
+            let mut name = head.join(" ");
+            if !name.is_empty() {
+                name.push(' ');
+            }
+            name.push_str(last);
+            find(table, &name)
+        };
+        let found = row(last).or_else(|| with_arguments(last).and_then(row));
+        let found = found.or_else(|| row(numbered(last)?));
+        found.map(|row| (row, count))
+    })
 }
 
 /// Returns a word without its `(arguments)`, if it has any.
@@ -399,19 +385,15 @@ fn numbered(word: &str) -> Option<&str> {
 }
 
 fn find(table: &'static [Row], name: &str) -> Option<&'static Row> {
-    table
-        .binary_search_by(|row| row.name.cmp(name))
-        .ok()
-        .map(|at| &table[at])
+    table.binary_search_by(|row| row.name.cmp(name)).ok().map(|at| &table[at])
 }
 
 fn option_lookup(table: &'static [Row], word: &str) -> Lookup {
     match find(table, word) {
         Some(row) => Lookup::Found(row, 1),
-        None => Lookup::Unknown {
-            at: 0,
-            suggestion: suggest(word, table.iter().map(|row| row.name)),
-        },
+        None => {
+            Lookup::Unknown { at: 0, suggestion: suggest(word, table.iter().map(|row| row.name)) }
+        }
     }
 }
 
@@ -436,10 +418,7 @@ fn unknown(kind: SectionKind, words: &[&str], skipped: usize) -> Lookup {
     let suggestion = suggest(word, candidates(true))
         .or_else(|| suggest(word, candidates(false)))
         .or_else(|| if at == 0 { section::near(word) } else { None });
-    Lookup::Unknown {
-        at: at + skipped,
-        suggestion,
-    }
+    Lookup::Unknown { at: at + skipped, suggestion }
 }
 
 // What the tables are written with.
@@ -471,25 +450,11 @@ const NLB: Places = Places::NAMED_DEFAULTS.or(LB);
 const NONE: Places = Places(0);
 
 const fn yes(name: &'static str, places: Places, syntax: &'static str, doc: &'static str) -> Row {
-    Row {
-        name,
-        syntax,
-        doc,
-        places,
-        support: Support::Supported,
-        topic: "",
-    }
+    Row { name, syntax, doc, places, support: Support::Supported, topic: "" }
 }
 
 const fn later(name: &'static str, places: Places, syntax: &'static str, doc: &'static str) -> Row {
-    Row {
-        name,
-        syntax,
-        doc,
-        places,
-        support: Support::NotYet,
-        topic: "",
-    }
+    Row { name, syntax, doc, places, support: Support::NotYet, topic: "" }
 }
 
 /// A word that waits for a whole feature.
@@ -500,14 +465,7 @@ const fn waits(
     syntax: &'static str,
     doc: &'static str,
 ) -> Row {
-    Row {
-        name,
-        syntax,
-        doc,
-        places,
-        support: Support::NotYet,
-        topic,
-    }
+    Row { name, syntax, doc, places, support: Support::NotYet, topic }
 }
 
 const fn moot(
@@ -517,14 +475,7 @@ const fn moot(
     doc: &'static str,
     note: &'static str,
 ) -> Row {
-    Row {
-        name,
-        syntax,
-        doc,
-        places,
-        support: Support::Harmless(note),
-        topic: "",
-    }
+    Row { name, syntax, doc, places, support: Support::Harmless(note), topic: "" }
 }
 
 const fn gone(name: &'static str, places: Places, instead: &'static str) -> Row {
