@@ -240,6 +240,10 @@ fn states_are_shown_as_in_haproxy() {
     }
     assert_eq!(farm.set_operational(0, Operational::Stopping, 1), []);
     assert_eq!(text(0), "NOLB 1/3");
+    let steady = Health::resume(health::HealthSpec::default(), Operational::Up);
+    assert_eq!(farm.publish_health(0, &steady, 0), []);
+    assert_eq!(farm.set_weight(0, 0, 1), []);
+    assert_eq!((text(0), farm.nbsrv()), ("UP".into(), 1));
 }
 
 #[test]
