@@ -216,7 +216,9 @@ impl Farm {
             true => inner.first_backend(live.uid()),
             false => None,
         };
-        own.into_iter().chain(backend).min_by_key(|key| key.sequence)
+        own.into_iter()
+            .chain(backend)
+            .min_by_key(|key| key.sequence)
     }
 
     /// Calls the stream at that place, which must exist, to the slot that was taken for it.
@@ -227,7 +229,10 @@ impl Farm {
             None => self.lanes.publish(inner),
             Some(_) => inner.publish_own(live),
         }
-        Some(Wake { ticket: entry.ticket, server: inner.index_of(entry.generation, live.uid()) })
+        Some(Wake {
+            ticket: entry.ticket,
+            server: inner.index_of(entry.generation, live.uid()),
+        })
     }
 }
 
@@ -301,7 +306,9 @@ impl Lanes {
     pub(super) fn forget(&self, generation: u64) {
         let mut inner = self.lock();
         inner.farms.retain(|(name, _)| *name != generation);
-        inner.backend.retain(|_, entry| entry.generation != generation);
+        inner
+            .backend
+            .retain(|_, entry| entry.generation != generation);
         self.publish(&inner);
     }
 
@@ -394,11 +401,17 @@ impl Inner {
 
     fn first_own(&self, uid: u64) -> Option<QueueKey> {
         self.first_of(self.own.get(&uid)?, uid)
-            .map(|sequence| QueueKey { sequence, uid: Some(uid) })
+            .map(|sequence| QueueKey {
+                sequence,
+                uid: Some(uid),
+            })
     }
 
     fn first_backend(&self, uid: u64) -> Option<QueueKey> {
-        self.first_of(&self.backend, uid).map(|sequence| QueueKey { sequence, uid: None })
+        self.first_of(&self.backend, uid).map(|sequence| QueueKey {
+            sequence,
+            uid: None,
+        })
     }
 
     /// The first whose farm knows the server: another than the very first only around a reload.
@@ -416,6 +429,9 @@ impl Inner {
 
 impl Entry {
     fn balance_again(self) -> Wake {
-        Wake { ticket: self.ticket, server: None }
+        Wake {
+            ticket: self.ticket,
+            server: None,
+        }
     }
 }

@@ -1,10 +1,7 @@
-//! What could live in the standard library: a timer wheel, placement hashes, a small random generator, civil time,
-//! system calls.
+//! What could live in the standard library: a timer wheel, placement hashes, a small random generator.
 //!
-//! Nothing here knows a load-balancer noun, reads a clock or does IO (but [`sys`], which only names the kernel's calls).
+//! Nothing here knows a load-balancer noun, reads a clock or does IO.
 
 pub mod hash;
 pub mod rand;
-pub mod sys;
-pub mod time;
 pub mod wheel;
