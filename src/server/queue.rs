@@ -216,7 +216,9 @@ impl Farm {
             true => inner.first_backend(live.uid()),
             false => None,
         };
-        own.into_iter().chain(backend).min_by_key(|key| key.sequence)
+        own.into_iter()
+            .chain(backend)
+            .min_by_key(|key| key.sequence)
     }
 
     /// Calls the stream at that place, which must exist, to the slot that was taken for it.
@@ -304,7 +306,9 @@ impl Lanes {
     pub(super) fn forget(&self, generation: u64) {
         let mut inner = self.lock();
         inner.farms.retain(|(name, _)| *name != generation);
-        inner.backend.retain(|_, entry| entry.generation != generation);
+        inner
+            .backend
+            .retain(|_, entry| entry.generation != generation);
         self.publish(&inner);
     }
 

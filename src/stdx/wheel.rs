@@ -184,12 +184,7 @@ impl<T> Wheel<T> {
     }
 
     /// Fires the entry if its time has come, else puts it back; returns whether it fired.
-    fn visit(
-        &mut self,
-        index: u32,
-        now_tick: u64,
-        fire: &mut impl FnMut(&mut T) -> Next,
-    ) -> bool {
+    fn visit(&mut self, index: u32, now_tick: u64, fire: &mut impl FnMut(&mut T) -> Next) -> bool {
         let entry = &mut self.entries[index as usize];
         if entry.at_tick > now_tick {
             let at_tick = entry.at_tick;
@@ -378,7 +373,11 @@ mod tests {
             });
             assert!(done.fired <= 30);
             if calls == 1 {
-                assert_eq!(wheel.cancel(handles[99]), Some(99), "may leave while in work");
+                assert_eq!(
+                    wheel.cancel(handles[99]),
+                    Some(99),
+                    "may leave while in work"
+                );
             }
             if !done.behind {
                 break;
