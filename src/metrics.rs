@@ -90,6 +90,11 @@ pub enum Phase {
 /// Number of phases.
 pub const PHASES: usize = 4;
 
+impl Phase {
+    /// All phases in the order of a stream's life.
+    pub const ALL: [Phase; PHASES] = [Phase::Queue, Phase::Connect, Phase::FirstByte, Phase::Total];
+}
+
 /// Sub-buckets per power of two: values are kept to about 3 %.
 const SUB_BITS: u32 = 5;
 const SUB: usize = 1 << SUB_BITS;
@@ -100,17 +105,28 @@ const BUCKETS: usize = SUB * (OCTAVES + 1);
 /// A histogram of microseconds with one writer and any number of readers.
 pub struct Histogram {
     buckets: [AtomicU64; BUCKETS],
+    count: AtomicU64,
     sum: AtomicU64,
+    max: AtomicU64,
 }
 
 impl Histogram {
     fn new() -> Self {
-        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) }
+        Self {
+            buckets: [const { AtomicU64::new(0) }; BUCKETS],
+            count: AtomicU64::new(0),
+            sum: AtomicU64::new(0),
+            max: AtomicU64::new(0),
+        }
     }
 
     fn record(&self, micros: u64) {
         bump(&self.buckets[bucket(micros)], 1);
+        bump(&self.count, 1);
         bump(&self.sum, micros);
+        if micros > self.max.load(Relaxed) {
+            self.max.store(micros, Relaxed);
+        }
     }
 }
 
@@ -202,14 +218,33 @@ impl Registry {
         self.shards.iter().map(|shard| shard.get(object, counter)).sum()
     }
 
+    /// Returns how often, how long in sum and how long at most a phase of an object took: cheap, no histogram is read.
+    pub fn duration(&self, object: ObjectId, phase: Phase) -> PhaseTime {
+        let mut duration = PhaseTime::default();
+        for histogram in self.histograms(object, phase) {
+            duration.count = duration.count.wrapping_add(histogram.count.load(Relaxed));
+            duration.sum_micros = duration.sum_micros.wrapping_add(histogram.sum.load(Relaxed));
+            duration.max_micros = duration.max_micros.max(histogram.max.load(Relaxed));
+        }
+        duration
+    }
+
     /// Returns the merged histogram of an object's phase.
     pub fn latency(&self, object: ObjectId, phase: Phase) -> Latency {
         let mut latency = Latency::default();
-        for shard in &self.shards {
-            let Some(histograms) = shard.histograms[object.0 as usize].get() else { continue };
-            let histogram = &histograms[phase as usize];
+        self.read_latency(object, phase, &mut latency);
+        latency
+    }
+
+    /// Replaces what `latency` holds by the merged histogram of an object's phase; keeps its memory.
+    pub fn read_latency(&self, object: ObjectId, phase: Phase, latency: &mut Latency) {
+        latency.histogram.reset();
+        latency.sum_micros = 0;
+        for histogram in self.histograms(object, phase) {
             latency.sum_micros = latency.sum_micros.wrapping_add(histogram.sum.load(Relaxed));
-            for (index, cell) in histogram.buckets.iter().enumerate() {
+            // Nothing was recorded above the bucket of the maximum.
+            let last = bucket(histogram.max.load(Relaxed));
+            for (index, cell) in histogram.buckets[..=last].iter().enumerate() {
                 let count = cell.load(Relaxed);
                 if count > 0 {
                     // 1..=2^36 fits the bounds that `Latency` was made with, so recording cannot fail.
@@ -218,8 +253,24 @@ impl Registry {
                 }
             }
         }
-        latency
     }
+
+    fn histograms(&self, object: ObjectId, phase: Phase) -> impl Iterator<Item = &Histogram> {
+        self.shards.iter().filter_map(move |shard| {
+            shard.histograms[object.0 as usize].get().map(|phases| &phases[phase as usize])
+        })
+    }
+}
+
+/// What a phase took over all shards, without its distribution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PhaseTime {
+    /// How often it was recorded.
+    pub count: u64,
+    /// Sum of all values, microseconds.
+    pub sum_micros: u64,
+    /// Greatest value, microseconds.
+    pub max_micros: u64,
 }
 
 /// A merged histogram for readers, in microseconds.
@@ -228,6 +279,13 @@ pub struct Latency {
     pub histogram: hdrhistogram::Histogram<u64>,
     /// Exact sum of all values.
     pub sum_micros: u64,
+}
+
+impl Latency {
+    /// Returns the value that a share of all values does not exceed, in microseconds; `None` without values.
+    pub fn quantile(&self, share: f64) -> Option<u64> {
+        (!self.histogram.is_empty()).then(|| self.histogram.value_at_quantile(share))
+    }
 }
 
 impl Default for Latency {
@@ -264,6 +322,19 @@ mod tests {
         assert_eq!(registry.total(ObjectId(1), Counter::Requests), 5);
         let latency = registry.latency(ObjectId(1), Phase::Total);
         assert_eq!((latency.histogram.len(), latency.sum_micros), (2, 10_000));
-        assert!(latency.histogram.value_at_quantile(0.99) >= 8_700);
+        assert!(latency.quantile(0.99) >= Some(8_700));
+        let duration = registry.duration(ObjectId(1), Phase::Total);
+        assert_eq!(duration, PhaseTime { count: 2, sum_micros: 10_000, max_micros: 9_000 });
+    }
+
+    #[test]
+    fn reading_a_second_object_forgets_the_first() {
+        let registry = Registry::new(1, 2);
+        registry.shard(0).record(ObjectId(0), Phase::Queue, 7);
+        let mut latency = Latency::default();
+        registry.read_latency(ObjectId(0), Phase::Queue, &mut latency);
+        assert_eq!(latency.quantile(0.5), Some(7));
+        registry.read_latency(ObjectId(1), Phase::Queue, &mut latency);
+        assert_eq!((latency.quantile(0.5), latency.sum_micros), (None, 0));
     }
 }

@@ -14,7 +14,7 @@ mod round_robin;
 mod source;
 mod static_rr;
 
-use crate::config::ast::{Span, Word};
+use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{self, Keyword};
 use crate::server::{Farm, ServerId};
@@ -64,8 +64,8 @@ pub const ALGORITHMS: &[Keyword<Row>] = &[
 /// What HAProxy has and fastlb has not yet.
 const NOT_YET: &[&str] = &["hash", "hdr", "rdp-cookie", "sticky", "uri", "url_param"];
 
-/// The number of draws beyond which more cannot help.
-const NUMBER_MAX: u32 = 100;
+/// Bounds the work of one pick.
+const NUMBER_MAX: u32 = 65_535;
 
 /// A checked `balance` line.
 #[derive(Clone, Copy, Debug)]
@@ -85,10 +85,10 @@ impl Default for Algorithm {
 }
 
 impl Algorithm {
-    /// Returns what the words behind `balance` mean; `line` is the place of the whole line.
-    pub fn parse(words: &[Word], line: Span) -> Result<Self, Diagnostic> {
+    /// Returns what the words behind `balance` mean; no word at all means `roundrobin`.
+    pub fn parse(words: &[Word]) -> Result<Self, Diagnostic> {
         let Some(word) = words.first() else {
-            return Err(Diagnostic::error(line, "`balance` needs an algorithm").help(expected()));
+            return Ok(Self::default());
         };
         let (name, number) = match word.text.split_once('(') {
             Some((name, rest)) => (name, Some(rest)),
@@ -108,6 +108,7 @@ impl Algorithm {
                 let message = format!("`{name}` takes no number in parentheses");
                 return Err(Diagnostic::error(word.span, message));
             }
+            (Some(default), Some(")")) => default,
             (Some(_), Some(rest)) => parse_number(word, name, rest)?,
         };
         Ok(Self { row, number })

@@ -14,6 +14,7 @@ pub mod condition;
 pub mod diagnostic;
 pub mod environment;
 pub mod keyword;
+pub mod known;
 pub mod lexer;
 pub mod parse;
 pub mod section;

@@ -10,6 +10,7 @@ use super::ast::{Ast, FileId, Line, Section, Sources, Span, Word};
 use super::condition;
 use super::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
 use super::environment::Environment;
+use super::known;
 use super::lexer::{Input, Lexed, Scope, lex_line};
 use super::section::{self, Naming, SECTIONS, SectionKind};
 
@@ -424,7 +425,7 @@ impl Parser<'_> {
     /// Only where no directive of the language is meant: such a word would be an error as a directive as well.
     fn is_misspelt_section(&self, first: &Word, line_start: usize) -> bool {
         let at_margin = first.span.start as usize == line_start;
-        at_margin && !is_directive(&first.text) && section::near(&first.text).is_some()
+        at_margin && !known::is_directive(&first.text) && section::near(&first.text).is_some()
     }
 
     /// Notes a directive that stands before any section, once per file.
@@ -667,11 +668,6 @@ fn list(names: &[&str]) -> String {
         .map(|name| format!("`{name}`"))
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// Returns whether the language has a directive of that name in any section.
-fn is_directive(_word: &str) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub struct SectionRow {
     pub kind: SectionKind,
     /// Whether it has a name.
     pub naming: Naming,
+    /// Whether it works here.
+    pub supported: bool,
     /// What the section is for: one sentence.
     pub doc: &'static str,
 }
@@ -183,6 +185,13 @@ impl SectionKind {
             .map_or("", |row| row.keyword)
     }
 
+    const fn is_supported(self) -> bool {
+        matches!(
+            self,
+            Self::Global | Self::Defaults | Self::Frontend | Self::Backend | Self::Listen
+        )
+    }
+
     /// Returns whether the section is a proxy: `defaults`, `frontend`, `backend` or `listen`.
     pub fn is_proxy(self) -> bool {
         matches!(
@@ -215,6 +224,7 @@ const fn row(
         keyword,
         kind,
         naming,
+        supported: kind.is_supported(),
         doc,
     }
 }

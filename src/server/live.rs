@@ -328,10 +328,12 @@ impl Live {
         if let Ok(mut text) = self.check_text.lock() {
             text.clone_from(&result.text);
         }
-        let progress = outcome
-            .progress
-            .map_or(0, |(done, of)| u32::from(done) << 16 | u32::from(of));
-        self.progress.store(progress, Relaxed);
+        self.store_progress(outcome.progress);
+    }
+
+    pub(super) fn store_progress(&self, progress: Option<(u16, u16)>) {
+        let bits = progress.map_or(0, |(done, of)| u32::from(done) << 16 | u32::from(of));
+        self.progress.store(bits, Relaxed);
     }
 
     /// Applies what differs between the file before and the file after a reload.

@@ -17,7 +17,7 @@ pub use live::Live;
 pub use queue::{Enqueue, QueueKey, Ticket, Wake};
 pub use state::{Admin, CheckResult, CheckStatus, Operational};
 
-use health::Outcome;
+use health::{Health, Outcome};
 use queue::Lanes;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -287,6 +287,13 @@ impl Farm {
         }
     }
 
+    /// Publishes a health that did not come from a check: at the start, after maintenance, by an operator's word.
+    #[must_use = "the woken streams wait for their shard to be told"]
+    pub fn publish_health(&self, id: ServerId, health: &Health, now_ms: u64) -> Vec<Wake> {
+        self.servers[id].store_progress(health.progress());
+        self.set_operational(id, health.state(), now_ms)
+    }
+
     /// Sets what health checks say about a server.
     #[must_use = "the woken streams wait for their shard to be told"]
     pub fn set_operational(&self, id: ServerId, to: Operational, now_ms: u64) -> Vec<Wake> {
@@ -337,3 +344,6 @@ impl Drop for Farm {
         self.lanes.forget(self.generation);
     }
 }
+
+#[cfg(test)]
+mod tests;
