@@ -35,78 +35,91 @@ pub static PREDICATES: &[Keyword<Predicate>] = &[
         "awslc_api_atleast",
         "(<version>)",
         "True with an AWS-LC library of at least that API.",
+        "awslc_api_atleast(35)",
         |_, _| Ok(false),
     ),
     row(
         "awslc_api_before",
         "(<version>)",
         "True with an AWS-LC library of an older API.",
+        "awslc_api_before(26)",
         |_, _| Ok(false),
     ),
     row(
         "defined",
         "(<name>)",
         "True if that environment variable exists.",
+        "defined(HOME)",
         |args, env| Ok(env.get(&args[0]).is_some()),
     ),
     row(
         "enabled",
         "(<option>)",
         "True if a setting that can be switched off is on.",
+        "enabled(EPOLL)",
         |args, env| Ok(env.is_enabled(&args[0])),
     ),
     row(
         "feature",
         "(<name>)",
         "True if this build has the feature, as `-vv` lists them.",
+        "feature(THREAD)",
         |args, env| Ok(env.has_feature(&args[0])),
     ),
     row(
         "openssl_version_atleast",
         "(<version>)",
         "True with OpenSSL of at least that version.",
+        "openssl_version_atleast(3.0)",
         |_, _| Ok(false),
     ),
     row(
         "openssl_version_before",
         "(<version>)",
         "True with OpenSSL older than that version.",
+        "openssl_version_before(3.5)",
         |_, _| Ok(false),
     ),
     row(
         "ssllib_name_startswith",
         "(<name>)",
         "True if the TLS library's name begins so.",
+        "ssllib_name_startswith(OpenSSL)",
         |_, _| Ok(false),
     ),
     row2(
         "streq",
         "(<str1>,<str2>)",
         "True if both strings are equal.",
+        "streq(a,b)",
         |args, _| Ok(args[0] == args[1]),
     ),
     row2(
         "strneq",
         "(<str1>,<str2>)",
         "True if the strings differ.",
+        "strneq(a,b)",
         |args, _| Ok(args[0] != args[1]),
     ),
     row2(
         "strstr",
         "(<str1>,<str2>)",
         "True if the second string is found in the first.",
+        "strstr(abc,b)",
         |args, _| Ok(args[0].contains(&args[1])),
     ),
     row(
         "version_atleast",
         "(<version>)",
         "True if the language spoken is at least of that version.",
+        "version_atleast(3.0)",
         |args, env| Ok(release_key(env.version()) >= parse_version(&args[0])?),
     ),
     row(
         "version_before",
         "(<version>)",
         "True if the language spoken is older than that version.",
+        "version_before(3.3-dev1)",
         |args, env| Ok(release_key(env.version()) < parse_version(&args[0])?),
     ),
 ];
@@ -349,13 +362,14 @@ const fn row(
     name: &'static str,
     syntax: &'static str,
     doc: &'static str,
+    example: &'static str,
     answer: Answer,
 ) -> Keyword<Predicate> {
     Keyword {
         name,
         syntax,
         doc,
-        example: "",
+        example,
         build: Predicate {
             arguments: 1,
             answer,
@@ -367,13 +381,14 @@ const fn row2(
     name: &'static str,
     syntax: &'static str,
     doc: &'static str,
+    example: &'static str,
     answer: Answer,
 ) -> Keyword<Predicate> {
     Keyword {
         name,
         syntax,
         doc,
-        example: "",
+        example,
         build: Predicate {
             arguments: 2,
             answer,
@@ -402,7 +417,11 @@ mod tests {
     #[test]
     fn table_is_sorted_and_documented() {
         assert!(PREDICATES.is_sorted_by(|a, b| a.name < b.name));
-        assert!(PREDICATES.iter().all(|row| row.doc.ends_with('.')));
+        for row in PREDICATES {
+            assert!(row.doc.ends_with('.'), "{}", row.name);
+            assert!(row.example.starts_with(row.name), "{}", row.name);
+            value(row.example);
+        }
     }
 
     /// Each line was asked of haproxy 2.6 (`strstr`, `enabled` and newer versions follow the 3.2 manual).
@@ -433,7 +452,7 @@ mod tests {
             "version_before(3.2.1)",
             "version_before(3.3-dev1)",
             "strstr(abc,b)",
-            "enabled(POLL)",
+            "enabled(REUSEPORT)",
         ];
         let no = [
             "",

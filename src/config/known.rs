@@ -123,6 +123,27 @@ pub struct Row {
     pub topic: &'static str,
 }
 
+impl Row {
+    /// Returns how many of the words behind an option of `bind` or `server` are its arguments.
+    ///
+    /// It is what a reader must skip to reach the next option, also where this one does not work here.
+    pub fn option_arguments(&self, behind: &[Word]) -> usize {
+        let takes = usize::from(!self.syntax.is_empty());
+        if self.name != "source" {
+            return takes.min(behind.len());
+        }
+        // `source <address> [usesrc <source>] [interface <name>]`: the two extras come in any order.
+        let mut count = takes;
+        while behind
+            .get(count)
+            .is_some_and(|w| matches!(w.as_str(), "usesrc" | "interface"))
+        {
+            count += 2;
+        }
+        count.min(behind.len())
+    }
+}
+
 /// What was found for the first words of a line.
 #[derive(Clone, Copy, Debug)]
 pub enum Lookup {
@@ -297,11 +318,9 @@ fn report(row: &Row, span: Span, prefix: Option<Prefix>, diags: &mut Diagnostics
         Support::NotYet => {
             let diagnostic = Diagnostic::error(span, format!("`{name}` is not supported yet"));
             if row.topic.is_empty() {
-                diagnostic.help(row.doc)
+                diagnostic.help(format!("in HAProxy it {}", as_clause(row.doc)))
             } else {
-                diagnostic
-                    .label(format!("{} is not supported yet", row.topic))
-                    .help(row.doc)
+                diagnostic.label(format!("{} is not supported yet", row.topic))
             }
         }
         Support::Harmless(note) => {
@@ -313,6 +332,13 @@ fn report(row: &Row, span: Span, prefix: Option<Prefix>, diags: &mut Diagnostics
     };
     diags.push(diagnostic);
     false
+}
+
+/// Turns "Sets the tag." into "sets the tag".
+fn as_clause(sentence: &str) -> String {
+    let mut rest = sentence.trim_end_matches('.').chars();
+    let first = rest.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(rest).collect()
 }
 
 fn elsewhere(kind: SectionKind, row: &Row, span: Span) -> Diagnostic {
@@ -380,7 +406,8 @@ fn find_longest(table: &'static [Row], words: &[&str]) -> Option<(&'static Row, 
                 name.push_str(last);
                 find(table, &name)
             };
-            let found = row(last).or_else(|| with_arguments(last).and_then(row));
+            let bare = || with_arguments(last).and_then(row).filter(takes_arguments);
+            let found = row(last).or_else(bare);
             let found = found.or_else(|| row(numbered(last)?));
             found.map(|row| (row, count))
         })
@@ -389,6 +416,11 @@ fn find_longest(table: &'static [Row], words: &[&str]) -> Option<(&'static Row, 
 /// Returns a word without its `(arguments)`, if it has any.
 fn with_arguments(word: &str) -> Option<&str> {
     word.split_once('(').map(|(name, _)| name)
+}
+
+/// Returns whether a row's arguments stand in parentheses behind its name.
+fn takes_arguments(row: &&'static Row) -> bool {
+    row.syntax.starts_with('(') || row.syntax.starts_with("[(")
 }
 
 /// Returns the family name of a numbered stick counter action, such as `track-sc0` or `sc-inc-gpc0(1)`.
@@ -406,7 +438,12 @@ fn find(table: &'static [Row], name: &str) -> Option<&'static Row> {
 }
 
 fn option_lookup(table: &'static [Row], word: &str) -> Lookup {
-    match find(table, word) {
+    let bare = || {
+        with_arguments(word)
+            .and_then(|bare| find(table, bare))
+            .filter(takes_arguments)
+    };
+    match find(table, word).or_else(bare) {
         Some(row) => Lookup::Found(row, 1),
         None => Lookup::Unknown {
             at: 0,

@@ -173,15 +173,10 @@ fn words_that_wait_name_what_they_wait_for() {
         "capture request header Host len 9",
         Severity::Error,
         "not supported yet",
-        "Logs a header",
+        "in HAProxy it logs a header of requests",
     );
-    refused(
-        GLOBAL,
-        "lua-load /x.lua",
-        Severity::Error,
-        "`lua-load` is not supported yet",
-        "",
-    );
+    let lua = checked(GLOBAL, "lua-load /x.lua").expect_err("Lua does not work yet");
+    assert_eq!(lua.label.as_deref(), Some("Lua is not supported yet"));
 }
 
 #[test]
@@ -396,6 +391,28 @@ fn sections_that_do_not_work_yet_are_errors() {
     assert!(diags.is_empty());
     assert!(!check_section(&section("userlist admins"), &mut diags));
     assert!(diags.has_errors());
+}
+
+#[test]
+fn the_arguments_of_an_option_are_known_also_where_it_does_not_work() {
+    let count = |line: &str| {
+        let words = words(line);
+        match server_option(&words[0].text) {
+            Lookup::Found(row, 1) => row.option_arguments(&words[1..]),
+            other => panic!("{line}: {other:?}"),
+        }
+    };
+    assert_eq!(count("check inter 5s"), 0);
+    assert_eq!(count("inter 5s check"), 1);
+    assert_eq!(count("inter"), 0);
+    assert_eq!(count("source 1.2.3.4 check"), 1);
+    assert_eq!(
+        count("source 1.2.3.4 interface eth0 usesrc client check"),
+        5
+    );
+    assert_eq!(count("source 1.2.3.4 usesrc"), 2);
+    assert_eq!(count("set-proxy-v2-tlv-fmt(0x20) %[src] check"), 1);
+    refused_without_help(FRONTEND, "bind(x) :80", "unknown directive `bind(x)`");
 }
 
 /// The words that issue 2 promises, so that none loses its row by accident.
