@@ -4,7 +4,8 @@ use super::address::{self, Host, Parsed, Ports};
 use super::directive::{Args, Entry, Prefix, find, number_of, time_of};
 use super::load::Loader;
 use super::proxy::{Handler, Row};
-use super::{Address, Bind, StatsLevel, account, unknown};
+use super::words::{Options, Owner};
+use super::{Address, Bind, StatsLevel, account};
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::Diagnostic;
 use crate::metrics::ObjectId;
@@ -168,22 +169,20 @@ pub(super) fn group(cx: &mut Loader<'_>, args: &mut Args<'_>, name: &Word) -> Op
 /// Reads all parameters of a `bind` or `stats socket` line.
 pub(super) fn params(cx: &mut Loader<'_>, args: &mut Args<'_>, stats: bool) -> Params {
     let mut params = Params::default();
-    let mut rest = unknown::Params::new(if stats { "stats socket" } else { "bind" });
+    let mut options = Options::new(Owner::Bind);
     while let Some(word) = args.next() {
         let row = find(PARAMS, word.as_str())
             .or_else(|| find(STATS_PARAMS, word.as_str()).filter(|_| stats));
         match row {
             Some(row) => {
-                rest.known();
                 if (row.build)(cx, &mut params, args, word).is_none() {
                     args.rest();
                 }
             }
-            None => rest.add(word),
+            None => options.add(cx, args, word),
         }
     }
-    let names = PARAMS.iter().chain(if stats { STATS_PARAMS } else { &[] }).map(|row| row.name);
-    rest.report(cx, args, names);
+    options.finish(cx);
     params
 }
 
@@ -303,4 +302,10 @@ pub(super) fn param_number(
         args.give_up();
     }
     number.map(|n| n as u32)
+}
+
+/// Returns the names of all options.
+#[cfg(test)]
+pub(super) fn all_params() -> Vec<&'static str> {
+    PARAMS.iter().chain(STATS_PARAMS).map(|entry| entry.name).collect()
 }

@@ -6,6 +6,7 @@
 use super::load::Loader;
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::config::known;
 use crate::config::units::{TimeUnit, parse_size, parse_time};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(super) struct Args<'a> {
     keyword: usize,
     /// Index of the next word to read.
     next: usize,
+    /// Index behind the words that name the directive.
+    used: usize,
     pub(super) prefix: Prefix,
     /// Name and syntax of the row, for "write …".
     name: &'static str,
@@ -55,20 +58,16 @@ pub(super) struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// Returns the words of a line whose prefix was recognised; the next word is the keyword.
-    pub(super) fn new(line: &'a Line) -> Self {
+    /// Returns the words of a line that was found to be `row`, whose first `used` words are taken.
+    pub(super) fn new(line: &'a Line, row: &known::Row, used: usize) -> Self {
         let prefix = match line.words[0].as_str() {
             "no" if line.words.len() > 1 => Prefix::No,
             "default" if line.words.len() > 1 => Prefix::Default,
             _ => Prefix::None,
         };
         let keyword = usize::from(prefix != Prefix::None);
-        Self { line, keyword, next: keyword, prefix, name: "", syntax: "", failed: false }
-    }
-
-    /// Returns the keyword.
-    pub(super) fn keyword(&self) -> &'a Word {
-        &self.line.words[self.keyword]
+        let (name, syntax) = (row.name, row.syntax);
+        Self { line, keyword, next: used, used, prefix, name, syntax, failed: false }
     }
 
     /// Returns the name of the row that the line was found to be, such as `option httplog`.
@@ -76,34 +75,19 @@ impl<'a> Args<'a> {
         self.name
     }
 
-    /// Returns the place of the keyword (both words of `option httplog`).
+    /// Returns the place of the words that name the directive.
     pub(super) fn span(&self) -> Span {
-        let count = self.name.split(' ').count().max(1);
-        let last = (self.keyword + count - 1).min(self.line.words.len() - 1);
-        self.keyword().span.to(self.line.words[last].span)
+        self.line.words[self.keyword].span.to(self.line.words[self.used - 1].span)
     }
 
-    /// Finds the row of the line in `tables`: two words first (`option httplog`), then one.
-    pub(super) fn find<'t, T>(
-        &mut self,
-        tables: impl IntoIterator<Item = &'t [Entry<T>]> + Clone,
-    ) -> Option<&'t Entry<T>> {
-        let first = self.keyword().as_str();
-        if let Some(second) = self.line.words.get(self.keyword + 1) {
-            let both = format!("{first} {}", second.as_str());
-            if let Some(row) = find_in(tables.clone(), &both) {
-                self.enter(row, 2);
-                return Some(row);
-            }
-        }
-        let row = find_in(tables, first)?;
-        self.enter(row, 1);
-        Some(row)
+    /// Returns the words that are left.
+    pub(super) fn behind(&self) -> &'a [Word] {
+        &self.line.words[self.next.min(self.line.words.len())..]
     }
 
-    fn enter<T>(&mut self, row: &Entry<T>, words: usize) {
-        self.next = self.keyword + words;
-        self.name = row.name;
+    /// Skips `count` words.
+    pub(super) fn skip(&mut self, count: usize) {
+        self.next = (self.next + count).min(self.line.words.len());
     }
 
     /// Returns the next word without taking it.
@@ -294,14 +278,6 @@ fn out_of_range(name: &str, text: &str, range: &std::ops::RangeInclusive<u64>) -
         u64::MAX => format!("`{name}` must be at least {low}, and `{text}` is less"),
         _ => format!("`{name}` must be in {low}..={high}, and `{text}` is not"),
     }
-}
-
-/// Returns the row of that name from the first table that has it.
-pub(super) fn find_in<'t, T>(
-    tables: impl IntoIterator<Item = &'t [Entry<T>]>,
-    name: &str,
-) -> Option<&'t Entry<T>> {
-    tables.into_iter().find_map(|table| find(table, name))
 }
 
 /// Returns "`a`, `b` or `c`".

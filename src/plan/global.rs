@@ -4,9 +4,10 @@ use super::bind::{self, listen_addresses};
 use super::directive::{Args, Entry, Prefix};
 use super::load::Loader;
 use super::proxy::log;
-use super::{Global, StatsLevel, StatsSocket, unknown};
+use super::{Global, StatsLevel, StatsSocket, words};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::Diagnostic;
+use crate::config::section::SectionKind;
 use std::time::Duration;
 
 /// The global sections while their lines are read; several sections add up.
@@ -44,31 +45,21 @@ impl Default for GlobalDraft {
 /// The handler of a global directive.
 pub(super) type Handler = for<'a> fn(&mut Loader<'_>, &mut GlobalDraft, &mut Args<'a>);
 
-/// What a row says besides the words.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
-    negatable: bool,
-    handler: Handler,
-}
-
 macro_rules! global {
     ($name:literal, $example:literal, $handler:expr) => {
         Entry {
             name: $name,
             example: $example,
-            build: Row {
-                negatable: false,
-                handler: {
-                    const HANDLER: Handler = $handler;
-                    HANDLER
-                },
+            build: {
+                const HANDLER: Handler = $handler;
+                HANDLER
             },
         }
     };
 }
 
 /// One row per directive.
-pub(super) static TABLE: &[Entry<Row>] = &[
+pub(super) static TABLE: &[Entry<Handler>] = &[
     global!("chroot", "chroot /var/lib/haproxy", |cx, draft, args| {
         if let Some(word) = args.required(cx, "a directory") {
             draft.global.chroot = Some(word.as_str().into());
@@ -97,6 +88,11 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         }
     }),
     global!("log", "log 127.0.0.1:514 local0 notice", |cx, draft, args| {
+        if args.prefix != Prefix::None {
+            draft.global.logs.clear();
+            args.rest();
+            return;
+        }
         if let Some(target) = log::target(cx, args) {
             draft.global.logs.push(target);
         }
@@ -132,6 +128,9 @@ pub(super) static TABLE: &[Entry<Row>] = &[
             draft.global.pidfile = Some(word.as_str().into());
         }
     }),
+    global!("presetenv", "presetenv NAME value", environment),
+    global!("resetenv", "resetenv PATH", environment),
+    global!("setenv", "setenv NAME value", environment),
     global!("spread-checks", "spread-checks 5", |cx, draft, args| {
         if let Some(n) = args.number(cx, "a percentage", 0..=50) {
             draft.global.spread_checks = n as u32;
@@ -163,6 +162,7 @@ pub(super) static TABLE: &[Entry<Row>] = &[
             draft.global.ulimit_n = Some(n);
         }
     }),
+    global!("unsetenv", "unsetenv NAME", environment),
     global!("user", "user root", |cx, draft, args| {
         let Some(name) = args.required(cx, "the name of a user") else { return };
         draft.global.uid = bind::user(cx, args, name);
@@ -172,24 +172,27 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     }),
 ];
 
+/// Variables are set while the file is read, so that the lines below see them; nothing is left to do.
+fn environment(_: &mut Loader<'_>, _: &mut GlobalDraft, args: &mut Args<'_>) {
+    args.rest();
+}
+
 /// The most shards there can be.
 const SHARDS_MAX: u32 = 1_024;
 /// The most CPUs that a set can name.
 const CPUS_MAX: usize = 4_096;
 
-/// Reads one line of a global section.
-pub(super) fn line(cx: &mut Loader<'_>, draft: &mut GlobalDraft, line: &Line) {
-    let mut args = Args::new(line);
-    match args.find([TABLE]) {
-        Some(row) if args.prefix != Prefix::None && !row.build.negatable => {
-            let prefix = &line.words[0];
-            cx.error(prefix.span, format!("`{}` cannot follow `{}`", args.name(), prefix.as_str()));
-        }
-        Some(row) => {
-            (row.build.handler)(cx, draft, &mut args);
-            args.finish(cx);
-        }
-        None => unknown::report(cx, "global", None, &args),
+/// Reads one line of a global section; `previous` is the one above.
+pub(super) fn line(
+    cx: &mut Loader<'_>,
+    draft: &mut GlobalDraft,
+    previous: Option<&Line>,
+    line: &Line,
+) {
+    let found = words::open(cx, SectionKind::Global, "`global`", previous, line, &[TABLE]);
+    if let Some((row, mut args)) = found {
+        (row.build)(cx, draft, &mut args);
+        args.finish(cx);
     }
 }
 

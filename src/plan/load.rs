@@ -5,6 +5,7 @@ use super::proxy::{self, Draft, Settings};
 use super::{Plan, global, lint, resolve};
 use crate::config::ast::{Ast, Section, Sources, Span};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
+use crate::config::known;
 use crate::config::section::SectionKind;
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -125,8 +126,10 @@ impl<'a> Drafts<'a> {
     fn section(&mut self, cx: &mut Loader<'_>, section: &'a Section) {
         match section.kind() {
             Some(SectionKind::Global) => {
+                let mut previous = None;
                 for line in &section.lines {
-                    global::line(cx, &mut self.global, line);
+                    global::line(cx, &mut self.global, previous, line);
+                    previous = Some(line);
                 }
             }
             Some(SectionKind::Defaults) => {
@@ -142,14 +145,7 @@ impl<'a> Drafts<'a> {
             // The parser reports words that open no section.
             None => {}
             Some(_) => {
-                let keyword = section.header.keyword();
-                cx.push(
-                    Diagnostic::error(
-                        keyword.span,
-                        format!("`{}` sections are not supported yet", keyword.as_str()),
-                    )
-                    .label("the whole section would have no effect"),
-                );
+                known::check_section(section, cx.diagnostics);
             }
         }
     }

@@ -23,7 +23,7 @@ mod resolve;
 mod server_line;
 #[cfg(test)]
 mod tests;
-mod unknown;
+mod words;
 
 pub use load::{LoadOptions, load};
 pub use model::*;

@@ -211,6 +211,7 @@ impl Build<'_> {
             splice: self.splice(draft),
             backlog: settings.backlog,
             backend,
+            id: settings.id,
             disabled: settings.disabled,
             object,
         }
@@ -253,6 +254,7 @@ impl Build<'_> {
             all_backups: settings.all_backups,
             frontend,
             streams: Gauge::default(),
+            id: settings.id,
             disabled: settings.disabled,
             object,
         }

@@ -5,7 +5,8 @@ use super::bind::{param_number, param_time};
 use super::directive::{Args, Entry, find};
 use super::load::Loader;
 use super::proxy::{Draft, Row, bad_name_character};
-use super::{Address, CheckSettings, unknown};
+use super::words::{Options, Owner};
+use super::{Address, CheckSettings};
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::Diagnostic;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -159,19 +160,18 @@ fn interval(cx: &mut Loader<'_>, args: &mut Args<'_>, name: &str) -> Option<Dura
 
 /// Reads all parameters into `params`.
 fn read_params<'a>(cx: &mut Loader<'_>, args: &mut Args<'a>, params: &mut ServerParams<'a>) {
-    let mut rest = unknown::Params::new("server");
+    let mut options = Options::new(Owner::Server);
     while let Some(word) = args.next() {
         match find(PARAMS, word.as_str()) {
             Some(row) => {
-                rest.known();
                 if (row.build)(cx, params, args).is_none() {
                     args.rest();
                 }
             }
-            None => rest.add(word),
+            None => options.add(cx, args, word),
         }
     }
-    rest.report(cx, args, PARAMS.iter().map(|row| row.name));
+    options.finish(cx);
 }
 
 fn default_server<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, args: &mut Args<'a>) {

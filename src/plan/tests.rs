@@ -121,3 +121,47 @@ fn all_problems_of_a_file_are_reported_in_one_run() {
         .collect();
     assert_eq!(errors, [2, 3, 6, 7, 8, 4], "{:#?}", case.lines());
 }
+
+/// Every word that `config::known` calls supported has a handler here, and every handler's word is called so there.
+#[test]
+fn tables_and_the_vocabulary_agree() {
+    use crate::config::known::{self, Support};
+    use std::collections::BTreeSet;
+    let ours: BTreeSet<&str> = super::proxy::TABLES
+        .iter()
+        .flat_map(|table| table.iter().map(|entry| entry.name))
+        .chain(super::global::TABLE.iter().map(|entry| entry.name))
+        .collect();
+    let first = |name: &'static str| name.split(' ').next().unwrap_or(name);
+    let mut wrong = Vec::new();
+    let mut known_words = BTreeSet::new();
+    for row in known::directives() {
+        let supported = row.support == Support::Supported;
+        let handled = ours.contains(row.name) || ours.contains(first(row.name));
+        if supported && !handled {
+            wrong.push(format!("`{}` is called supported and nothing handles it", row.name));
+        }
+        if supported {
+            known_words.extend([row.name, first(row.name)]);
+        }
+    }
+    for name in ours {
+        if !known_words.contains(name) {
+            wrong.push(format!("`{name}` is handled and not called supported"));
+        }
+    }
+    let options = [
+        (known::bind_options().collect::<Vec<_>>(), super::bind::all_params()),
+        (
+            known::server_options().collect(),
+            super::server_line::PARAMS.iter().map(|e| e.name).collect(),
+        ),
+    ];
+    for (rows, ours) in options {
+        let theirs: BTreeSet<&str> =
+            rows.iter().filter(|r| r.support == Support::Supported).map(|r| r.name).collect();
+        let ours: BTreeSet<&str> = ours.into_iter().collect();
+        wrong.extend(theirs.symmetric_difference(&ours).map(|name| format!("option `{name}`")));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}

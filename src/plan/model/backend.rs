@@ -64,6 +64,8 @@ pub struct Backend {
     pub frontend: Option<u32>,
     /// Current streams.
     pub streams: Gauge,
+    /// `id`: the number in statistics.
+    pub id: Option<u32>,
     /// `disabled`
     pub disabled: bool,
     /// Counters.

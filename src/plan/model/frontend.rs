@@ -57,6 +57,8 @@ pub struct Frontend {
     pub backlog: Option<u32>,
     /// The back half of the same `listen` section: its rules are this frontend's own and must not run twice.
     pub backend: Option<u32>,
+    /// `id`: the number in statistics.
+    pub id: Option<u32>,
     /// `disabled`
     pub disabled: bool,
     /// Counters.

@@ -19,7 +19,7 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     Entry {
         name: "balance",
         example: "balance leastconn",
-        build: Row::new(|cx, draft, args| match Algorithm::parse(args.rest(), args.line.span) {
+        build: Row::new(|cx, draft, args| match Algorithm::parse(args.rest()) {
             Ok(algorithm) => draft.settings.balance = Some(algorithm),
             Err(finding) => {
                 args.give_up();
@@ -54,6 +54,12 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         build: Row::new(|_, draft, _| draft.settings.disabled = false),
     },
     Entry {
+        name: "hash-type map-based",
+        example: "hash-type map-based",
+        // It is what every hash does until there is another type.
+        build: Row::new(|_, _, _| {}),
+    },
+    Entry {
         name: "http-reuse",
         example: "http-reuse always",
         build: Row::new(|cx, draft, args| {
@@ -65,6 +71,15 @@ pub(super) static TABLE: &[Entry<Row>] = &[
                 "always" => Reuse::Always,
                 _ => return args.not_one_of(cx, word, &["never", "safe", "aggressive", "always"]),
             });
+        }),
+    },
+    Entry {
+        name: "id",
+        example: "id 7",
+        build: Row::new(|cx, draft, args| {
+            if let Some(id) = args.number(cx, "a number", 1..=u64::from(u32::MAX)) {
+                draft.settings.id = Some(id as u32);
+            }
         }),
     },
     Entry {

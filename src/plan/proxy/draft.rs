@@ -6,6 +6,7 @@ use super::stats::StatsDraft;
 use crate::balance::Algorithm;
 use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::diagnostic::Diagnostic;
+use crate::config::section::SectionKind;
 use crate::plan::load::Loader;
 use crate::plan::server_line::{ServerDraft, ServerParams};
 use crate::plan::{Bind, ConnectionMode, CookiePolicy, ForwardFor, Mode, Reuse, Splice, Timeouts};
@@ -28,6 +29,15 @@ impl Kind {
             Kind::Frontend => "frontend",
             Kind::Backend => "backend",
             Kind::Listen => "listen",
+        }
+    }
+
+    pub(in crate::plan) fn section(self) -> SectionKind {
+        match self {
+            Kind::Defaults => SectionKind::Defaults,
+            Kind::Frontend => SectionKind::Frontend,
+            Kind::Backend => SectionKind::Backend,
+            Kind::Listen => SectionKind::Listen,
         }
     }
 }
@@ -67,6 +77,7 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) maxconn: Option<u32>,
     pub(in crate::plan) backlog: Option<u32>,
     pub(in crate::plan) disabled: bool,
+    pub(in crate::plan) id: Option<u32>,
     pub(in crate::plan) timeouts: Timeouts,
     pub(in crate::plan) connection_mode: ConnectionMode,
     pub(in crate::plan) forward_for: Option<ForwardFor>,

@@ -20,7 +20,7 @@ pub(super) use errors::built_in as built_in_errors;
 
 use super::directive::{Args, Entry};
 use super::load::Loader;
-use super::{bind, server_line, unknown};
+use super::{bind, server_line, words};
 use crate::config::ast::Line;
 
 /// The handler of a directive: reads the words behind the keyword into the draft.
@@ -62,16 +62,15 @@ pub(super) static TABLES: &[&[Entry<Row>]] = &[
 /// Reads one line of a proxy section.
 pub(super) fn line<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, line: &'a Line) {
     let errors = cx.errors();
-    let mut args = Args::new(line);
-    match args.find(TABLES.iter().copied()) {
-        Some(row) => {
-            if row.build.http && draft.kind != Kind::Defaults {
-                draft.http_words.push((row.name, args.span()));
-            }
-            (row.build.handler)(cx, draft, &mut args);
-            args.finish(cx);
+    let title = draft.title();
+    if let Some((row, mut args)) =
+        words::open(cx, draft.kind.section(), &title, draft.previous, line, TABLES)
+    {
+        if row.build.http && draft.kind != Kind::Defaults {
+            draft.http_words.push((row.name, args.span()));
         }
-        None => unknown::report(cx, draft.kind.keyword(), draft.previous, &args),
+        (row.build.handler)(cx, draft, &mut args);
+        args.finish(cx);
     }
     draft.previous = Some(line);
     draft.broken |= cx.errors() > errors;
