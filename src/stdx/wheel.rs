@@ -150,6 +150,11 @@ impl<T> Wheel<T> {
         exists
     }
 
+    /// Iterates over the keys of all entries, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().filter_map(|entry| entry.key.as_ref())
+    }
+
     /// Fires every entry whose time has come, visiting at most `budget` entries.
     ///
     /// `fire` gets the key and says whether the entry is done. It cannot reach the wheel; what it wants to insert
