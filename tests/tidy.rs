@@ -204,11 +204,7 @@ impl Source {
     }
 
     fn finding(&self, line: usize, rule: impl Into<String>) -> Finding {
-        Finding {
-            path: self.path.clone(),
-            line,
-            rule: rule.into(),
-        }
+        Finding { path: self.path.clone(), line, rule: rule.into() }
     }
 }
 
@@ -232,15 +228,16 @@ fn layers(layers: &Layers, source: &Source, findings: &mut Vec<Finding>) {
                 line,
                 format!("layers: `{from}` (row {row}) may not import `{to}` (row {other})"),
             )),
-            None if to == "*" => findings.push(source.finding(
-                line,
-                "layers: a glob import of the crate's root hides what is imported",
-            )),
+            None if to == "*" => {
+                findings.push(source.finding(
+                    line,
+                    "layers: a glob import of the crate's root hides what is imported",
+                ))
+            }
             // A name that the root re-exports; lib.rs holds nothing but modules.
-            None => findings.push(source.finding(
-                line,
-                format!("layers: `{to}` is no module of the crate map"),
-            )),
+            None => findings.push(
+                source.finding(line, format!("layers: `{to}` is no module of the crate map")),
+            ),
         }
     }
 }
@@ -272,10 +269,7 @@ fn imports(source: &Source) -> Vec<(usize, String)> {
             first_segments(code, end, start, &mut found);
         }
     }
-    found
-        .into_iter()
-        .map(|(at, name)| (line_of(code, at), name))
-        .collect()
+    found.into_iter().map(|(at, name)| (line_of(code, at), name)).collect()
 }
 
 /// Pushes the first name of each path that stands at `from`: one, or those of a `{…}` group.
@@ -314,16 +308,11 @@ fn word_at(text: &str) -> String {
     if text.starts_with('*') {
         return "*".to_owned();
     }
-    text.chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect()
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
 fn at_word_start(code: &str, at: usize) -> bool {
-    !code[..at]
-        .chars()
-        .next_back()
-        .is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+    !code[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
 }
 
 fn line_of(code: &str, at: usize) -> usize {
@@ -463,11 +452,7 @@ fn size(_: &Layers, source: &Source, findings: &mut Vec<Finding>) {
 
 /// A file begins with a `//!` paragraph that says what it is for.
 fn paragraph(_: &Layers, source: &Source, findings: &mut Vec<Finding>) {
-    let said: String = source
-        .raw
-        .iter()
-        .map_while(|line| line.strip_prefix("//!"))
-        .collect();
+    let said: String = source.raw.iter().map_while(|line| line.strip_prefix("//!")).collect();
     if said.trim().len() < 20 {
         findings.push(source.finding(
             1,
@@ -562,13 +547,9 @@ fn raw_string_end(bytes: &[u8], from: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'"') {
         return None;
     }
-    let close: Vec<u8> = std::iter::once(b'"')
-        .chain(std::iter::repeat_n(b'#', hashes))
-        .collect();
+    let close: Vec<u8> = std::iter::once(b'"').chain(std::iter::repeat_n(b'#', hashes)).collect();
     let rest = &bytes[at + 1..];
-    let found = rest
-        .windows(close.len())
-        .position(|window| window == close.as_slice());
+    let found = rest.windows(close.len()).position(|window| window == close.as_slice());
     Some(found.map_or(bytes.len(), |n| at + 1 + n + close.len()))
 }
 
@@ -606,10 +587,7 @@ mod each_rule_can_fail {
         for rule in RULES {
             rule(&layers, &source, &mut findings);
         }
-        findings
-            .into_iter()
-            .map(|f| format!("{} {}", f.line, f.rule))
-            .collect()
+        findings.into_iter().map(|f| format!("{} {}", f.line, f.rule)).collect()
     }
 
     #[test]
@@ -656,11 +634,7 @@ mod each_rule_can_fail {
                 "2 layers: a glob import of the crate's root hides what is imported",
             ),
             ("src/extra.rs", "", "1 `extra` has no row in the crate map"),
-            (
-                "src/cli.rs",
-                "use monoio::net;",
-                "2 fence: monoio only in runtime, control and demo",
-            ),
+            ("src/cli.rs", "use monoio::net;", "2 fence: monoio only in runtime, control and demo"),
             (
                 "src/log.rs",
                 "let t = Instant::now();",
@@ -671,16 +645,8 @@ mod each_rule_can_fail {
                 "let t = std::time::SystemTime::now();",
                 "2 fence: clocks only in runtime, control, cli and demo",
             ),
-            (
-                "src/runtime/a.rs",
-                "httparse::Request::new()",
-                "2 fence: httparse only in proto",
-            ),
-            (
-                "src/proto/a.rs",
-                "use rustls::X;",
-                "2 fence: rustls only in plan and runtime",
-            ),
+            ("src/runtime/a.rs", "httparse::Request::new()", "2 fence: httparse only in proto"),
+            ("src/proto/a.rs", "use rustls::X;", "2 fence: rustls only in plan and runtime"),
             (
                 "src/log.rs",
                 "// SAFETY: none\nunsafe { x() }",
@@ -725,10 +691,7 @@ mod each_rule_can_fail {
                 "#[cfg(test)]\nmod tests {\n use super::*;\n fn f() { println!(\"{:?}\", Instant::now()) }\n}",
             ),
             ("src/balance/mod.rs", "use crate::server::A;"),
-            (
-                "src/runtime/a.rs",
-                "// SAFETY: the fd is ours.\nlet x =\n    unsafe { y() };",
-            ),
+            ("src/runtime/a.rs", "// SAFETY: the fd is ours.\nlet x =\n    unsafe { y() };"),
             (
                 "src/log.rs",
                 "const R: &str = r#\"use crate::runtime; \"quoted\" \"#;\nfn f<'a>(x: &'a str) {}",

@@ -10,17 +10,13 @@ use std::path::PathBuf;
 const BOTH: [Kind; 2] = [Kind::Fastlb, Kind::Haproxy];
 
 fn start(kind: Kind, origin: &Origin) -> Proxy {
-    Setup::new(kind)
-        .origin(origin)
-        .listen("front")
-        .listen("admin")
-        .start(
-            "global\n stats socket @dir@/sock mode 600 level admin\n \
+    Setup::new(kind).origin(origin).listen("front").listen("admin").start(
+        "global\n stats socket @dir@/sock mode 600 level admin\n \
              stats socket ipv4@@admin@ level admin\n stats timeout 10s\n\
              defaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
              frontend www\n bind @front@\n default_backend app\n\
              backend app\n server s1 @o@\n server s2 @o@ weight 50 disabled\n",
-        )
+    )
 }
 
 fn socket(proxy: &Proxy) -> PathBuf {
@@ -43,19 +39,10 @@ fn show_info_tells_about_the_process() {
         get(proxy.address("front"), "/");
         let answer = command(&socket(&proxy), "show info");
         assert_eq!(info(&answer, "Pid"), proxy.pid().to_string(), "{kind:?}");
-        assert!(
-            info(&answer, "CumReq").parse::<u32>().unwrap() >= 1,
-            "{kind:?}"
-        );
-        for name in [
-            "Name",
-            "Version",
-            "Uptime_sec",
-            "Maxconn",
-            "CurrConns",
-            "CumConns",
-            "Nbthread",
-        ] {
+        assert!(info(&answer, "CumReq").parse::<u32>().unwrap() >= 1, "{kind:?}");
+        for name in
+            ["Name", "Version", "Uptime_sec", "Maxconn", "CurrConns", "CumConns", "Nbthread"]
+        {
             info(&answer, name);
         }
         assert!(answer.ends_with("\n\n"), "{kind:?}: {answer:?}");
@@ -75,10 +62,8 @@ fn show_stat_has_haproxy_s_columns_and_counts() {
         let mut lines = answer.lines();
         let header = lines.next().unwrap().to_owned();
         let columns: Vec<&str> = header.trim_start_matches("# ").split(',').collect();
-        let rows: Vec<Vec<&str>> = lines
-            .filter(|line| !line.is_empty())
-            .map(|line| line.split(',').collect())
-            .collect();
+        let rows: Vec<Vec<&str>> =
+            lines.filter(|line| !line.is_empty()).map(|line| line.split(',').collect()).collect();
         let cell = |proxy: &str, server: &str, column: &str| {
             let at = columns.iter().position(|name| *name == column).unwrap();
             let row = rows
@@ -104,11 +89,7 @@ fn show_stat_has_haproxy_s_columns_and_counts() {
             ("app", "BACKEND", "act", "1"),
             ("app", "BACKEND", "mode", "http"),
         ] {
-            assert_eq!(
-                cell(proxy, server, column),
-                value,
-                "{kind:?} {proxy}/{server} {column}"
-            );
+            assert_eq!(cell(proxy, server, column), value, "{kind:?} {proxy}/{server} {column}");
         }
         headers.push(header);
     }
@@ -129,10 +110,7 @@ fn help_lists_commands_and_an_unknown_command_is_said_to_be_one() {
             assert!(help.contains(word), "{kind:?}: {help}");
         }
         let unknown = command(&socket(&proxy), "frobnicate all");
-        assert!(
-            unknown.to_lowercase().contains("unknown command"),
-            "{kind:?}: {unknown}"
-        );
+        assert!(unknown.to_lowercase().contains("unknown command"), "{kind:?}: {unknown}");
     }
 }
 
@@ -142,14 +120,8 @@ fn a_semicolon_separates_commands_and_a_backslash_hides_it() {
         let origin = Origin::echo("o");
         let proxy = start(kind, &origin);
         let answer = command(&socket(&proxy), "show info;show stat");
-        assert!(
-            answer.contains("\nPid: ") && answer.contains("# pxname"),
-            "{kind:?}"
-        );
-        assert!(
-            answer.find("Pid: ") < answer.find("# pxname"),
-            "{kind:?}: in order"
-        );
+        assert!(answer.contains("\nPid: ") && answer.contains("# pxname"), "{kind:?}");
+        assert!(answer.find("Pid: ") < answer.find("# pxname"), "{kind:?}: in order");
         let hidden = command(&socket(&proxy), "show\\;info");
         assert!(!hidden.contains("\nPid: "), "{kind:?}: {hidden}");
     }
@@ -229,10 +201,7 @@ fn the_socket_has_the_mode_that_was_asked_for() {
     for kind in BOTH {
         let origin = Origin::echo("o");
         let proxy = start(kind, &origin);
-        let mode = std::fs::metadata(socket(&proxy))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(socket(&proxy)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{kind:?}");
     }
 }

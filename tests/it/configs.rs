@@ -36,10 +36,7 @@ fn every_example_is_valid() {
 fn every_example_says_on_top_what_it_is() {
     for file in files() {
         let text = std::fs::read_to_string(&file).unwrap();
-        let comment = text
-            .lines()
-            .take_while(|line| line.starts_with('#'))
-            .count();
+        let comment = text.lines().take_while(|line| line.starts_with('#')).count();
         assert!(comment >= 2, "{} has no comment on top", file.display());
     }
 }
@@ -78,55 +75,23 @@ fn lines_are_accepted_or_refused_as_haproxy_does() {
         ("frontend", "acl a path /x", true),
         ("frontend", "acl a pathh /x", false),
         ("frontend", "use_backend b if TRUE", true),
-        (
-            "frontend",
-            "use_backend b if TRUE || FALSE or !METH_GET",
-            true,
-        ),
+        ("frontend", "use_backend b if TRUE || FALSE or !METH_GET", true),
         ("frontend", "use_backend b if nowhere", false),
         ("frontend", "use_backend %[req.hdr(host)]", true),
-        (
-            "frontend",
-            "http-request deny deny_status 403 if { src 10.0.0.0/8 }",
-            true,
-        ),
-        (
-            "frontend",
-            "http-request deny if { src 10.0.0.0/33 }",
-            false,
-        ),
+        ("frontend", "http-request deny deny_status 403 if { src 10.0.0.0/8 }", true),
+        ("frontend", "http-request deny if { src 10.0.0.0/33 }", false),
         ("frontend", "http-request set-header X-A \"%[src] b\"", true),
         ("frontend", "http-request set-header X-A", false),
-        (
-            "frontend",
-            "http-request return status 200 content-type text/plain string hello",
-            true,
-        ),
-        (
-            "frontend",
-            "http-request redirect scheme https code 301 unless { ssl_fc }",
-            true,
-        ),
-        (
-            "frontend",
-            "http-request redirect scheme https code 200",
-            false,
-        ),
-        (
-            "frontend",
-            "redirect location / if { path_len gt 100 }",
-            true,
-        ),
+        ("frontend", "http-request return status 200 content-type text/plain string hello", true),
+        ("frontend", "http-request redirect scheme https code 301 unless { ssl_fc }", true),
+        ("frontend", "http-request redirect scheme https code 200", false),
+        ("frontend", "redirect location / if { path_len gt 100 }", true),
         ("frontend", "acl a path_len -1:x", false),
         ("frontend", "monitor-uri /alive", true),
         ("frontend", "no option dontlognull", true),
         ("backend", "balance leastconn", true),
         ("backend", "balance leastconnection", false),
-        (
-            "backend",
-            "server t 127.0.0.1:1 weight 256 backup check inter 2s fall 3 rise 2",
-            true,
-        ),
+        ("backend", "server t 127.0.0.1:1 weight 256 backup check inter 2s fall 3 rise 2", true),
         ("backend", "server t 127.0.0.1:1 weight 257", false),
         ("backend", "server t 127.0.0.1:1 nonsense", false),
         ("backend", "server t", false),

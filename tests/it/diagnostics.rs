@@ -40,11 +40,7 @@ fn stem(case: &Path) -> &str {
 fn rendered(case: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Kind::Fastlb
-        .command([
-            Path::new("-c"),
-            Path::new("-f"),
-            case.strip_prefix(root).unwrap(),
-        ])
+        .command([Path::new("-c"), Path::new("-f"), case.strip_prefix(root).unwrap()])
         .current_dir(root)
         .env_remove("FASTLB_TEST_NOT_SET")
         .output()
@@ -128,9 +124,7 @@ fn json_findings_name_file_line_and_column() {
         assert!(
             list.iter().any(|finding| finding["line"] == line
                 && finding["column"] == 5
-                && finding["message"]
-                    .as_str()
-                    .is_some_and(|m| m.contains(word))),
+                && finding["message"].as_str().is_some_and(|m| m.contains(word))),
             "no finding on `{word}` at line {line}: {said}"
         );
     }

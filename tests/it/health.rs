@@ -9,9 +9,7 @@ const DEFAULTS: &str = "defaults\n mode http\n option redispatch\n retries 2\n t
                         timeout client 10s\n timeout server 10s\n timeout check 1s\n";
 
 fn start(kind: Kind, origins: &[&Origin], body: &str) -> Proxy {
-    let setup = origins
-        .iter()
-        .fold(Setup::new(kind), |setup, origin| setup.origin(origin));
+    let setup = origins.iter().fold(Setup::new(kind), |setup, origin| setup.origin(origin));
     setup.listen("front").start(&format!("{DEFAULTS}{body}"))
 }
 
@@ -47,31 +45,22 @@ fn killing_a_server_mid_traffic_loses_no_more_than_what_is_in_flight() {
             })
         })
         .collect();
-    eventually("traffic", || {
-        (good.load(Ordering::SeqCst) > 200).then_some(())
-    });
+    eventually("traffic", || (good.load(Ordering::SeqCst) > 200).then_some(()));
     a.stop();
     let then = good.load(Ordering::SeqCst);
-    eventually("traffic goes on", || {
-        (good.load(Ordering::SeqCst) > then + 1000).then_some(())
-    });
+    eventually("traffic goes on", || (good.load(Ordering::SeqCst) > then + 1000).then_some(()));
     stop.store(true, Ordering::SeqCst);
     for client in clients {
         client.join().unwrap();
     }
     let bad = bad.load(Ordering::SeqCst);
-    assert!(
-        bad <= CLIENTS,
-        "{bad} requests were lost; {CLIENTS} could be in flight"
-    );
+    assert!(bad <= CLIENTS, "{bad} requests were lost; {CLIENTS} could be in flight");
 }
 
 #[test]
 fn without_any_server_the_answer_is_503_at_once() {
     both(|kind| {
-        let setup = Setup::new(kind)
-            .address("dead", free_address())
-            .listen("front");
+        let setup = Setup::new(kind).address("dead", free_address()).listen("front");
         let proxy = setup.start(&format!(
             "{DEFAULTS}listen l\n bind @front@\n server s @dead@ check inter 100ms fall 1\n"
         ));
@@ -87,20 +76,15 @@ fn without_any_server_the_answer_is_503_at_once() {
 #[test]
 fn backups_serve_only_when_all_others_are_down() {
     both(|kind| {
-        let origins = [
-            Origin::echo("main"),
-            Origin::echo("spare1"),
-            Origin::echo("spare2"),
-        ];
+        let origins = [Origin::echo("main"), Origin::echo("spare1"), Origin::echo("spare2")];
         let proxy = start(
             kind,
             &[&origins[0], &origins[1], &origins[2]],
             "listen l\n bind @front@\n default-server check inter 100ms fall 1 rise 1\n \
              server m @main@\n server s1 @spare1@ backup\n server s2 @spare2@ backup\n",
         );
-        let mut lines: Vec<String> = (0..3)
-            .map(|_| get(proxy.address("front"), "/").sent_by())
-            .collect();
+        let mut lines: Vec<String> =
+            (0..3).map(|_| get(proxy.address("front"), "/").sent_by()).collect();
         origins[0].stop();
         eventually("the spare serves", || {
             let answer = get(proxy.address("front"), "/");
@@ -122,11 +106,7 @@ fn an_http_check_takes_out_a_server_that_answers_badly_and_takes_it_back() {
             let bad = request.target == "/health" && state.load(Ordering::SeqCst);
             let status = if bad { "500 Ill" } else { "200 OK" };
             let body = "sent by a\n";
-            write!(
-                stream,
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            )?;
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
             Ok(crate::support::Next::KeepAlive)
         });
         let b = Origin::echo("b");
@@ -137,13 +117,9 @@ fn an_http_check_takes_out_a_server_that_answers_badly_and_takes_it_back() {
              server a @a@ check inter 100ms fall 2 rise 2\n server b @b@\n",
         );
         let who = || get(proxy.address("front"), "/").sent_by();
-        eventually("both serve", || {
-            (who() == "a" && who() == "b").then_some(())
-        });
+        eventually("both serve", || (who() == "a" && who() == "b").then_some(()));
         ill.store(true, Ordering::SeqCst);
-        eventually("only b serves", || {
-            (0..4).all(|_| who() == "b").then_some(())
-        });
+        eventually("only b serves", || (0..4).all(|_| who() == "b").then_some(()));
         ill.store(false, Ordering::SeqCst);
         eventually("a serves again", || (who() == "a").then_some(()));
         let mut checks = a.received().into_iter().filter(|r| r.target == "/health");
@@ -199,12 +175,9 @@ fn cookie_forms_agree_with_haproxy() {
                 &format!("listen l\n bind @front@\n cookie {words}\n server s @o@ cookie c1\n"),
             );
             lines.push(format!("-- cookie {words}"));
-            for fields in [
-                "",
-                "Cookie: S=c1; x=y\r\n",
-                "Cookie: S=other\r\n",
-                "Cookie: APP=c1~own\r\n",
-            ] {
+            for fields in
+                ["", "Cookie: S=c1; x=y\r\n", "Cookie: S=other\r\n", "Cookie: APP=c1~own\r\n"]
+            {
                 for method in ["GET", "POST"] {
                     let answer = Client::connect(proxy.address("front")).ask(format!(
                         "{method} / HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: 0\r\n\r\n"
@@ -223,17 +196,12 @@ fn cookie_forms_agree_with_haproxy() {
 fn a_refused_connection_is_tried_elsewhere() {
     both(|kind| {
         let b = Origin::echo("b");
-        let setup = Setup::new(kind)
-            .origin(&b)
-            .address("dead", free_address())
-            .listen("front");
+        let setup = Setup::new(kind).origin(&b).address("dead", free_address()).listen("front");
         // Never checked: only the attempt itself finds out.
         let proxy = setup.start(&format!(
             "{DEFAULTS}listen l\n bind @front@\n balance roundrobin\n server a @dead@\n server b @b@\n"
         ));
-        (0..4)
-            .map(|_| get(proxy.address("front"), "/").sent_by())
-            .collect()
+        (0..4).map(|_| get(proxy.address("front"), "/").sent_by()).collect()
     });
 }
 
@@ -246,8 +214,6 @@ fn a_disabled_server_gets_nothing() {
             &[&a, &b],
             "listen l\n bind @front@\n server a @a@ disabled\n server b @b@\n",
         );
-        (0..4)
-            .map(|_| get(proxy.address("front"), "/").sent_by())
-            .collect()
+        (0..4).map(|_| get(proxy.address("front"), "/").sent_by()).collect()
     });
 }

@@ -145,10 +145,8 @@ fn conditions_choose_backends() {
         let names = ["api", "blog", "img", "post", "local", "rest"];
         let origins: Vec<Origin> = names.iter().map(|name| Origin::echo(name)).collect();
         let setup = origins.iter().fold(Setup::new(kind), Setup::origin);
-        let backends: String = names
-            .iter()
-            .map(|name| format!("backend {name}\n server s @{name}@\n"))
-            .collect();
+        let backends: String =
+            names.iter().map(|name| format!("backend {name}\n server s @{name}@\n")).collect();
         let proxy = setup.listen("front").start(&format!(
             "{DEFAULTS}frontend f\n bind @front@\n \
              acl is_api path_beg -i /api/ /v1/\n acl is_api path /api\n \
@@ -182,18 +180,10 @@ fn conditions_choose_backends() {
             ("GET /", "X-Token: a\r\nX-Size: 5\r\nX-Backend: nowhere\r\n"),
             ("GET /x.png?y", ""),
         ] {
-            let host = if fields.contains("Host") {
-                ""
-            } else {
-                "Host: h\r\n"
-            };
+            let host = if fields.contains("Host") { "" } else { "Host: h\r\n" };
             let answer = Client::connect(proxy.address("front"))
                 .ask(format!("{request} HTTP/1.1\r\n{host}{fields}\r\n"));
-            lines.push(format!(
-                "{request} {fields:?}: {} {}",
-                answer.status,
-                answer.sent_by()
-            ));
+            lines.push(format!("{request} {fields:?}: {} {}", answer.status, answer.sent_by()));
         }
         lines
     });
@@ -207,10 +197,7 @@ fn one_connection_carries_many_requests_and_the_server_s_is_reused() {
         let mut client = Client::connect(proxy.address("front"));
         for number in 0..20 {
             let answer = client.get(&format!("/{number}"));
-            assert!(
-                answer.text().contains(&format!("GET /{number} ")),
-                "{kind:?}"
-            );
+            assert!(answer.text().contains(&format!("GET /{number} ")), "{kind:?}");
         }
         assert_eq!(origin.connections(), 1, "{kind:?}");
         assert_eq!(origin.received().len(), 20, "{kind:?}");
@@ -276,9 +263,7 @@ fn answers_without_a_body_have_none() {
             ("HEAD", "/again"),
         ] {
             lines.extend(
-                client
-                    .ask(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
-                    .transcript(),
+                client.ask(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n")).transcript(),
             );
         }
         lines
@@ -369,20 +354,14 @@ fn large_bodies_pass_exactly_both_ways() {
     const LEN: usize = 24 << 20;
     let origin = Origin::http("o", |request, stream| {
         let body = &request.body;
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        )?;
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())?;
         stream.write_all(body)?;
         Ok(Next::KeepAlive)
     });
     let proxy = start(Kind::Fastlb, &origin, "", "");
     let body = pattern(LEN);
     let mut client = Client::connect(proxy.address("front"));
-    client.send(format!(
-        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LEN}\r\n\r\n"
-    ));
+    client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LEN}\r\n\r\n"));
     client.send(&body);
     assert_eq!(digest(&client.response("PUT").body), digest(&body));
     // The same in chunks of many sizes.
@@ -391,18 +370,12 @@ fn large_bodies_pass_exactly_both_ways() {
     let mut size = 1;
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(size.min(rest.len()));
-        client
-            .send(format!("{:x}\r\n", piece.len()))
-            .send(piece)
-            .send("\r\n");
+        client.send(format!("{:x}\r\n", piece.len())).send(piece).send("\r\n");
         rest = after;
         size = size * 3 % 70_001 + 1;
     }
     client.send("0\r\n\r\n");
-    assert_eq!(
-        digest(&client.response("PUT").body),
-        digest(&body[..4 << 20])
-    );
+    assert_eq!(digest(&client.response("PUT").body), digest(&body[..4 << 20]));
 }
 
 #[test]
@@ -435,23 +408,14 @@ fn a_slow_server_stops_a_fast_sender() {
     let before = proxy.memory_kib();
     let client = Client::connect(proxy.address("front"));
     let mut stream = client.stream().try_clone().unwrap();
-    stream
-        .set_write_timeout(Some(Duration::from_millis(500)))
-        .unwrap();
-    write!(
-        stream,
-        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n"
-    )
-    .unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    write!(stream, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n").unwrap();
     let block = pattern(1 << 20);
     let mut taken = 0;
     while taken < 256 && stream.write_all(&block).is_ok() {
         taken += 1;
     }
-    assert!(
-        taken < 64,
-        "{taken} MiB were taken for a server that reads nothing"
-    );
+    assert!(taken < 64, "{taken} MiB were taken for a server that reads nothing");
     let grown = proxy.memory_kib().saturating_sub(before);
     assert!(grown < 16 << 10, "grew by {grown} KiB");
 }
@@ -524,10 +488,7 @@ fn a_head_that_is_too_large_is_refused() {
     let proxy = start(Kind::Fastlb, &origin, "", "");
     let mut client = Client::connect(proxy.address("front"));
     let status = client
-        .ask(format!(
-            "GET / HTTP/1.1\r\nHost: a\r\nX-Big: {}\r\n\r\n",
-            "x".repeat(70_000)
-        ))
+        .ask(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Big: {}\r\n\r\n", "x".repeat(70_000)))
         .status;
     assert!((400..500).contains(&status), "{status}");
     assert_eq!(origin.received().len(), 0);
@@ -601,9 +562,7 @@ fn failures_have_the_statuses_of_haproxy() {
 #[test]
 fn an_error_file_replaces_the_built_in_answer() {
     both(|kind| {
-        let setup = Setup::new(kind)
-            .address("dead", free_address())
-            .listen("front");
+        let setup = Setup::new(kind).address("dead", free_address()).listen("front");
         let file = setup.folder().join("503.http");
         std::fs::write(
             &file,
@@ -689,9 +648,7 @@ fn a_full_server_queues_requests_and_the_queue_has_a_timeout() {
         ));
         let mut first = Client::connect(proxy.address("front"));
         first.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
-        eventually("the first is served", || {
-            (!origin.received().is_empty()).then_some(())
-        });
+        eventually("the first is served", || (!origin.received().is_empty()).then_some(()));
         let second = get(proxy.address("front"), "/2").status;
         let first = first.response("GET").status;
         vec![format!("{first} {second} {}", origin.received().len())]
@@ -720,10 +677,7 @@ fn weights_share_requests_in_proportion() {
 #[test]
 fn leastconn_goes_where_fewest_are() {
     both(|kind| {
-        let origins = [
-            Origin::slow("slow", Duration::from_millis(1500)),
-            Origin::echo("quick"),
-        ];
+        let origins = [Origin::slow("slow", Duration::from_millis(1500)), Origin::echo("quick")];
         let setup = origins.iter().fold(Setup::new(kind), Setup::origin);
         let proxy = setup.listen("front").start(&format!(
             "{DEFAULTS}listen l\n bind @front@\n balance leastconn\n \
@@ -738,9 +692,7 @@ fn leastconn_goes_where_fewest_are() {
             }
             Some(())
         });
-        (0..6)
-            .map(|_| get(proxy.address("front"), "/").sent_by())
-            .collect()
+        (0..6).map(|_| get(proxy.address("front"), "/").sent_by()).collect()
     });
 }
 
@@ -751,10 +703,7 @@ fn both_event_drivers_serve_http() {
     }
     for driver in ["auto", "io_uring", "epoll"] {
         let origin = Origin::echo("o");
-        let setup = Setup::new(Kind::Fastlb)
-            .argument("--driver")
-            .argument(driver)
-            .cores("2");
+        let setup = Setup::new(Kind::Fastlb).argument("--driver").argument(driver).cores("2");
         let proxy = start_with(setup, &origin, "", "");
         for _ in 0..8 {
             let mut client = Client::connect(proxy.address("front"));

@@ -15,10 +15,7 @@ fn simple(kind: Kind, origin: &Origin) -> Proxy {
     Setup::new(kind)
         .origin(origin)
         .listen("front")
-        .start(&format!(
-            "{DEFAULTS}listen l\n bind @front@\n server s @{}@\n",
-            origin.name()
-        ))
+        .start(&format!("{DEFAULTS}listen l\n bind @front@\n server s @{}@\n", origin.name()))
 }
 
 #[test]
@@ -26,9 +23,8 @@ fn a_thousand_servers_start_in_a_tenth_of_a_second() {
     if !Kind::Fastlb.is_fastlb() {
         return;
     }
-    let servers: String = (0..1000)
-        .map(|n| format!(" server s{n} 127.0.{}.{}:80\n", n / 250, n % 250 + 1))
-        .collect();
+    let servers: String =
+        (0..1000).map(|n| format!(" server s{n} 127.0.{}.{}:80\n", n / 250, n % 250 + 1)).collect();
     let text = format!("{DEFAULTS}listen l\n bind @front@\n balance roundrobin\n{servers}");
     // A debug build is several times slower than what users run; the best of three is not the machine's load.
     let allowed = Duration::from_millis(if cfg!(debug_assertions) { 400 } else { 100 });
@@ -106,15 +102,12 @@ fn a_start_that_fails_says_why_and_exits_1() {
     for kind in BOTH {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let mut proxy = Setup::new(kind).address("taken", address).launch(&format!(
-            "{DEFAULTS}listen l\n bind @taken@\n server s 127.0.0.1:1\n"
-        ));
+        let mut proxy = Setup::new(kind)
+            .address("taken", address)
+            .launch(&format!("{DEFAULTS}listen l\n bind @taken@\n server s 127.0.0.1:1\n"));
         assert_eq!(proxy.ended().code(), Some(1), "{kind:?}");
         let said = proxy.stderr();
-        assert!(
-            said.contains(&address.port().to_string()),
-            "{kind:?}: {said}"
-        );
+        assert!(said.contains(&address.port().to_string()), "{kind:?}: {said}");
         assert!(said.to_lowercase().contains("in use"), "{kind:?}: {said}");
     }
 }
@@ -141,16 +134,11 @@ fn term_and_int_stop_at_once() {
             // A stream in flight does not hold it up.
             let mut client = Client::connect(proxy.address("front"));
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            eventually("the request arrives", || {
-                (!origin.received().is_empty()).then_some(())
-            });
+            eventually("the request arrives", || (!origin.received().is_empty()).then_some(()));
             let started = Instant::now();
             proxy.signal(name);
             let status = proxy.ended();
-            assert!(
-                started.elapsed() < Duration::from_secs(2),
-                "{kind:?} {name}"
-            );
+            assert!(started.elapsed() < Duration::from_secs(2), "{kind:?} {name}");
             // By the signal or with 0. HAProxy's code is 128 + the signal for TERM; ours never is.
             if kind.is_fastlb() {
                 assert!(
@@ -175,13 +163,9 @@ fn usr1_drains_and_loses_nothing() {
                 client
             })
             .collect();
-        eventually("all are in flight", || {
-            (origin.received().len() == 10).then_some(())
-        });
+        eventually("all are in flight", || (origin.received().len() == 10).then_some(()));
         proxy.signal("USR1");
-        eventually("it stops accepting", || {
-            (!is_listening(address.port())).then_some(())
-        });
+        eventually("it stops accepting", || (!is_listening(address.port())).then_some(()));
         let answered = clients
             .iter_mut()
             .filter_map(|client| client.try_response("GET").ok())
@@ -217,9 +201,7 @@ fn a_drain_has_an_end() {
         ));
         let mut client = Client::connect(proxy.address("front"));
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        eventually("in flight", || {
-            (!origin.received().is_empty()).then_some(())
-        });
+        eventually("in flight", || (!origin.received().is_empty()).then_some(()));
         proxy.signal("USR1");
         let started = Instant::now();
         proxy.ended();
@@ -292,16 +274,8 @@ fn several_files_and_folders_are_read_in_order() {
         let setup = Setup::new(kind).origin(&origin).listen("front");
         let more = setup.folder().join("more");
         std::fs::create_dir(&more).unwrap();
-        std::fs::write(
-            more.join("20.cfg"),
-            setup.fill("backend b\n server s @o@\n"),
-        )
-        .unwrap();
-        std::fs::write(
-            more.join("10.cfg"),
-            format!("global\n maxconn 50\n{DEFAULTS}"),
-        )
-        .unwrap();
+        std::fs::write(more.join("20.cfg"), setup.fill("backend b\n server s @o@\n")).unwrap();
+        std::fs::write(more.join("10.cfg"), format!("global\n maxconn 50\n{DEFAULTS}")).unwrap();
         std::fs::write(more.join("ignored.txt"), "nonsense\n").unwrap();
         let folder = more.display().to_string();
         let proxy = setup.argument("-f").argument(&folder).start(
@@ -316,26 +290,14 @@ fn several_files_and_folders_are_read_in_order() {
 fn a_daemon_leaves_its_process_id_and_ends_by_it() {
     for kind in BOTH {
         let origin = Origin::echo("o");
-        let setup = Setup::new(kind)
-            .origin(&origin)
-            .listen("front")
-            .argument("-D");
+        let setup = Setup::new(kind).origin(&origin).listen("front").argument("-D");
         let pidfile = setup.folder().join("lb.pid");
         let mut proxy = setup.launch(&format!(
             "global\n pidfile @dir@/lb.pid\n{DEFAULTS}listen l\n bind @front@\n server s @o@\n"
         ));
-        assert_eq!(
-            proxy.ended().code(),
-            Some(0),
-            "{kind:?}: {}",
-            proxy.stderr()
-        );
+        assert_eq!(proxy.ended().code(), Some(0), "{kind:?}: {}", proxy.stderr());
         let pid = eventually("the pid file", || {
-            std::fs::read_to_string(&pidfile)
-                .ok()?
-                .trim()
-                .parse::<u32>()
-                .ok()
+            std::fs::read_to_string(&pidfile).ok()?.trim().parse::<u32>().ok()
         });
         assert_ne!(pid, proxy.pid());
         let address = proxy.address("front");
@@ -343,9 +305,7 @@ fn a_daemon_leaves_its_process_id_and_ends_by_it() {
         let answer = get(address, "/").sent_by();
         send_signal(pid, "TERM");
         assert_eq!(answer, "o", "{kind:?}");
-        eventually("it is gone", || {
-            (!is_listening(address.port())).then_some(())
-        });
+        eventually("it is gone", || (!is_listening(address.port())).then_some(()));
     }
 }
 
@@ -353,22 +313,13 @@ fn a_daemon_leaves_its_process_id_and_ends_by_it() {
 fn a_pid_file_named_on_the_command_line_is_written() {
     for kind in BOTH {
         let origin = Origin::echo("o");
-        let setup = Setup::new(kind)
-            .origin(&origin)
-            .listen("front")
-            .argument("-D")
-            .argument("-p");
+        let setup = Setup::new(kind).origin(&origin).listen("front").argument("-D").argument("-p");
         let pidfile = setup.folder().join("other.pid");
         let path = pidfile.display().to_string();
-        let mut proxy = setup.argument(&path).launch(&format!(
-            "{DEFAULTS}listen l\n bind @front@\n server s @o@\n"
-        ));
-        assert_eq!(
-            proxy.ended().code(),
-            Some(0),
-            "{kind:?}: {}",
-            proxy.stderr()
-        );
+        let mut proxy = setup
+            .argument(&path)
+            .launch(&format!("{DEFAULTS}listen l\n bind @front@\n server s @o@\n"));
+        assert_eq!(proxy.ended().code(), Some(0), "{kind:?}: {}", proxy.stderr());
         let pid: u32 = eventually("the pid file", || {
             std::fs::read_to_string(&pidfile).ok()?.trim().parse().ok()
         });
@@ -385,10 +336,7 @@ fn a_file_with_only_a_stats_socket_runs() {
         let socket = setup.folder().join("sock");
         let mut proxy = setup.launch("global\n stats socket @dir@/sock mode 600 level admin\n");
         eventually("the socket", || socket.exists().then_some(()));
-        assert!(
-            crate::support::command(&socket, "show info").contains("Pid:"),
-            "{kind:?}"
-        );
+        assert!(crate::support::command(&socket, "show info").contains("Pid:"), "{kind:?}");
         assert!(proxy.is_running(), "{kind:?}");
     }
 }
@@ -402,16 +350,8 @@ fn warnings_are_fatal_when_asked() {
         let file = folder.path().join("lb.cfg");
         std::fs::write(&file, text).unwrap();
         let path = file.to_str().unwrap();
-        assert_eq!(
-            kind.run(["-c", "-f", path]).status.code(),
-            Some(0),
-            "{kind:?}"
-        );
-        assert_eq!(
-            kind.run(["-c", "-dW", "-f", path]).status.code(),
-            Some(1),
-            "{kind:?}"
-        );
+        assert_eq!(kind.run(["-c", "-f", path]).status.code(), Some(0), "{kind:?}");
+        assert_eq!(kind.run(["-c", "-dW", "-f", path]).status.code(), Some(1), "{kind:?}");
     }
 }
 

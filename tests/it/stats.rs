@@ -40,18 +40,10 @@ fn the_page_is_html_that_names_every_proxy_and_refreshes() {
         let proxy = start(kind, &origin, "1");
         traffic(proxy.address("front"));
         let answer = fetch(&proxy, "/stats");
-        assert!(
-            answer
-                .header("content-type")
-                .unwrap()
-                .starts_with("text/html")
-        );
+        assert!(answer.header("content-type").unwrap().starts_with("text/html"));
         let page = answer.text();
         for part in ["www", "app", "s1", "FRONTEND", "BACKEND"] {
-            assert!(
-                page.to_lowercase().contains(&part.to_lowercase()),
-                "{kind:?}: no {part}"
-            );
+            assert!(page.to_lowercase().contains(&part.to_lowercase()), "{kind:?}: no {part}");
         }
         let refreshes = page.contains("refresh") || answer.header("refresh").is_some();
         assert!(refreshes, "{kind:?}");
@@ -93,10 +85,7 @@ fn the_json_parses() {
         traffic(proxy.address("front"));
         let text = fetch(&proxy, "/stats;json").text();
         let parsed: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert!(
-            parsed.as_array().is_some_and(|rows| rows.len() >= 4),
-            "{kind:?}: {text}"
-        );
+        assert!(parsed.as_array().is_some_and(|rows| rows.len() >= 4), "{kind:?}: {text}");
     }
 }
 
@@ -116,57 +105,26 @@ fn prometheus_metrics_have_haproxy_s_names() {
         let proxy = start(kind, &origin, "1");
         traffic(proxy.address("front"));
         let answer = fetch(&proxy, "/metrics");
-        assert!(
-            answer
-                .header("content-type")
-                .unwrap()
-                .starts_with("text/plain")
-        );
+        assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
         let text = answer.text();
         let www = "proxy=\"www\"";
         let app = "proxy=\"app\"";
+        assert_eq!(metric(&text, "haproxy_frontend_http_requests_total", &[www]), 5.0, "{kind:?}");
+        assert_eq!(metric(&text, "haproxy_frontend_requests_denied_total", &[www]), 2.0);
         assert_eq!(
-            metric(&text, "haproxy_frontend_http_requests_total", &[www]),
-            5.0,
-            "{kind:?}"
-        );
-        assert_eq!(
-            metric(&text, "haproxy_frontend_requests_denied_total", &[www]),
-            2.0
-        );
-        assert_eq!(
-            metric(
-                &text,
-                "haproxy_frontend_http_responses_total",
-                &[www, "code=\"2xx\""]
-            ),
+            metric(&text, "haproxy_frontend_http_responses_total", &[www, "code=\"2xx\""]),
             3.0
         );
         assert_eq!(
-            metric(
-                &text,
-                "haproxy_frontend_http_responses_total",
-                &[www, "code=\"4xx\""]
-            ),
+            metric(&text, "haproxy_frontend_http_responses_total", &[www, "code=\"4xx\""]),
             2.0
         );
-        assert_eq!(
-            metric(
-                &text,
-                "haproxy_server_sessions_total",
-                &[app, "server=\"s1\""]
-            ),
-            3.0
-        );
+        assert_eq!(metric(&text, "haproxy_server_sessions_total", &[app, "server=\"s1\""]), 3.0);
         let up = [app, "server=\"s1\"", "state=\"UP\""];
         assert_eq!(metric(&text, "haproxy_server_status", &up), 1.0, "{kind:?}");
         assert!(metric(&text, "haproxy_backend_active_servers", &[app]) >= 1.0);
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            assert!(
-                line.rsplit_once(' ')
-                    .is_some_and(|(_, v)| v.parse::<f64>().is_ok()),
-                "{line}"
-            );
+            assert!(line.rsplit_once(' ').is_some_and(|(_, v)| v.parse::<f64>().is_ok()), "{line}");
         }
     }
 }
@@ -179,11 +137,7 @@ fn counters_of_all_shards_add_up() {
         get(proxy.address("front"), "/");
     }
     let text = fetch(&proxy, "/metrics").text();
-    let count = metric(
-        &text,
-        "haproxy_frontend_http_requests_total",
-        &["proxy=\"www\""],
-    );
+    let count = metric(&text, "haproxy_frontend_http_requests_total", &["proxy=\"www\""]);
     assert_eq!(count, 60.0);
 }
 

@@ -75,10 +75,7 @@ fn the_server_s_half_close_reaches_the_client_and_the_client_goes_on() {
         let said = client.rest();
         client.send(pattern(50_000)).half_close();
         let heard = heard.recv_timeout(crate::support::PATIENCE).unwrap();
-        vec![
-            String::from_utf8(said).unwrap(),
-            crate::support::digest(&heard),
-        ]
+        vec![String::from_utf8(said).unwrap(), crate::support::digest(&heard)]
     });
 }
 
@@ -115,9 +112,7 @@ fn a_reader_that_stops_stops_the_sender_and_memory_stays_bounded() {
     });
     let proxy = relay(Kind::Fastlb, &origin, "", "");
     let before = proxy.memory_kib();
-    let clients: Vec<Client> = (0..8)
-        .map(|_| Client::connect(proxy.address("front")))
-        .collect();
+    let clients: Vec<Client> = (0..8).map(|_| Client::connect(proxy.address("front"))).collect();
     std::thread::sleep(Duration::from_millis(1500));
     let grown = proxy.memory_kib().saturating_sub(before);
     assert!(grown < 48 << 10, "grew by {grown} KiB");
@@ -128,12 +123,7 @@ fn a_reader_that_stops_stops_the_sender_and_memory_stays_bounded() {
 fn a_silent_connection_ends_after_its_timeout() {
     for kind in [Kind::Fastlb, Kind::Haproxy] {
         let origin = Origin::tcp("echo", echo);
-        let proxy = relay(
-            kind,
-            &origin,
-            " timeout client 500ms\n timeout server 500ms",
-            "",
-        );
+        let proxy = relay(kind, &origin, " timeout client 500ms\n timeout server 500ms", "");
         let mut client = Client::connect(proxy.address("front"));
         client.send("x");
         assert_eq!(client.exact(1), b"x");
@@ -151,12 +141,7 @@ fn a_silent_connection_ends_after_its_timeout() {
 fn traffic_keeps_a_connection_past_its_timeout() {
     for kind in [Kind::Fastlb, Kind::Haproxy] {
         let origin = Origin::tcp("echo", echo);
-        let proxy = relay(
-            kind,
-            &origin,
-            " timeout client 600ms\n timeout server 600ms",
-            "",
-        );
+        let proxy = relay(kind, &origin, " timeout client 600ms\n timeout server 600ms", "");
         let mut client = Client::connect(proxy.address("front"));
         for _ in 0..6 {
             std::thread::sleep(Duration::from_millis(250));
@@ -252,10 +237,7 @@ fn a_client_of_a_dead_server_is_closed() {
 fn unix_sockets_and_port_ranges_carry_traffic() {
     for kind in [Kind::Fastlb, Kind::Haproxy] {
         let origin = Origin::tcp("echo", echo);
-        let setup = Setup::new(kind)
-            .origin(&origin)
-            .listen("front")
-            .listen("second");
+        let setup = Setup::new(kind).origin(&origin).listen("front").listen("second");
         let proxy = setup.start(
             "defaults\n mode tcp\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
              listen inner\n bind unix@@dir@/inner.sock mode 600\n server s @echo@\n\

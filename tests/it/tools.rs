@@ -24,11 +24,7 @@ fn run_load(arguments: &[&str]) -> (i32, String) {
 
 /// The program under test by the load test's name.
 fn name() -> &'static str {
-    if Kind::Fastlb.is_fastlb() {
-        "fastlb"
-    } else {
-        "haproxy"
-    }
+    if Kind::Fastlb.is_fastlb() { "fastlb" } else { "haproxy" }
 }
 
 #[test]
@@ -72,13 +68,7 @@ fn a_short_soak_neither_fails_nor_grows() {
 fn the_load_test_lists_its_scenarios() {
     let (code, said) = run_load(&["--list"]);
     assert_eq!(code, 0, "{said}");
-    for scenario in [
-        "l7-keepalive-128",
-        "l7-rules-128",
-        "l7-close-64",
-        "l4-1m-16",
-        "idle-5000",
-    ] {
+    for scenario in ["l7-keepalive-128", "l7-rules-128", "l7-close-64", "l4-1m-16", "idle-5000"] {
         assert!(said.contains(scenario), "{said}");
     }
 }
@@ -96,18 +86,10 @@ fn samples_become_a_flamegraph() {
             .stdout(Stdio::piped())
             .spawn()
             .expect("python3 runs");
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(samples.as_bytes())
-            .unwrap();
+        child.stdin.take().unwrap().write_all(samples.as_bytes()).unwrap();
         String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
     };
-    assert_eq!(
-        render(&["--folded"]),
-        "fastlb;fastlb::outer 1\nfastlb;fastlb::outer;inner [k] 1\n"
-    );
+    assert_eq!(render(&["--folded"]), "fastlb;fastlb::outer 1\nfastlb;fastlb::outer;inner [k] 1\n");
     assert!(render(&[]).contains("<title>fastlb::outer: 2 samples, 100.0%</title>"));
 }
 
@@ -115,16 +97,12 @@ fn samples_become_a_flamegraph() {
 fn urls(text: &str) -> Vec<(SocketAddr, String)> {
     let mut urls = Vec::new();
     for piece in text.split("http://").skip(1) {
-        let end = piece
-            .find(|c: char| c.is_whitespace() || "'\"`)".contains(c))
-            .unwrap_or(piece.len());
+        let end =
+            piece.find(|c: char| c.is_whitespace() || "'\"`)".contains(c)).unwrap_or(piece.len());
         let (host, path) = piece[..end].split_once('/').unwrap_or((&piece[..end], ""));
         let port = host.rsplit(':').next().and_then(|port| port.parse().ok());
         if let Some(port) = port {
-            urls.push((
-                SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-                format!("/{path}"),
-            ));
+            urls.push((SocketAddr::from((Ipv4Addr::LOCALHOST, port)), format!("/{path}")));
         }
     }
     urls

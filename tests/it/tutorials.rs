@@ -48,11 +48,7 @@ fn layer_4_alternates_between_servers_and_touches_nothing() {
         let proxy = tutorial(
             setup(kind, &origins),
             "l4.cfg",
-            &[
-                ("*:8001", "@front@"),
-                ("127.0.0.1:2222", "@2222@"),
-                ("127.0.0.1:3333", "@3333@"),
-            ],
+            &[("*:8001", "@front@"), ("127.0.0.1:2222", "@2222@"), ("127.0.0.1:3333", "@3333@")],
         );
         let mut lines = Vec::new();
         for path in ["/a", "/b?x=%20", "/c", "//d"] {
@@ -122,12 +118,10 @@ fn failover(kind: Kind, origins: &[Origin]) -> Proxy {
 const SITES: [&str; 6] = ["shop1", "shop2", "spare1", "spare2", "blog1", "blog2"];
 
 fn visit(proxy: &Proxy, host: &str, cookie: Option<&str>) -> Response {
-    let cookie = cookie.map_or(String::new(), |value| {
-        format!("Cookie: a=b; SERVERID={value}; c=d\r\n")
-    });
-    Client::connect(proxy.address("front")).ask(format!(
-        "GET / HTTP/1.1\r\nHost: {host}\r\n{cookie}Connection: close\r\n\r\n"
-    ))
+    let cookie =
+        cookie.map_or(String::new(), |value| format!("Cookie: a=b; SERVERID={value}; c=d\r\n"));
+    Client::connect(proxy.address("front"))
+        .ask(format!("GET / HTTP/1.1\r\nHost: {host}\r\n{cookie}Connection: close\r\n\r\n"))
 }
 
 #[test]
@@ -210,10 +204,7 @@ fn the_stats_file_answers_on_all_its_pages() {
         assert!(!page.text().contains("2.6.12"), "hide-version shows it");
         assert_eq!(get(stats, "/elsewhere").status, 503);
         let metrics = get(stats, "/metrics").text();
-        assert!(
-            metrics.contains("haproxy_frontend_http_requests_total"),
-            "{metrics}"
-        );
+        assert!(metrics.contains("haproxy_frontend_http_requests_total"), "{metrics}");
         let info = command(&proxy.folder().join("sock"), "show info");
         assert!(info.contains("\nPid: "), "{info}");
     }
@@ -259,8 +250,7 @@ fn websockets_pass_and_other_requests_go_to_pages() {
 fn log_lines(sink: &UdpSocket, count: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut buffer = [0; 4096];
-    sink.set_read_timeout(Some(crate::support::PATIENCE))
-        .unwrap();
+    sink.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
     while lines.len() < count {
         let n = sink.recv(&mut buffer).expect("a log line");
         let line = String::from_utf8_lossy(&buffer[..n]).trim_end().to_owned();
@@ -309,9 +299,7 @@ fn access_logs_have_haproxy_s_fields() {
             get(proxy.address(name), "/path?query=1");
             for line in log_lines(&sink, 1) {
                 // After the tag: what the format made. Before it: priority, time, and the program's own name.
-                let fields = line
-                    .split_once("]: ")
-                    .map_or(line.as_str(), |(_, rest)| rest);
+                let fields = line.split_once("]: ").map_or(line.as_str(), |(_, rest)| rest);
                 lines.push(format!("{name}: {}", without_numbers(fields)));
             }
         }

@@ -35,9 +35,7 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self {
-            reader: BufReader::with_capacity(16 * 1024, stream),
-        }
+        Self { reader: BufReader::with_capacity(16 * 1024, stream) }
     }
 
     /// Returns the socket, for what a test does beside requests.
@@ -47,10 +45,7 @@ impl Client {
 
     /// Writes bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.reader
-            .get_mut()
-            .write_all(bytes.as_ref())
-            .expect("send");
+        self.reader.get_mut().write_all(bytes.as_ref()).expect("send");
         self
     }
 
@@ -62,11 +57,8 @@ impl Client {
     /// Sends a request and reads its response; the method is read off the request.
     pub fn ask(&mut self, request: impl AsRef<[u8]>) -> Response {
         let request = request.as_ref();
-        let method = String::from_utf8_lossy(request)
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let method =
+            String::from_utf8_lossy(request).split(' ').next().unwrap_or_default().to_owned();
         self.send(request);
         self.response(&method)
     }
@@ -181,9 +173,8 @@ impl Client {
 
 /// Fetches `path` on a connection of its own.
 pub fn get(address: SocketAddr, path: &str) -> Response {
-    Client::connect(address).ask(format!(
-        "GET {path} HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n\r\n"
-    ))
+    Client::connect(address)
+        .ask(format!("GET {path} HTTP/1.1\r\nHost: test.example\r\nConnection: close\r\n\r\n"))
 }
 
 fn parse_head(head: &[u8]) -> io::Result<Response> {
@@ -219,10 +210,7 @@ pub fn parse_fields<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, St
 impl Response {
     /// Returns the first value of a field; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns all values of a field.

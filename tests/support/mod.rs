@@ -65,10 +65,7 @@ pub fn both(scenario: impl Fn(Kind) -> Vec<String>) {
     let ours = scenario(Kind::Fastlb).join("\n");
     let theirs = scenario(Kind::Haproxy).join("\n");
     if ours != theirs {
-        panic!(
-            "fastlb (-) and haproxy (+) differ:\n{}",
-            diff(&ours, &theirs)
-        );
+        panic!("fastlb (-) and haproxy (+) differ:\n{}", diff(&ours, &theirs));
     }
 }
 

@@ -33,23 +33,14 @@ pub struct Received {
 impl Received {
     /// Returns the first value of a field; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns the request as lines that two proxies can be compared by; fields are sorted.
     pub fn transcript(&self) -> Vec<String> {
-        let mut lines = vec![format!(
-            "> {} {} {}",
-            self.method, self.target, self.version
-        )];
-        let mut fields: Vec<String> = self
-            .headers
-            .iter()
-            .map(|(name, value)| format!("> {name}: {value}"))
-            .collect();
+        let mut lines = vec![format!("> {} {} {}", self.method, self.target, self.version)];
+        let mut fields: Vec<String> =
+            self.headers.iter().map(|(name, value)| format!("> {name}: {value}")).collect();
         fields.sort();
         lines.append(&mut fields);
         if !self.body.is_empty() {
@@ -247,10 +238,7 @@ impl Origin {
 
     /// Returns all requests so far as comparable lines.
     pub fn transcript(&self) -> Vec<String> {
-        self.received()
-            .iter()
-            .flat_map(Received::transcript)
-            .collect()
+        self.received().iter().flat_map(Received::transcript).collect()
     }
 
     /// Dies: closes the listener and every connection, as a killed process does.
@@ -273,10 +261,8 @@ impl Drop for Origin {
 }
 
 fn echo_text(name: &str, request: &Received) -> String {
-    let mut text = format!(
-        "sent by {name}\n{} {} {}\n",
-        request.method, request.target, request.version
-    );
+    let mut text =
+        format!("sent by {name}\n{} {} {}\n", request.method, request.target, request.version);
     if !request.body.is_empty() {
         text += &format!("body {}\n", super::digest(&request.body));
     }
@@ -290,10 +276,9 @@ pub fn answer(
     body: &str,
     extra: &str,
 ) -> io::Result<Next> {
-    let closes = request
-        .header("connection")
-        .is_some_and(|value| value.eq_ignore_ascii_case("close"))
-        || request.version == "HTTP/1.0";
+    let closes =
+        request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+            || request.version == "HTTP/1.0";
     let connection = if closes { "Connection: close\r\n" } else { "" };
     let body_sent = if request.method == "HEAD" { "" } else { body };
     // One write, so that a reader sees head and body together.

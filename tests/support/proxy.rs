@@ -173,10 +173,7 @@ impl Setup {
     pub fn launch(self, text: &str) -> Proxy {
         let file = self.folder.path().join("lb.cfg");
         fs::write(&file, self.fill(text)).unwrap();
-        let (out, err) = (
-            self.folder.path().join("stdout"),
-            self.folder.path().join("stderr"),
-        );
+        let (out, err) = (self.folder.path().join("stdout"), self.folder.path().join("stderr"));
         let mut command = match self.inherited {
             None => self.kind.command::<&str>([]),
             Some(listener) => {
@@ -227,10 +224,7 @@ pub struct Proxy {
 impl Proxy {
     /// Returns the address of that name.
     pub fn address(&self, name: &str) -> SocketAddr {
-        *self
-            .addresses
-            .get(name)
-            .unwrap_or_else(|| panic!("no address is named {name}"))
+        *self.addresses.get(name).unwrap_or_else(|| panic!("no address is named {name}"))
     }
 
     /// Returns the folder that `@dir@` stands for.
@@ -311,10 +305,8 @@ impl Drop for Proxy {
 
 /// Sends a signal to one process.
 pub fn send_signal(pid: u32, name: &str) {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .status()
-        .expect("kill runs");
+    let status =
+        Command::new("kill").args(["-s", name, &pid.to_string()]).status().expect("kill runs");
     assert!(status.success(), "kill -s {name} {pid}");
 }
 
@@ -332,15 +324,11 @@ pub fn memory_kib(pid: u32) -> usize {
 pub fn is_listening(port: u16) -> bool {
     const LISTEN: &str = "0A";
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        fs::read_to_string(table)
-            .unwrap_or_default()
-            .lines()
-            .skip(1)
-            .any(|line| {
-                let mut words = line.split_whitespace().skip(1);
-                let local = words.next().unwrap_or_default();
-                let state = words.nth(1).unwrap_or_default();
-                state == LISTEN && local.ends_with(&format!(":{port:04X}"))
-            })
+        fs::read_to_string(table).unwrap_or_default().lines().skip(1).any(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let local = words.next().unwrap_or_default();
+            let state = words.nth(1).unwrap_or_default();
+            state == LISTEN && local.ends_with(&format!(":{port:04X}"))
+        })
     })
 }
