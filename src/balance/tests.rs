@@ -299,7 +299,7 @@ fn backups_serve_only_when_no_active_server_can() {
             assert_eq!(farm.set_operational(2, Operational::Down, 1), []);
             assert_eq!(seen(&farm), [3], "{}", row.name);
             assert_eq!(farm.set_operational(3, Operational::Down, 1), []);
-            assert_eq!(seen(&farm), [], "{}", row.name);
+            assert_eq!(seen(&farm), [0usize; 0], "{}", row.name);
         }
     }
 }
