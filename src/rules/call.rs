@@ -166,14 +166,14 @@ pub(super) fn arguments(
     for (index, kind) in kinds.iter().enumerate() {
         let Some(arg) = call.args.get(index) else {
             compiled.push(match kind {
-                ArgKind::Backend => own_backend(call, name, compiler)?,
+                ArgKind::Backend => Arg::Backend(compiler.backend),
                 _ => Arg::Absent,
             });
             continue;
         };
         if arg.text.is_empty() && index >= required && *kind != ArgKind::Str {
             compiled.push(match kind {
-                ArgKind::Backend => own_backend(call, name, compiler)?,
+                ArgKind::Backend => Arg::Backend(compiler.backend),
                 _ => Arg::Absent,
             });
             continue;
@@ -199,10 +199,6 @@ pub(super) fn checked(
             None
         }
     }
-}
-
-fn own_backend(_call: &Call<'_>, _name: &str, compiler: &mut Compiler<'_>) -> Option<Arg> {
-    Some(Arg::Backend(compiler.backend))
 }
 
 fn describe(kind: ArgKind) -> &'static str {
@@ -317,7 +313,7 @@ fn server(arg: &ArgText, compiler: &mut Compiler<'_>) -> Option<Arg> {
         return None;
     };
     match compiler.names.server(index, name) {
-        Some(server) => Some(Arg::Server(Some(index), server)),
+        Some(server) => Some(Arg::Server(index, server)),
         None => {
             compiler
                 .diagnostics

@@ -82,13 +82,11 @@ impl Method {
 
     /// Returns whether values of that type can be compared with this method (the matrix of manual 7.1).
     pub fn takes(self, input: Type) -> bool {
-        use Type::*;
         match self {
-            Method::Found => true,
-            Method::Bool => matches!(input, Bool | Int | Any),
-            Method::Int => matches!(input, Bool | Int | Ip | Str | Any),
-            Method::Ip => matches!(input, Ip | Str | Bin | Any),
-            Method::Bin => matches!(input, Str | Bin | Any),
+            Method::Bool => matches!(input, Type::Bool | Type::Int | Type::Any),
+            Method::Int => !matches!(input, Type::Bin | Type::Method),
+            Method::Ip => matches!(input, Type::Ip | Type::Str | Type::Bin | Type::Any),
+            Method::Bin => matches!(input, Type::Str | Type::Bin | Type::Any),
             _ => true,
         }
     }

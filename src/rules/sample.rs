@@ -175,8 +175,8 @@ pub enum Arg {
     Str(Box<[u8]>),
     /// A backend; `None` is the one that the stream is in.
     Backend(Option<u32>),
-    /// A server of a backend; `None` is the backend that the stream is in.
-    Server(Option<u32>, u32),
+    /// A backend and a server of it.
+    Server(u32, u32),
     /// An address or a mask.
     Ip(IpAddr),
     /// A regular expression.

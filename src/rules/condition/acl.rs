@@ -263,7 +263,7 @@ fn unknown_criterion(call: &Call<'_>, text: Text<'_>) -> Diagnostic {
             .help(format!("write `{stem} -m {}`", method.name()));
     }
     let words: Vec<String> = keyword::names().collect();
-    let candidates = fetch::names().chain(words.iter().map(String::as_str));
+    let candidates = words.iter().map(String::as_str).chain(fetch::names().map(|name| name as &str));
     let diagnostic = Diagnostic::error(span, format!("unknown ACL criterion '{name}'"));
     match suggest(name, candidates) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),

@@ -41,6 +41,8 @@ pub const TABLE: &[Row] = &[
         FetchSpec::one(Type::Int, Scope::Anywhere, src_port)),
     row("srv_id", "", "Returns the number of the server in its backend, counted from 1.", "srv_id",
         FetchSpec::one(Type::Int, Scope::Server, srv_id)),
+    row("srv_name", "", "Returns the name of the server.", "srv_name",
+        FetchSpec::one(Type::Str, Scope::Server, srv_name)),
     row("ssl_fc", "", "Returns whether the client's connection is encrypted.", "ssl_fc",
         FetchSpec::one(Type::Bool, Scope::Anywhere, ssl_fc)),
 ];
@@ -101,6 +103,11 @@ fn be_name<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
 
 fn srv_id<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     cx.record.server.map(|index| Value::Int(i64::from(index) + 1))
+}
+
+fn srv_name<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    let servers = cx.names.servers.get(cx.record.backend? as usize)?;
+    servers.get(cx.record.server? as usize).map(|name| Value::str(name.as_bytes()))
 }
 
 fn ssl_fc<'a>(_: &'a [Arg], _: &'a Context<'_>) -> Option<Value<'a>> {

@@ -5,6 +5,7 @@
 use super::field::{self, count, each_value, occurrence};
 use super::{FetchSpec, Row, Scope, row};
 use crate::proto::http::{Head, Version};
+use crate::proto::uri;
 use crate::rules::context::Context;
 use crate::rules::sample::{Arg, ArgKind, Type, Value};
 use std::borrow::Cow;
@@ -151,6 +152,11 @@ fn response<'a>(cx: &'a Context<'_>) -> Option<&'a Head> {
 
 /// Defines the fetches of header fields for one direction.
 macro_rules! header_fetches {
+    ($head:ident, number of $cnt:ident $full:literal) => {
+        fn $cnt<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+            Some(Value::Int(count($head(cx)?, name_of(args), $full)))
+        }
+    };
     ($head:ident, $hdr:ident $hdr_each:ident $full:literal) => {
         fn $hdr<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
             occurrence($head(cx)?, name_of(args), $full, occurrence_of(args)).map(Value::str)
@@ -185,25 +191,20 @@ macro_rules! header_fetches {
             each_value(head, name_of(args), false, &mut |value| $parse(value).is_some_and(&mut *each))
         }
     };
-    ($head:ident, $cnt:ident count $full:literal) => {
-        fn $cnt<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
-            Some(Value::Int(count($head(cx)?, name_of(args), $full)))
-        }
-    };
 }
 
 header_fetches!(request, req_hdr req_hdr_each false);
 header_fetches!(request, req_fhdr req_fhdr_each true);
 header_fetches!(request, req_hdr_ip req_hdr_ip_each via address);
 header_fetches!(request, req_hdr_val req_hdr_val_each via number);
-header_fetches!(request, req_hdr_cnt count false);
-header_fetches!(request, req_fhdr_cnt count true);
+header_fetches!(request, number of req_hdr_cnt false);
+header_fetches!(request, number of req_fhdr_cnt true);
 header_fetches!(response, res_hdr res_hdr_each false);
 header_fetches!(response, res_fhdr res_fhdr_each true);
 header_fetches!(response, res_hdr_ip res_hdr_ip_each via address);
 header_fetches!(response, res_hdr_val res_hdr_val_each via number);
-header_fetches!(response, res_hdr_cnt count false);
-header_fetches!(response, res_fhdr_cnt count true);
+header_fetches!(response, number of res_hdr_cnt false);
+header_fetches!(response, number of res_fhdr_cnt true);
 
 /// Defines the fetches of cookies for one direction; without a name the first cookie is the single value, else the last.
 macro_rules! cookie_fetches {
@@ -370,22 +371,13 @@ fn http_first_req<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
 }
 
 /// Returns the request target from the first slash of its path on, or nothing (`*`, or an authority).
-pub(in crate::rules) fn path_and_query(target: &[u8]) -> Option<&[u8]> {
-    if target.first() == Some(&b'/') {
-        return Some(target);
-    }
-    let scheme = memchr::memmem::find(target, b"://")?;
-    let rest = &target[scheme + 3..];
-    match rest.iter().position(|&byte| matches!(byte, b'/' | b'?')) {
-        Some(at) if rest[at] == b'/' => Some(&rest[at..]),
-        _ => None,
-    }
+fn path_and_query(target: &[u8]) -> Option<&[u8]> {
+    Some(uri::path_and_query(target)).filter(|path| !path.is_empty())
 }
 
 /// Returns the path of a request target.
 pub(in crate::rules) fn path_of(target: &[u8]) -> Option<&[u8]> {
-    let path = path_and_query(target)?;
-    Some(&path[..memchr::memchr(b'?', path).unwrap_or(path.len())])
+    Some(uri::path(target)).filter(|path| !path.is_empty())
 }
 
 fn url<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
@@ -425,20 +417,12 @@ fn baseq<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     host_and(cx, path_and_query(cx.request.target()))
 }
 
-/// Returns the authority of an absolute request target.
-fn authority(target: &[u8]) -> Option<&[u8]> {
-    let scheme = memchr::memmem::find(target, b"://")?;
-    let rest = &target[scheme + 3..];
-    let end = rest.iter().position(|&byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-    Some(&rest[..end])
-}
-
 fn url_ip<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
-    address(authority(cx.request.target())?)
+    address(uri::authority(cx.request.target())?)
 }
 
 fn url_port<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
-    let authority = authority(cx.request.target())?;
+    let authority = uri::authority(cx.request.target())?;
     let port = memchr::memrchr(b':', authority)
         .and_then(|at| crate::rules::sample::parse_int(&authority[at + 1..]));
     Some(Value::Int(port.unwrap_or(80)))

@@ -3,9 +3,13 @@
 use super::{FetchSpec, Row, Scope, row};
 use crate::rules::context::Context;
 use crate::rules::sample::{Arg, ArgKind, Type, Value};
+use crate::server::{Admin, Farm, Server};
+use crate::stdx::rand::Rng;
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::RefCell;
 
+const BACKEND: &[ArgKind] = &[ArgKind::Backend];
+const SERVER: &[ArgKind] = &[ArgKind::Server];
 const UNITS: &[&str] = &["s", "ms", "us"];
 
 /// Fetches about the proxy itself, and constants.
@@ -14,10 +18,18 @@ pub const TABLE: &[Row] = &[
         FetchSpec::one(Type::Bool, Scope::Anywhere, |_, _| Some(Value::Bool(false)))),
     row("always_true", "", "Returns true.", "always_true",
         FetchSpec::one(Type::Bool, Scope::Anywhere, |_, _| Some(Value::Bool(true)))),
+    row("avg_queue", "[<backend>]", "Returns the streams waiting for a backend, divided by its usable servers.", "avg_queue(app)",
+        FetchSpec::one(Type::Int, Scope::Anywhere, avg_queue).args(BACKEND, 0)),
+    row("be_conn", "[<backend>]", "Returns the streams in service on the servers of a backend.", "be_conn(app)",
+        FetchSpec::one(Type::Int, Scope::Anywhere, be_conn).args(BACKEND, 0)),
+    row("be_conn_free", "[<backend>]", "Returns how many streams the usable servers of a backend can take before they are full, or -1 when one has no limit.",
+        "be_conn_free(app)", FetchSpec::one(Type::Int, Scope::Anywhere, be_conn_free).args(BACKEND, 0)),
     row("bin", "<hex>", "Returns the bytes that hexadecimal digits stand for.", "bin(68656c6c6f)",
         FetchSpec::one(Type::Bin, Scope::Anywhere, bin).args(&[ArgKind::Hex], 1)),
     row("bool", "<bool>", "Returns the boolean that is written there.", "bool(true)",
         FetchSpec::one(Type::Bool, Scope::Anywhere, boolean).args(&[ArgKind::Bool], 1)),
+    row("connslots", "[<backend>]", "Returns the free slots and queue places of a backend's servers, or -1 when one has no limit.",
+        "connslots(app)", FetchSpec::one(Type::Int, Scope::Anywhere, connslots).args(BACKEND, 0)),
     row("date", "[<offset>[,<unit>]]", "Returns the time since 1970 in seconds, milliseconds or microseconds, with an offset added.",
         "date(-3600)", FetchSpec::one(Type::Int, Scope::Anywhere, date).args(&[ArgKind::Int, ArgKind::OneOf(UNITS)], 0)),
     row("date_us", "", "Returns the microseconds of the current second.", "date_us",
@@ -34,10 +46,28 @@ pub const TABLE: &[Row] = &[
         FetchSpec::one(Type::Ip, Scope::Anywhere, ip).args(&[ArgKind::Ipv6], 1)),
     row("meth", "<method>", "Returns the method that is written there.", "meth(GET)",
         FetchSpec::one(Type::Method, Scope::Anywhere, text).args(&[ArgKind::Str], 1)),
+    row("nbsrv", "[<backend>]", "Returns the number of usable servers of a backend.", "nbsrv(app)",
+        FetchSpec::one(Type::Int, Scope::Anywhere, nbsrv).args(BACKEND, 0)),
     row("proc", "", "Returns the number of the process, which is always 1.", "proc",
         FetchSpec::one(Type::Int, Scope::Anywhere, |_, _| Some(Value::Int(1)))),
+    row("queue", "[<backend>]", "Returns the streams waiting for a backend and its servers.", "queue(app)",
+        FetchSpec::one(Type::Int, Scope::Anywhere, queue).args(BACKEND, 0)),
     row("rand", "[<range>]", "Returns a random number below a limit, or below 2^32; do not use it for secrets.", "rand(100)",
         FetchSpec::one(Type::Int, Scope::Anywhere, rand).args(&[ArgKind::Int], 0).check(check_range)),
+    row("srv_conn", "[<backend>/]<server>", "Returns the streams in service on a server.", "srv_conn(app/s1)",
+        FetchSpec::one(Type::Int, Scope::Anywhere, srv_conn).args(SERVER, 1)),
+    row("srv_conn_free", "[<backend>/]<server>", "Returns how many streams a server can take before it is full, or -1 when it has no limit.",
+        "srv_conn_free(app/s1)", FetchSpec::one(Type::Int, Scope::Anywhere, srv_conn_free).args(SERVER, 1)),
+    row("srv_is_up", "[<backend>/]<server>", "Returns whether a server is up and not in maintenance.", "srv_is_up(app/s1)",
+        FetchSpec::one(Type::Bool, Scope::Anywhere, srv_is_up).args(SERVER, 1)),
+    row("srv_iweight", "[<backend>/]<server>", "Returns the weight that a server was configured with.", "srv_iweight(app/s1)",
+        FetchSpec::one(Type::Int, Scope::Anywhere, srv_iweight).args(SERVER, 1)),
+    row("srv_queue", "[<backend>/]<server>", "Returns the streams waiting for a server.", "srv_queue(app/s1)",
+        FetchSpec::one(Type::Int, Scope::Anywhere, srv_queue).args(SERVER, 1)),
+    row("srv_uweight", "[<backend>/]<server>", "Returns the weight of a server as it was set last.", "srv_uweight(app/s1)",
+        FetchSpec::one(Type::Int, Scope::Anywhere, srv_weight).args(SERVER, 1)),
+    row("srv_weight", "[<backend>/]<server>", "Returns the weight of a server as it counts now.", "srv_weight(app/s1)",
+        FetchSpec::one(Type::Int, Scope::Anywhere, srv_weight).args(SERVER, 1)),
     row("str", "<string>", "Returns the text that is written there.", "str(hello)",
         FetchSpec::one(Type::Str, Scope::Anywhere, text).args(&[ArgKind::Str], 1)),
     row("uuid", "[<version>]", "Returns a random UUID of version 4.", "uuid",
@@ -100,22 +130,15 @@ fn hostname<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
 }
 
 thread_local! {
-    /// State of the generator of this shard; 0 before its first use.
-    static RANDOM: Cell<u64> = const { Cell::new(0) };
+    /// The generator of this shard, seeded at its first use.
+    static RANDOM: RefCell<Option<Rng>> = const { RefCell::new(None) };
 }
 
-/// Returns 64 random bits (splitmix64, seeded from the address of the cell and the current time).
+/// Returns 64 random bits, no secret.
 fn random(cx: &Context<'_>) -> u64 {
-    RANDOM.with(|cell| {
-        let mut state = cell.get();
-        if state == 0 {
-            state = cx.now_us ^ (std::ptr::from_ref(cell) as u64).rotate_left(32);
-        }
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        cell.set(state);
-        let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    RANDOM.with_borrow_mut(|rng| {
+        let place = std::ptr::from_ref(rng) as u64;
+        rng.get_or_insert_with(|| Rng::new(cx.now_us ^ place.rotate_left(32))).next_u64()
     })
 }
 
@@ -148,4 +171,93 @@ fn uuid<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     let digits = format!("{bits:032x}");
     let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
     Some(Value::Str(Cow::Owned(parts.join("-").into_bytes())))
+}
+
+/// Returns the farm that the first argument names; without one, that of the backend that the stream is in.
+fn farm<'a>(args: &[Arg], cx: &'a Context<'_>) -> Option<&'a Farm> {
+    let index = match args.first() {
+        Some(Arg::Backend(Some(index))) => *index,
+        _ => cx.record.backend?,
+    };
+    cx.farms.get(index as usize).map(|farm| &**farm)
+}
+
+/// Returns the server that the first argument names.
+fn server<'a>(args: &[Arg], cx: &'a Context<'_>) -> Option<&'a Server> {
+    let Some(Arg::Server(backend, server)) = args.first() else { return None };
+    cx.farms.get(*backend as usize)?.servers().get(*server as usize)
+}
+
+fn nbsrv<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    farm(args, cx).map(|farm| Value::Int(farm.nbsrv() as i64))
+}
+
+fn be_conn<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    farm(args, cx).map(|farm| Value::Int(farm.current() as i64))
+}
+
+fn queue<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    farm(args, cx).map(|farm| Value::Int(farm.queued_total() as i64))
+}
+
+fn avg_queue<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    let farm = farm(args, cx)?;
+    let (queued, usable) = (farm.queued_total() as i64, farm.nbsrv() as i64);
+    let average = if usable > 0 { (queued + usable - 1) / usable } else { queued * 2 };
+    Some(Value::Int(average))
+}
+
+/// Sums what each usable server has left; -1 as soon as one has no limit.
+fn slots(farm: &Farm, left: impl Fn(&Server) -> Option<i64>) -> Value<'static> {
+    let mut total = 0;
+    for id in (0..farm.servers().len()).filter(|id| farm.is_chosen(*id)) {
+        match left(farm.server(id)) {
+            Some(free) => total += free,
+            None => return Value::Int(-1),
+        }
+    }
+    Value::Int(total)
+}
+
+/// Returns the free slots of a server, nothing without a limit.
+fn free_slots(server: &Server) -> Option<i64> {
+    let limit = i64::from(server.maxconn());
+    (limit > 0).then(|| (limit - i64::from(server.current())).max(0))
+}
+
+fn be_conn_free<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    farm(args, cx).map(|farm| slots(farm, free_slots))
+}
+
+fn connslots<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    let left = |server: &Server| {
+        let places = i64::from(server.maxqueue());
+        let free = (places > 0).then(|| (places - i64::from(server.queued())).max(0))?;
+        Some(free_slots(server)? + free)
+    };
+    farm(args, cx).map(|farm| slots(farm, left))
+}
+
+fn srv_conn<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    server(args, cx).map(|server| Value::Int(i64::from(server.current())))
+}
+
+fn srv_conn_free<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    server(args, cx).map(|server| Value::Int(free_slots(server).unwrap_or(-1)))
+}
+
+fn srv_queue<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    server(args, cx).map(|server| Value::Int(i64::from(server.queued())))
+}
+
+fn srv_is_up<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    server(args, cx).map(|server| Value::Bool(server.is_up() && server.admin() != Admin::Maint))
+}
+
+fn srv_weight<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    server(args, cx).map(|server| Value::Int(i64::from(server.weight())))
+}
+
+fn srv_iweight<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    server(args, cx).map(|server| Value::Int(i64::from(server.spec().weight)))
 }

@@ -142,7 +142,7 @@ pub(super) fn unknown(call: &Call<'_>) -> Diagnostic {
     }
     if let Some((stem, method)) = super::condition::keyword::split(name) {
         return Diagnostic::error(span, format!("'{name}' can only be used in an ACL"))
-            .help(format!("outside of ACLs write the fetch itself: `{stem}` (which `{name}` matches with `-m {}`)", method.name()));
+            .help(format!("elsewhere write the fetch itself: `{stem}`, which `{name}` compares with `-m {}`", method.name()));
     }
     let diagnostic = Diagnostic::error(span, format!("unknown sample fetch '{name}'"));
     match suggest(name, names()) {

@@ -8,8 +8,6 @@ const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
 
-const DAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
-
 /// A formatted second: `06/Feb/2009:12:12:51`, and the offset behind it.
 #[derive(Clone, Default)]
 struct Second {
@@ -74,23 +72,6 @@ pub(super) fn with_zone(out: &mut Vec<u8>, at_us: u64, zone: Zone) {
         out.push(b' ');
         out.extend_from_slice(&second.zone);
     });
-}
-
-/// Appends `Fri, 06 Feb 2009 12:12:51 GMT` (RFC 9110 section 5.6.7).
-pub(in crate::rules) fn http_date(out: &mut Vec<u8>, at_s: i64) {
-    let civil = Civil::from_unix(at_s);
-    out.extend_from_slice(DAYS[usize::from(civil.weekday) % 7]);
-    out.extend_from_slice(b", ");
-    padded(out, u64::from(civil.day), 2);
-    out.push(b' ');
-    out.extend_from_slice(MONTHS[usize::from(civil.month - 1) % 12]);
-    out.push(b' ');
-    padded(out, civil.year.max(0) as u64, 4);
-    for (index, part) in [civil.hour, civil.minute, civil.second].into_iter().enumerate() {
-        out.push(if index == 0 { b' ' } else { b':' });
-        padded(out, u64::from(part), 2);
-    }
-    out.extend_from_slice(b" GMT");
 }
 
 /// Appends the number of microseconds as whole milliseconds, `-1` for a step that was not reached.
