@@ -505,7 +505,7 @@ impl Conversation<'_> {
         stop: route::Stop,
     ) -> Result<bool, Fail> {
         match stop {
-            route::Stop::Answer(replacement) => {
+            route::Stop::Answer(replacement) | route::Stop::DenyAnswer(replacement) => {
                 end(exchange, b'L', b'H');
                 exchange.keep_alive = false;
                 answer::send(self.session, exchange, replacement).await;
