@@ -35,76 +35,103 @@ pub static PREDICATES: &[Keyword<Predicate>] = &[
         "awslc_api_atleast",
         "(<version>)",
         "True with an AWS-LC library of at least that API.",
+        "awslc_api_atleast(35)",
         |_, _| Ok(false),
     ),
     row(
         "awslc_api_before",
         "(<version>)",
         "True with an AWS-LC library of an older API.",
+        "awslc_api_before(26)",
         |_, _| Ok(false),
     ),
-    row("defined", "(<name>)", "True if that environment variable exists.", |args, env| {
-        Ok(env.get(&args[0]).is_some())
-    }),
+    row(
+        "defined",
+        "(<name>)",
+        "True if that environment variable exists.",
+        "defined(HOME)",
+        |args, env| Ok(env.get(&args[0]).is_some()),
+    ),
     row(
         "enabled",
         "(<option>)",
         "True if a setting that can be switched off is on.",
+        "enabled(EPOLL)",
         |args, env| Ok(env.is_enabled(&args[0])),
     ),
     row(
         "feature",
         "(<name>)",
         "True if this build has the feature, as `-vv` lists them.",
+        "feature(THREAD)",
         |args, env| Ok(env.has_feature(&args[0])),
     ),
     row(
         "openssl_version_atleast",
         "(<version>)",
         "True with OpenSSL of at least that version.",
+        "openssl_version_atleast(3.0)",
         |_, _| Ok(false),
     ),
     row(
         "openssl_version_before",
         "(<version>)",
         "True with OpenSSL older than that version.",
+        "openssl_version_before(3.5)",
         |_, _| Ok(false),
     ),
     row(
         "ssllib_name_startswith",
         "(<name>)",
         "True if the TLS library's name begins so.",
+        "ssllib_name_startswith(OpenSSL)",
         |_, _| Ok(false),
     ),
-    row2("streq", "(<str1>,<str2>)", "True if both strings are equal.", |args, _| {
-        Ok(args[0] == args[1])
-    }),
-    row2("strneq", "(<str1>,<str2>)", "True if the strings differ.", |args, _| {
-        Ok(args[0] != args[1])
-    }),
+    row2(
+        "streq",
+        "(<str1>,<str2>)",
+        "True if both strings are equal.",
+        "streq(a,b)",
+        |args, _| Ok(args[0] == args[1]),
+    ),
+    row2(
+        "strneq",
+        "(<str1>,<str2>)",
+        "True if the strings differ.",
+        "strneq(a,b)",
+        |args, _| Ok(args[0] != args[1]),
+    ),
     row2(
         "strstr",
         "(<str1>,<str2>)",
         "True if the second string is found in the first.",
+        "strstr(abc,b)",
         |args, _| Ok(args[0].contains(&args[1])),
     ),
     row(
         "version_atleast",
         "(<version>)",
         "True if the language spoken is at least of that version.",
+        "version_atleast(3.0)",
         |args, env| Ok(release_key(env.version()) >= parse_version(&args[0])?),
     ),
     row(
         "version_before",
         "(<version>)",
         "True if the language spoken is older than that version.",
+        "version_before(3.3-dev1)",
         |args, env| Ok(release_key(env.version()) < parse_version(&args[0])?),
     ),
 ];
 
 /// Returns the value of an expression; an empty one is false.
 pub fn evaluate(text: &str, env: &Environment) -> Result<bool, ConditionError> {
-    let mut parser = Parser { text, at: 0, depth: 0, env };
+    let mut parser = Parser {
+        text,
+        at: 0,
+        depth: 0,
+        env,
+    };
     parser.skip_blanks();
     if parser.rest().is_empty() {
         return Ok(false);
@@ -163,7 +190,10 @@ impl Parser<'_> {
                 return Err(self.error_at(start, "this `(` is never closed".into()));
             }
             value
-        } else if self.rest().starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+') {
+        } else if self
+            .rest()
+            .starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+')
+        {
             self.integer()?
         } else {
             self.predicate()?
@@ -188,7 +218,10 @@ impl Parser<'_> {
     fn predicate(&mut self) -> Result<bool, ConditionError> {
         let start = self.at;
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let length = self.rest().find(|c| !is_name(c)).unwrap_or(self.rest().len());
+        let length = self
+            .rest()
+            .find(|c| !is_name(c))
+            .unwrap_or(self.rest().len());
         let name = self.rest()[..length].to_owned();
         self.at += length;
         let Some(row) = find(PREDICATES, &name) else {
@@ -215,7 +248,11 @@ impl Parser<'_> {
         let mut quote = None;
         loop {
             let Some(found) = self.rest().chars().next() else {
-                let what = if quote.is_some() { "a quote" } else { "the `(`" };
+                let what = if quote.is_some() {
+                    "a quote"
+                } else {
+                    "the `(`"
+                };
                 return Err(self.error_at(open, format!("{what} of `{name}` is never closed")));
             };
             self.at += found.len_utf8();
@@ -249,7 +286,11 @@ impl Parser<'_> {
     }
 
     fn skip_blanks(&mut self) {
-        let blanks = self.rest().bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
+        let blanks = self
+            .rest()
+            .bytes()
+            .take_while(|b| matches!(b, b' ' | b'\t'))
+            .count();
         self.at += blanks;
     }
 
@@ -321,18 +362,38 @@ const fn row(
     name: &'static str,
     syntax: &'static str,
     doc: &'static str,
+    example: &'static str,
     answer: Answer,
 ) -> Keyword<Predicate> {
-    Keyword { name, syntax, doc, example: "", build: Predicate { arguments: 1, answer } }
+    Keyword {
+        name,
+        syntax,
+        doc,
+        example,
+        build: Predicate {
+            arguments: 1,
+            answer,
+        },
+    }
 }
 
 const fn row2(
     name: &'static str,
     syntax: &'static str,
     doc: &'static str,
+    example: &'static str,
     answer: Answer,
 ) -> Keyword<Predicate> {
-    Keyword { name, syntax, doc, example: "", build: Predicate { arguments: 2, answer } }
+    Keyword {
+        name,
+        syntax,
+        doc,
+        example,
+        build: Predicate {
+            arguments: 2,
+            answer,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -356,7 +417,11 @@ mod tests {
     #[test]
     fn table_is_sorted_and_documented() {
         assert!(PREDICATES.is_sorted_by(|a, b| a.name < b.name));
-        assert!(PREDICATES.iter().all(|row| row.doc.ends_with('.')));
+        for row in PREDICATES {
+            assert!(row.doc.ends_with('.'), "{}", row.name);
+            assert!(row.example.starts_with(row.name), "{}", row.name);
+            value(row.example);
+        }
     }
 
     /// Each line was asked of haproxy 2.6 (`strstr`, `enabled` and newer versions follow the 3.2 manual).
@@ -387,7 +452,7 @@ mod tests {
             "version_before(3.2.1)",
             "version_before(3.3-dev1)",
             "strstr(abc,b)",
-            "enabled(POLL)",
+            "enabled(REUSEPORT)",
         ];
         let no = [
             "",
@@ -432,14 +497,22 @@ mod tests {
         assert_eq!(error("1 && (1").offset, 5);
         assert_eq!(error("1 || foo(").offset, 5);
         assert_eq!(error("0 && foo").offset, 5);
-        assert!(error("defind(A)").message.contains("did you mean `defined`"));
+        assert!(
+            error("defind(A)")
+                .message
+                .contains("did you mean `defined`")
+        );
         assert!(error("hello").message.contains("unknown predicate `hello`"));
         assert!(error("defined (A)").message.contains("unexpected `(`"));
         assert!(error("1 &&").message.contains("at the end"));
         assert!(error("!").message.contains("at the end"));
         assert!(error("()").message.contains("found `)`"));
         assert!(error("1x").message.contains("unexpected `x`"));
-        assert!(error("version_atleast(x)").message.contains("not a version"));
+        assert!(
+            error("version_atleast(x)")
+                .message
+                .contains("not a version")
+        );
         assert!(error("é").message.contains("found `é`"));
     }
 

@@ -16,7 +16,7 @@ pub const FEATURES: &[&str] =
     &["ACCEPT4", "CPU_AFFINITY", "EPOLL", "GETADDRINFO", "LINUX_SPLICE", "PROMEX", "THREAD"];
 
 /// What `enabled()` answers true for: settings of HAProxy that can be switched off there and are on here.
-pub const ENABLED: &[&str] = &["EPOLL", "GETADDRINFO", "POLL", "REUSEPORT", "SPLICE"];
+pub const ENABLED: &[&str] = &["EPOLL", "GETADDRINFO", "REUSEPORT", "SPLICE"];
 
 /// The variables that name the built-in log formats, as the manual lists them.
 const LOG_FORMATS: &[(&str, &str)] = &[

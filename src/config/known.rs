@@ -123,6 +123,27 @@ pub struct Row {
     pub topic: &'static str,
 }
 
+impl Row {
+    /// Returns how many of the words behind an option of `bind` or `server` are its arguments.
+    ///
+    /// It is what a reader must skip to reach the next option, also where this one does not work here.
+    pub fn option_arguments(&self, behind: &[Word]) -> usize {
+        let takes = usize::from(!self.syntax.is_empty());
+        if self.name != "source" {
+            return takes.min(behind.len());
+        }
+        // `source <address> [usesrc <source>] [interface <name>]`: the two extras come in any order.
+        let mut count = takes;
+        while behind
+            .get(count)
+            .is_some_and(|w| matches!(w.as_str(), "usesrc" | "interface"))
+        {
+            count += 2;
+        }
+        count.min(behind.len())
+    }
+}
+
 /// What was found for the first words of a line.
 #[derive(Clone, Copy, Debug)]
 pub enum Lookup {
@@ -214,7 +235,11 @@ pub fn check(
     words: &[Word],
     diags: &mut Diagnostics,
 ) -> Option<(&'static Row, usize)> {
-    let texts: Vec<&str> = words.iter().take(NAME_WORDS_MAX + 1).map(Word::as_str).collect();
+    let texts: Vec<&str> = words
+        .iter()
+        .take(NAME_WORDS_MAX + 1)
+        .map(Word::as_str)
+        .collect();
     let found = lookup(kind, &texts);
     match found {
         Lookup::Found(row, used) => {
@@ -293,9 +318,9 @@ fn report(row: &Row, span: Span, prefix: Option<Prefix>, diags: &mut Diagnostics
         Support::NotYet => {
             let diagnostic = Diagnostic::error(span, format!("`{name}` is not supported yet"));
             if row.topic.is_empty() {
-                diagnostic.help(row.doc)
+                diagnostic.help(format!("in HAProxy it {}", as_clause(row.doc)))
             } else {
-                diagnostic.label(format!("{} is not supported yet", row.topic)).help(row.doc)
+                diagnostic.label(format!("{} is not supported yet", row.topic))
             }
         }
         Support::Harmless(note) => {
@@ -309,12 +334,25 @@ fn report(row: &Row, span: Span, prefix: Option<Prefix>, diags: &mut Diagnostics
     false
 }
 
+/// Turns "Sets the tag." into "sets the tag".
+fn as_clause(sentence: &str) -> String {
+    let mut rest = sentence.trim_end_matches('.').chars();
+    let first = rest.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(rest).collect()
+}
+
 fn elsewhere(kind: SectionKind, row: &Row, span: Span) -> Diagnostic {
     let here = kind.keyword();
-    let diagnostic =
-        Diagnostic::error(span, format!("`{}` cannot stand in a `{here}` section", row.name));
-    let keywords: Vec<String> =
-        row.places.keywords().iter().map(|keyword| format!("`{keyword}`")).collect();
+    let diagnostic = Diagnostic::error(
+        span,
+        format!("`{}` cannot stand in a `{here}` section", row.name),
+    );
+    let keywords: Vec<String> = row
+        .places
+        .keywords()
+        .iter()
+        .map(|keyword| format!("`{keyword}`"))
+        .collect();
     match (row.support, keywords.is_empty()) {
         (Support::Gone { instead }, _) => diagnostic.help(instead),
         (_, true) => diagnostic,
@@ -356,25 +394,33 @@ fn span_of(words: &[Word], used: usize) -> Span {
 
 /// Returns the row with the longest name that the words begin with, and how many words that are.
 fn find_longest(table: &'static [Row], words: &[&str]) -> Option<(&'static Row, usize)> {
-    (1..=words.len().min(NAME_WORDS_MAX)).rev().find_map(|count| {
-        let (last, head) = words[..count].split_last()?;
-        let row = |last: &str| {
-            let mut name = head.join(" ");
-            if !name.is_empty() {
-                name.push(' ');
-            }
-            name.push_str(last);
-            find(table, &name)
-        };
-        let found = row(last).or_else(|| with_arguments(last).and_then(row));
-        let found = found.or_else(|| row(numbered(last)?));
-        found.map(|row| (row, count))
-    })
+    (1..=words.len().min(NAME_WORDS_MAX))
+        .rev()
+        .find_map(|count| {
+            let (last, head) = words[..count].split_last()?;
+            let row = |last: &str| {
+                let mut name = head.join(" ");
+                if !name.is_empty() {
+                    name.push(' ');
+                }
+                name.push_str(last);
+                find(table, &name)
+            };
+            let bare = || with_arguments(last).and_then(row).filter(takes_arguments);
+            let found = row(last).or_else(bare);
+            let found = found.or_else(|| row(numbered(last)?));
+            found.map(|row| (row, count))
+        })
 }
 
 /// Returns a word without its `(arguments)`, if it has any.
 fn with_arguments(word: &str) -> Option<&str> {
     word.split_once('(').map(|(name, _)| name)
+}
+
+/// Returns whether a row's arguments stand in parentheses behind its name.
+fn takes_arguments(row: &&'static Row) -> bool {
+    row.syntax.starts_with('(') || row.syntax.starts_with("[(")
 }
 
 /// Returns the family name of a numbered stick counter action, such as `track-sc0` or `sc-inc-gpc0(1)`.
@@ -385,15 +431,24 @@ fn numbered(word: &str) -> Option<&str> {
 }
 
 fn find(table: &'static [Row], name: &str) -> Option<&'static Row> {
-    table.binary_search_by(|row| row.name.cmp(name)).ok().map(|at| &table[at])
+    table
+        .binary_search_by(|row| row.name.cmp(name))
+        .ok()
+        .map(|at| &table[at])
 }
 
 fn option_lookup(table: &'static [Row], word: &str) -> Lookup {
-    match find(table, word) {
+    let bare = || {
+        with_arguments(word)
+            .and_then(|bare| find(table, bare))
+            .filter(takes_arguments)
+    };
+    match find(table, word).or_else(bare) {
         Some(row) => Lookup::Found(row, 1),
-        None => {
-            Lookup::Unknown { at: 0, suggestion: suggest(word, table.iter().map(|row| row.name)) }
-        }
+        None => Lookup::Unknown {
+            at: 0,
+            suggestion: suggest(word, table.iter().map(|row| row.name)),
+        },
     }
 }
 
@@ -418,7 +473,10 @@ fn unknown(kind: SectionKind, words: &[&str], skipped: usize) -> Lookup {
     let suggestion = suggest(word, candidates(true))
         .or_else(|| suggest(word, candidates(false)))
         .or_else(|| if at == 0 { section::near(word) } else { None });
-    Lookup::Unknown { at: at + skipped, suggestion }
+    Lookup::Unknown {
+        at: at + skipped,
+        suggestion,
+    }
 }
 
 // What the tables are written with.
@@ -450,11 +508,25 @@ const NLB: Places = Places::NAMED_DEFAULTS.or(LB);
 const NONE: Places = Places(0);
 
 const fn yes(name: &'static str, places: Places, syntax: &'static str, doc: &'static str) -> Row {
-    Row { name, syntax, doc, places, support: Support::Supported, topic: "" }
+    Row {
+        name,
+        syntax,
+        doc,
+        places,
+        support: Support::Supported,
+        topic: "",
+    }
 }
 
 const fn later(name: &'static str, places: Places, syntax: &'static str, doc: &'static str) -> Row {
-    Row { name, syntax, doc, places, support: Support::NotYet, topic: "" }
+    Row {
+        name,
+        syntax,
+        doc,
+        places,
+        support: Support::NotYet,
+        topic: "",
+    }
 }
 
 /// A word that waits for a whole feature.
@@ -465,7 +537,14 @@ const fn waits(
     syntax: &'static str,
     doc: &'static str,
 ) -> Row {
-    Row { name, syntax, doc, places, support: Support::NotYet, topic }
+    Row {
+        name,
+        syntax,
+        doc,
+        places,
+        support: Support::NotYet,
+        topic,
+    }
 }
 
 const fn moot(
@@ -475,7 +554,14 @@ const fn moot(
     doc: &'static str,
     note: &'static str,
 ) -> Row {
-    Row { name, syntax, doc, places, support: Support::Harmless(note), topic: "" }
+    Row {
+        name,
+        syntax,
+        doc,
+        places,
+        support: Support::Harmless(note),
+        topic: "",
+    }
 }
 
 const fn gone(name: &'static str, places: Places, instead: &'static str) -> Row {

@@ -170,7 +170,7 @@ fn start(
         daemon::write_pid(path)
             .map_err(|e| format!("cannot write the pid file `{}`: {e}", path.display()))?;
     }
-    let origin = Origin { hostname: None, pid: std::process::id() };
+    let origin = Origin { hostname: global.log_hostname.clone(), pid: std::process::id() };
     let queue = LogQueue::new(origin);
     let writer = LogWriter::open(&queue, log_addresses(&plan));
     let process = Process::capture();

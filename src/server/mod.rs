@@ -96,7 +96,6 @@ impl Server {
             (Admin::Drain, _) => "DRAIN",
             (_, Operational::Stopping) => "NOLB",
             (_, Operational::Up) if !self.spec.checked => return "no check".to_owned(),
-            (_, Operational::Up) if self.weight() == 0 => "DRAIN",
             (_, Operational::Up) => "UP",
         };
         match self.progress() {

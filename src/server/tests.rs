@@ -208,6 +208,10 @@ fn states_are_shown_as_in_haproxy() {
     }
     assert_eq!(farm.set_operational(0, Operational::Stopping, 1), []);
     assert_eq!(text(0), "NOLB 1/3");
+    let steady = Health::resume(health::HealthSpec::default(), Operational::Up);
+    assert_eq!(farm.publish_health(0, &steady, 0), []);
+    assert_eq!(farm.set_weight(0, 0, 1), []);
+    assert_eq!((text(0), farm.nbsrv()), ("UP".into(), 1));
 }
 
 #[test]
@@ -443,4 +447,57 @@ fn across_threads_no_limit_is_exceeded_and_no_wake_up_is_lost() {
             assert!(server.current_max() <= *maxconn, "seed {seed}");
         }
     }
+}
+
+/// One stream ends in the moment another lines up: the slot must reach it on one of the two ways, in every round.
+#[test]
+fn a_release_and_an_arrival_at_the_same_time_never_miss_each_other() {
+    const ROUNDS: u32 = 3_000;
+    let farm = farm(&[1]);
+    let (turn, granted) = (AtomicU32::new(0), AtomicU32::new(0));
+    let reach = |step: u32| {
+        for spins in 0.. {
+            if turn.load(SeqCst) >= step {
+                break;
+            }
+            match spins < 2_000 {
+                true => std::hint::spin_loop(),
+                false => std::thread::yield_now(),
+            }
+        }
+    };
+    // Nothing panics inside the scope: the other thread would wait for ever.
+    let mut missed = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..ROUNDS {
+                let lane = round.is_multiple_of(2).then_some(0);
+                reach(3 * round + 1);
+                turn.fetch_add(1, SeqCst);
+                let lined_up = farm.enqueue(lane, ticket(round.into()));
+                granted.store(u32::from(lined_up == Enqueue::Granted(0)), SeqCst);
+                turn.fetch_add(1, SeqCst);
+            }
+        });
+        let mut rng = Rng::new(1);
+        for round in 0..ROUNDS {
+            let first = farm.try_acquire(0);
+            turn.fetch_add(1, SeqCst);
+            reach(3 * round + 2);
+            for _ in 0..rng.below(60) {
+                std::hint::spin_loop();
+            }
+            let woken = farm.release(0);
+            reach(3 * round + 3);
+            let expected = match granted.load(SeqCst) {
+                0 => Some(wake(round.into(), Some(0))),
+                _ => None,
+            };
+            if !first || woken != expected || farm.release(0).is_some() {
+                missed.push((round, woken));
+            }
+        }
+    });
+    assert_eq!(missed, []);
+    assert_eq!((farm.current(), farm.queued_total()), (0, 0));
 }

@@ -3,7 +3,6 @@
 use super::{NONE, Row, gone, later, moot, waits, yes};
 
 const SHARDS: &str = "Every shard has its own socket for each listener.";
-const LISTEN_QUEUE: &str = "The queue has a length of its own, bounded by the system.";
 
 #[rustfmt::skip] // One row to a line or two reads as the table that it is.
 pub(super) static ROWS: &[Row] = &[
@@ -11,8 +10,8 @@ pub(super) static ROWS: &[Row] = &[
     later("accept-proxy", NONE, "", "Accepts PROXY headers."),
     waits("TLS", "allow-0rtt", NONE, "", "Accepts early data."),
     waits("TLS", "alpn", NONE, "<protocols>", "Offers protocols in the TLS handshake."),
-    moot("backlog", NONE, "<number>",
-        "Sets the length of the queue of connections that wait for accept.", LISTEN_QUEUE),
+    yes("backlog", NONE, "<number>",
+        "Sets the length of the queue of connections that wait for accept."),
     waits("TLS", "ca-file", NONE, "<file>", "Names the CAs of client certificates."),
     waits("TLS", "ca-ignore-err", NONE, "[all | <error>,...]", "Ignores errors of the CAs of clients."),
     waits("TLS", "ca-sign-file", NONE, "<file>", "Names the CA that signs generated certificates."),
@@ -28,7 +27,7 @@ pub(super) static ROWS: &[Row] = &[
     waits("TLS", "crt-list", NONE, "<file>", "Names a list of certificates."),
     waits("TLS", "curves", NONE, "<curves>", "Chooses the curves."),
     waits("TLS", "default-crt", NONE, "<file>", "Names the certificate for clients that ask for no name."),
-    later("defer-accept", NONE, "", "Accepts connections only once data has arrived."),
+    yes("defer-accept", NONE, "", "Accepts connections only once data has arrived."),
     waits("TLS", "ecdhe", NONE, "<curve>", "Chooses the curve of an old key exchange."),
     waits("TLS", "ech", NONE, "<dir>", "Names the keys of encrypted ClientHellos."),
     moot("expose-fd", NONE, "listeners",
@@ -44,11 +43,11 @@ pub(super) static ROWS: &[Row] = &[
     later("guid-prefix", NONE, "<text>", "Gives listeners identifiers that are unique in all processes."),
     yes("id", NONE, "<number>", "Sets the number of the socket in statistics."),
     later("idle-ping", NONE, "<time>", "Probes idle HTTP/2 clients."),
-    later("interface", NONE, "<name>", "Accepts only what arrives on this interface."),
+    yes("interface", NONE, "<name>", "Accepts only what arrives on this interface."),
     waits("TLS", "ktls", NONE, "{ on | off }", "Lets the kernel encrypt."),
     later("label", NONE, "<text>", "Names the socket for inheritance."),
     yes("level", NONE, "{ user | operator | admin }", "Sets what the runtime CLI permits on this socket."),
-    later("maxconn", NONE, "<number>", "Limits the connections of this listener."),
+    yes("maxconn", NONE, "<number>", "Limits the connections of this listener."),
     yes("mode", NONE, "<mode>", "Sets the permissions of a unix socket, in octal."),
     later("mss", NONE, "<size>", "Sets the largest TCP segment."),
     yes("name", NONE, "<name>", "Names the socket in statistics."),
@@ -85,11 +84,11 @@ pub(super) static ROWS: &[Row] = &[
     later("tcp-md5sig", NONE, "<password>", "Signs TCP segments."),
     later("tcp-ss", NONE, "<number>", "Stores packets of connection requests."),
     later("tcp-ut", NONE, "<time>", "Bounds how long sent data may stay unacknowledged."),
-    later("tfo", NONE, "", "Accepts data in the first packet."),
+    yes("tfo", NONE, "", "Accepts data in the first packet."),
     later("thread", NONE, "[<group>/]<threads>", "Limits the listener to some threads."),
     waits("TLS", "tls-ticket-keys", NONE, "<file>", "Names the keys of session tickets."),
     waits("TLS", "tls-tickets", NONE, "", "Turns session tickets on."),
-    later("transparent", NONE, "", "Accepts connections to foreign addresses."),
+    yes("transparent", NONE, "", "Accepts connections to foreign addresses."),
     yes("uid", NONE, "<number>", "Sets the owner's number of a unix socket."),
     yes("user", NONE, "<name>", "Sets the owner of a unix socket."),
     yes("v4v6", NONE, "", "Listens on IPv6 and IPv4 at once."),
