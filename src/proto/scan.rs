@@ -137,7 +137,9 @@ mod tests {
 
     #[test]
     fn target_stops_at_controls_blanks_hash_and_non_ascii() {
-        check(target_end, |byte| !matches!(byte, 0x21..=0x7e) || byte == b'#');
+        check(target_end, |byte| {
+            !matches!(byte, 0x21..=0x7e) || byte == b'#'
+        });
     }
 
     #[test]

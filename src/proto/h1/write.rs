@@ -37,7 +37,11 @@ pub enum Framing {
 impl Hop {
     /// A request to a server.
     pub fn to_server(keep_alive: bool) -> Self {
-        Self { keep_alive, peer: Version::Http11, framing: Framing::AsReceived }
+        Self {
+            keep_alive,
+            peer: Version::Http11,
+            framing: Framing::AsReceived,
+        }
     }
 
     /// A response to a client whose request had that version, with the framing that fits it.
@@ -48,7 +52,11 @@ impl Hop {
         Self {
             keep_alive: keep_alive && !decode && body != BodyLength::UntilClose,
             peer: client,
-            framing: if decode { Framing::UntilClose } else { Framing::AsReceived },
+            framing: if decode {
+                Framing::UntilClose
+            } else {
+                Framing::AsReceived
+            },
         }
     }
 }
@@ -69,7 +77,11 @@ pub fn needs_rewrite(head: &Head, hop: &Hop) -> bool {
 /// Appends a request head.
 pub fn write_request(head: &Head, out: &mut Vec<u8>, hop: &Hop) {
     out.reserve(head.received().len() + 128);
-    let start = if head.is_edited() { request_line(head) } else { Some(0..first_line(head)) };
+    let start = if head.is_edited() {
+        request_line(head)
+    } else {
+        Some(0..first_line(head))
+    };
     let run = start.unwrap_or_else(|| {
         out.extend_from_slice(head.method());
         out.push(b' ');
@@ -85,7 +97,11 @@ pub fn write_request(head: &Head, out: &mut Vec<u8>, hop: &Hop) {
 /// Appends a response head.
 pub fn write_response(head: &Head, out: &mut Vec<u8>, hop: &Hop) {
     out.reserve(head.received().len() + 128);
-    let start = if head.is_edited() { status_line(head) } else { Some(0..first_line(head)) };
+    let start = if head.is_edited() {
+        status_line(head)
+    } else {
+        Some(0..first_line(head))
+    };
     let run = start.unwrap_or_else(|| {
         write_status_line(out, head.version(), head.status(), head.reason());
         0..0
@@ -102,7 +118,13 @@ pub(in crate::proto) fn write_status_line(
 ) {
     let digit = |number: u16| b'0' + (number % 10) as u8;
     out.extend_from_slice(version(protocol));
-    out.extend_from_slice(&[b' ', digit(status / 100), digit(status / 10), digit(status), b' ']);
+    out.extend_from_slice(&[
+        b' ',
+        digit(status / 100),
+        digit(status / 10),
+        digit(status),
+        b' ',
+    ]);
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }
@@ -213,7 +235,9 @@ fn raw_line(head: &Head, field: &Field) -> Option<Range<usize>> {
     let name = field.name.received_range()?;
     let value = field.value.received_range()?;
     let behind = scan::trim_start(head.buffer().get(value.end..)?);
-    behind.starts_with(b"\r\n").then(|| name.start..head.buffer().len() - behind.len() + 2)
+    behind
+        .starts_with(b"\r\n")
+        .then(|| name.start..head.buffer().len() - behind.len() + 2)
 }
 
 /// Returns whether a `Connection` value holds options that are the proxy's to say, or nothing at all.
