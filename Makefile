@@ -56,7 +56,7 @@ fuzz: ## Runs every fuzz target for a short time (needs a nightly toolchain).
 
 docs: ## Regenerates docs/keywords.md from the keyword tables.
 	@$(SETUP) compiler
-	UPDATE=1 $(CARGO) test --locked --test it -- keywords
+	UPDATE=1 $(CARGO) test --locked keywords
 
 setup: ## Installs everything that any command needs.
 	@$(SETUP) compiler components peers nextest deny valgrind perf fuzz

@@ -52,14 +52,8 @@ pub struct Row {
 }
 
 /// Every algorithm, sorted by name.
-pub const ALGORITHMS: &[Keyword<Row>] = &[
-    first::ROW,
-    least_conn::ROW,
-    random::ROW,
-    round_robin::ROW,
-    source::ROW,
-    static_rr::ROW,
-];
+pub const ALGORITHMS: &[Keyword<Row>] =
+    &[first::ROW, least_conn::ROW, random::ROW, round_robin::ROW, source::ROW, static_rr::ROW];
 
 /// What HAProxy has and fastlb has not yet.
 const NOT_YET: &[&str] = &["hash", "hdr", "rdp-cookie", "sticky", "uri", "url_param"];
@@ -77,10 +71,7 @@ pub struct Algorithm {
 impl Default for Algorithm {
     /// `roundrobin`, for backends without a `balance` line.
     fn default() -> Self {
-        Self {
-            row: &round_robin::ROW,
-            number: 0,
-        }
+        Self { row: &round_robin::ROW, number: 0 }
     }
 }
 

@@ -32,12 +32,7 @@ impl Random {
     fn new(draws: u32, shard: usize) -> Self {
         // Balancers of several processes must not draw alike: the standard library's hash keys are random.
         let seed = RandomState::new().hash_one(shard);
-        Self {
-            draws,
-            rng: Rng::new(seed),
-            servers: Vec::new(),
-            upto: Vec::new(),
-        }
+        Self { draws, rng: Rng::new(seed), servers: Vec::new(), upto: Vec::new() }
     }
 
     fn draw(&mut self) -> ServerId {

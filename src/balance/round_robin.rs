@@ -15,11 +15,7 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     syntax: "",
     doc: "Each server in turn by weight, the smoothest order there is. Weights may be changed while it runs.",
     example: "balance roundrobin",
-    build: Row {
-        number: None,
-        dynamic: true,
-        make: |_, shard| Box::new(RoundRobin::new(shard)),
-    },
+    build: Row { number: None, dynamic: true, make: |_, shard| Box::new(RoundRobin::new(shard)) },
 };
 
 #[derive(Debug)]
@@ -37,10 +33,7 @@ enum Turns {
 
 impl RoundRobin {
     fn new(shard: usize) -> Self {
-        Self {
-            shard,
-            turns: Turns::Equal(Vec::new(), shard),
-        }
+        Self { shard, turns: Turns::Equal(Vec::new(), shard) }
     }
 }
 
@@ -131,13 +124,7 @@ impl Weighted {
             .iter()
             .map(|&id| {
                 let weight = Reverse(u64::from(farm.server(id).weight().max(1)));
-                Turn {
-                    position: 0,
-                    lack: weight,
-                    since: 0,
-                    weight,
-                    id,
-                }
+                Turn { position: 0, lack: weight, since: 0, weight, id }
             })
             .collect();
         fresh.sort_unstable_by(|a, b| b.cmp(a));
@@ -190,10 +177,7 @@ impl Weighted {
 
     /// Takes out the earliest turn that has come, else a server that was never chosen, else the earliest turn.
     fn pop(&mut self) -> Option<Turn> {
-        let due = self
-            .heap
-            .peek()
-            .is_some_and(|Reverse(turn)| turn.position <= self.now);
+        let due = self.heap.peek().is_some_and(|Reverse(turn)| turn.position <= self.now);
         if !due && let Some(mut turn) = self.fresh.pop() {
             turn.position = self.now;
             return Some(turn);

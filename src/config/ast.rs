@@ -179,7 +179,7 @@ impl Line {
 /// One section: its header line and the directive lines below it.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// The header, such as `frontend www from base`: words[0] is the section keyword.
+    /// The header, such as `frontend www from base`: `words[0]` is the section keyword.
     pub header: Line,
     /// The lines of the section.
     pub lines: Vec<Line>,

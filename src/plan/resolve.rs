@@ -44,6 +44,8 @@ pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: Vec<Draft<'
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
         backends: index.backend_names.clone(),
+        servers: backends.iter().map(|b| b.servers.iter().map(|server| server.name.clone()).collect()).collect(),
+        hostname: global.hostname.clone(),
     };
     let shards = if cx.options.check_only { 0 } else { cx.options.shards };
     Plan {

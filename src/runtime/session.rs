@@ -75,33 +75,54 @@ impl Drop for Session {
     }
 }
 
-/// Begins the session of a fresh connection.
+/// Begins the session of a fresh connection, at once or when the limits leave room for it.
 pub fn start(shard: &Rc<Shard>, accepted: Accepted) {
     shard.session_count(1);
-    let frontend = accepted.frontend;
-    monoio::spawn(Guarded {
-        shard: shard.clone(),
-        frontend,
-        future: Box::pin(begin(shard.clone(), accepted)),
+    if try_enter(shard, accepted.frontend) {
+        launch(shard, accepted);
+        return;
+    }
+    let shard = shard.clone();
+    monoio::spawn(async move {
+        while !try_enter(&shard, accepted.frontend) {
+            if shard.is_draining() {
+                shard.session_count(-1);
+                return;
+            }
+            monoio::time::sleep(ROOM_PAUSE).await;
+        }
+        launch(&shard, accepted);
     });
 }
 
-async fn begin(shard: Rc<Shard>, accepted: Accepted) {
-    let room = enter(&shard, accepted.frontend).await;
-    let socket = room.then(|| Socket::from_fd(accepted.fd)).and_then(Result::ok);
-    let Some(socket) = socket else {
-        if room {
-            shard.frontend(accepted.frontend).connections.leave();
-            shard.plan.connections.leave();
-        }
+/// Counts a connection in unless the process or the frontend is at its limit.
+fn try_enter(shard: &Shard, frontend: u32) -> bool {
+    let frontend = shard.frontend(frontend);
+    if shard.plan.connections.enter(shard.plan.global.maxconn).is_none() {
+        return false;
+    }
+    if frontend.connections.enter(frontend.maxconn).is_none() {
+        shard.plan.connections.leave();
+        return false;
+    }
+    true
+}
+
+/// Spawns the task of a connection that was counted in.
+fn launch(shard: &Rc<Shard>, accepted: Accepted) {
+    let frontend = shard.frontend(accepted.frontend);
+    let Ok(socket) = Socket::from_fd(accepted.fd) else {
+        frontend.connections.leave();
+        shard.plan.connections.leave();
         shard.session_count(-1);
         return;
     };
-    let frontend = shard.frontend(accepted.frontend);
     let destination = match accepted.destination {
-        Some(address) if address.ip().is_unspecified() => socket
-            .local_address()
-            .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port())),
+        // A listener on all addresses does not know which of them the client chose.
+        Some(address) if address.ip().is_unspecified() => {
+            let local = socket.local_address();
+            local.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
+        }
         other => other,
     };
     if accepted.source.is_some() {
@@ -130,26 +151,11 @@ async fn begin(shard: Rc<Shard>, accepted: Accepted) {
         deadline: Deadline::new(),
         requests: Cell::new(0),
         accepted_us,
-        shard,
+        shard: shard.clone(),
     };
-    run(session).await;
-}
-
-/// Counts the connection in, waiting at the limits; `false` when the shard drains meanwhile.
-async fn enter(shard: &Shard, frontend: u32) -> bool {
-    let frontend = shard.frontend(frontend);
-    loop {
-        if shard.plan.connections.enter(shard.plan.global.maxconn).is_some() {
-            if frontend.connections.enter(frontend.maxconn).is_some() {
-                return true;
-            }
-            shard.plan.connections.leave();
-        }
-        if shard.is_draining() {
-            return false;
-        }
-        monoio::time::sleep(ROOM_PAUSE).await;
-    }
+    let guarded =
+        Guarded { shard: shard.clone(), frontend: accepted.frontend, future: run(session) };
+    monoio::spawn(guarded);
 }
 
 async fn run(session: Session) {
@@ -176,17 +182,21 @@ async fn run(session: Session) {
 struct Guarded<F> {
     shard: Rc<Shard>,
     frontend: u32,
-    future: Pin<Box<F>>,
+    future: F,
 }
 
 impl<F: Future<Output = ()>> Future for Guarded<F> {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: structural pinning: `future` is never moved out of `self`, which has no `Drop` of its own.
+        let this = unsafe { self.get_unchecked_mut() };
+        // SAFETY: as above.
+        let future = unsafe { Pin::new_unchecked(&mut this.future) };
+        let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
         polled.unwrap_or_else(|_| {
-            let object = self.shard.frontend(self.frontend).object;
-            self.shard.count(object, Counter::InternalErrors, 1);
+            let object = this.shard.frontend(this.frontend).object;
+            this.shard.count(object, Counter::InternalErrors, 1);
             Poll::Ready(())
         })
     }

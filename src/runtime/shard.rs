@@ -12,6 +12,7 @@ use super::inbox::{Inbox, Message};
 use super::listener::{Listener, ShardListeners};
 use super::queue::Waiters;
 use super::session::{self, Accepted};
+use super::splice::Pipes;
 use super::transport::Socket;
 use super::upstream::Upstreams;
 use super::{Driver, Services};
@@ -136,6 +137,8 @@ pub struct Shard {
     pub timers: Timers,
     /// Its buffers.
     pub buffers: Buffers,
+    /// Its free pipes.
+    pub pipes: Pipes,
     /// Its reusable stream states.
     pub exchanges: Exchanges,
     /// Its idle upstream connections.
@@ -251,6 +254,7 @@ async fn serve(setup: ShardSetup) {
         clock: Clock::new(),
         timers: Timers::new(),
         buffers: Buffers::new(plan.global.buffer_size),
+        pipes: Pipes::default(),
         exchanges: Exchanges::default(),
         upstreams: Upstreams::new(&plan),
         balancers: plan
@@ -294,6 +298,7 @@ async fn tick_loop(shard: Rc<Shard>) {
             if shard.sessions() == 0 {
                 shard.buffers.shrink();
                 shard.exchanges.shrink();
+                shard.pipes.clear();
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use super::deadline::Expired;
 use super::session::Session;
-use super::splice::Pipe;
+use super::splice::{Broken, Pipe, Way};
 use super::transport::Socket;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -80,14 +80,14 @@ pub async fn relay(
         session.arm(limit.get());
     };
     let up = async {
-        let way = Way { session, from: client, to: server, count: &carried.0, limit: &limit };
-        let result = way.carry(early_client, options.splice_request).await;
+        let half_way = Half { session, from: client, to: server, count: &carried.0, limit: &limit };
+        let result = half_way.carry(early_client, options.splice_request).await;
         half(options.client_fin);
         result
     };
     let down = async {
-        let way = Way { session, from: server, to: client, count: &carried.1, limit: &limit };
-        let result = way.carry(early_server, options.splice_response).await;
+        let half_way = Half { session, from: server, to: client, count: &carried.1, limit: &limit };
+        let result = half_way.carry(early_server, options.splice_response).await;
         half(options.server_fin);
         result
     };
@@ -135,23 +135,8 @@ async fn both<T, E>(
     (up_result, down_result)
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Broken {
-    /// The side that sends to us failed.
-    From,
-    /// The side that we send to failed.
-    To,
-    Expired,
-}
-
-impl From<Expired> for Broken {
-    fn from(_: Expired) -> Self {
-        Broken::Expired
-    }
-}
-
 /// One direction of a relay.
-struct Way<'a> {
+struct Half<'a> {
     session: &'a Session,
     from: &'a Socket,
     to: &'a Socket,
@@ -159,7 +144,7 @@ struct Way<'a> {
     limit: &'a Cell<Option<Duration>>,
 }
 
-impl Way<'_> {
+impl Half<'_> {
     /// Carries bytes until the sender ends, then ends the other side's stream.
     async fn carry(&self, early: Vec<u8>, splice: bool) -> Result<(), Broken> {
         if !early.is_empty() {
@@ -194,9 +179,13 @@ impl Way<'_> {
             };
             let full = count == buffer.capacity();
             buffer = self.send(buffer, count).await?;
-            if splice && self.count.get() >= SPLICE_AFTER && full {
-                self.session.shard.buffers.give(std::mem::take(&mut buffer));
-                return self.splice().await;
+            if splice
+                && full
+                && self.count.get() >= SPLICE_AFTER
+                && let Ok(pipe) = self.session.shard.pipes.take()
+            {
+                self.session.shard.buffers.give(buffer);
+                return self.splice(pipe).await;
             }
             if full && buffer.capacity() < super::buffer::LARGE {
                 let large = self.session.shard.buffers.take_large();
@@ -218,47 +207,17 @@ impl Way<'_> {
         Ok(buffer)
     }
 
-    /// Moves bytes through a pipe inside the kernel. The sockets are non-blocking while it lasts.
-    async fn splice(&self) -> Result<(), Broken> {
-        let Ok(mut pipe) = Pipe::new() else {
-            return Box::pin(self.carry(Vec::new(), false)).await;
+    /// Moves the rest through a pipe inside the kernel.
+    async fn splice(&self, pipe: Pipe) -> Result<(), Broken> {
+        let way = Way {
+            session: self.session,
+            from: self.from,
+            to: self.to,
+            limit: &|| self.limit.get(),
+            moved: &|count| self.count.set(self.count.get() + count),
         };
-        pipe.claim(self.from.fd(), self.to.fd());
-        loop {
-            match pipe.fill(self.from.fd()) {
-                Ok(0) => {
-                    self.to.shutdown_write();
-                    return Ok(());
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.session
-                        .deadline
-                        .limit(self.from.readable())
-                        .await?
-                        .map_err(|_| Broken::From)?;
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Err(Broken::From),
-            }
-            while pipe.held() > 0 {
-                match pipe.drain(self.to.fd()) {
-                    Ok(count) => {
-                        self.count.set(self.count.get() + count as u64);
-                        self.session.arm(self.limit.get());
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.session
-                            .deadline
-                            .limit(self.to.writable())
-                            .await?
-                            .map_err(|_| Broken::To)?;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return Err(Broken::To),
-                }
-            }
-        }
+        way.splice(pipe, u64::MAX).await?;
+        self.to.shutdown_write();
+        Ok(())
     }
 }

@@ -66,11 +66,7 @@ impl Health {
             fall: spec.fall.clamp(1, u16::MAX / 2),
             ..spec
         };
-        Self {
-            health: spec.rise,
-            spec,
-            state: Operational::Up,
-        }
+        Self { health: spec.rise, spec, state: Operational::Up }
     }
 
     /// Returns a server whose state is known, as after a reload.
@@ -274,13 +270,8 @@ mod tests {
 
     #[test]
     fn spread_checks_moves_intervals_both_ways_within_its_percent() {
-        let mut health = Health::resume(
-            HealthSpec {
-                spread_percent: 10,
-                ..spec()
-            },
-            Operational::Up,
-        );
+        let mut health =
+            Health::resume(HealthSpec { spread_percent: 10, ..spec() }, Operational::Up);
         let mut rng = Rng::new(1);
         let mut intervals: Vec<u64> = (0..1_000)
             .map(|_| {

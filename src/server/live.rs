@@ -196,11 +196,7 @@ impl Live {
             status: CheckStatus::from_bits(self.check_status.load(Relaxed)),
             code: self.check_code.load(Relaxed),
             duration_ms: self.check_duration_ms.load(Relaxed),
-            text: self
-                .check_text
-                .lock()
-                .map(|text| text.clone())
-                .unwrap_or_default(),
+            text: self.check_text.lock().map(|text| text.clone()).unwrap_or_default(),
         }
     }
 
@@ -300,8 +296,7 @@ impl Live {
             }
             (false, true) => {
                 let since = self.changed_ms.load(Relaxed);
-                self.downtime_ms
-                    .fetch_add(now_ms.saturating_sub(since), Relaxed);
+                self.downtime_ms.fetch_add(now_ms.saturating_sub(since), Relaxed);
             }
             // Maintenance of a server that is down, or a check while it is: the downtime goes on.
             (false, false) => return,
@@ -356,9 +351,5 @@ impl Live {
 }
 
 fn configured_admin(spec: &ServerSpec) -> Admin {
-    if spec.disabled {
-        Admin::Maint
-    } else {
-        Admin::Ready
-    }
+    if spec.disabled { Admin::Maint } else { Admin::Ready }
 }

@@ -130,19 +130,11 @@ impl Farm {
     pub fn new(specs: Vec<ServerSpec>, all_backups: bool, queue_max: u32, now_ms: u64) -> Self {
         let servers: Vec<Server> = specs
             .into_iter()
-            .map(|spec| Server {
-                live: Arc::new(Live::new(&spec, now_ms)),
-                spec,
-            })
+            .map(|spec| Server { live: Arc::new(Live::new(&spec, now_ms)), spec })
             .collect();
         let lanes = Arc::new(Lanes::new(queue_max, now_ms));
         let generation = lanes.register(servers.iter().map(|s| s.uid()).collect());
-        Self {
-            servers,
-            all_backups,
-            lanes,
-            generation,
-        }
+        Self { servers, all_backups, lanes, generation }
     }
 
     /// Takes over what is live in `old`: counts, health, queues, and runtime changes that the new file does not undo.
@@ -161,9 +153,7 @@ impl Farm {
             server.live = Arc::clone(&before.live);
             server.live.reconfigure(&before.spec, &server.spec);
         }
-        self.generation = self
-            .lanes
-            .register(self.servers.iter().map(|s| s.uid()).collect());
+        self.generation = self.lanes.register(self.servers.iter().map(|s| s.uid()).collect());
         self.lanes.bump();
         let mut wakes = Vec::new();
         for at in 0..self.servers.len() {
@@ -203,10 +193,7 @@ impl Farm {
 
     /// Returns how many servers of that kind could take new streams.
     pub fn count_usable(&self, backup: bool) -> usize {
-        self.servers
-            .iter()
-            .filter(|s| s.spec.backup == backup && s.takes_new())
-            .count()
+        self.servers.iter().filter(|s| s.spec.backup == backup && s.takes_new()).count()
     }
 
     /// Returns the sum of the weights of the servers that take new streams now.
@@ -244,9 +231,7 @@ impl Farm {
     }
 
     fn first_backup(&self) -> Option<ServerId> {
-        self.servers
-            .iter()
-            .position(|s| s.spec.backup && s.takes_new())
+        self.servers.iter().position(|s| s.spec.backup && s.takes_new())
     }
 
     /// Returns how many streams are in service on all servers.

@@ -29,10 +29,7 @@ fn ticket(id: u64) -> Ticket {
 }
 
 fn wake(id: u64, server: Option<ServerId>) -> Wake {
-    Wake {
-        ticket: ticket(id),
-        server,
-    }
+    Wake { ticket: ticket(id), server }
 }
 
 /// Lines up and expects to wait.
@@ -52,14 +49,7 @@ fn a_server_gives_as_many_slots_as_its_maxconn() {
     assert_eq!(farm.release(0), None);
     assert!(farm.try_acquire(0));
     let server = farm.server(0);
-    assert_eq!(
-        (
-            server.current(),
-            server.current_max(),
-            server.picked_total()
-        ),
-        (2, 2, 3)
-    );
+    assert_eq!((server.current(), server.current_max(), server.picked_total()), (2, 2, 3));
     assert_eq!(farm.current(), 1_002);
 }
 
@@ -68,20 +58,10 @@ fn slots_pass_to_whoever_waited_longest_for_the_server_or_the_backend() {
     // The order that a real haproxy showed for the same arrivals.
     let farm = farm(&[1, 1]);
     assert!(farm.try_acquire(0) && farm.try_acquire(1));
-    for (id, server) in [None, Some(0), None, Some(0), None, Some(1)]
-        .into_iter()
-        .enumerate()
-    {
+    for (id, server) in [None, Some(0), None, Some(0), None, Some(1)].into_iter().enumerate() {
         wait(&farm, server, id as u64);
     }
-    assert_eq!(
-        (
-            farm.server(0).queued(),
-            farm.server(1).queued(),
-            farm.queued()
-        ),
-        (2, 1, 3)
-    );
+    assert_eq!((farm.server(0).queued(), farm.server(1).queued(), farm.queued()), (2, 1, 3));
     assert_eq!(farm.queued_total(), 6);
     assert_eq!(farm.release(1), Some(wake(0, Some(1))));
     assert_eq!(farm.release(0), Some(wake(1, Some(0))));
@@ -147,10 +127,7 @@ fn a_server_that_goes_sends_its_queue_away_and_the_last_one_that_of_the_backend(
     assert!(farm.try_acquire(0) && farm.try_acquire(1));
     wait(&farm, Some(0), 1);
     wait(&farm, None, 2);
-    assert_eq!(
-        farm.set_operational(0, Operational::Down, 10),
-        [wake(1, None)]
-    );
+    assert_eq!(farm.set_operational(0, Operational::Down, 10), [wake(1, None)]);
     assert_eq!(farm.enqueue(Some(0), ticket(3)), Enqueue::Gone);
     assert_eq!(farm.release(0), None, "a server that is down takes nobody");
     assert_eq!(farm.set_admin(1, Admin::Maint, 20), [wake(2, None)]);
@@ -170,15 +147,9 @@ fn a_server_that_comes_or_grows_takes_who_waits() {
     for id in 1..=5 {
         wait(&farm, None, id);
     }
-    assert_eq!(
-        farm.set_operational(1, Operational::Up, 2),
-        [wake(1, Some(1)), wake(2, Some(1))]
-    );
+    assert_eq!(farm.set_operational(1, Operational::Up, 2), [wake(1, Some(1)), wake(2, Some(1))]);
     assert_eq!(farm.set_maxconn(0, 2, 3), [wake(3, Some(0))]);
-    assert_eq!(
-        farm.set_maxconn(0, 0, 4),
-        [wake(4, Some(0)), wake(5, Some(0))]
-    );
+    assert_eq!(farm.set_maxconn(0, 0, 4), [wake(4, Some(0)), wake(5, Some(0))]);
 }
 
 #[test]
@@ -213,10 +184,7 @@ fn a_backup_takes_who_waits_for_the_backend_only_while_it_serves() {
     assert!(farm.try_acquire(0) && farm.try_acquire(1));
     wait(&farm, None, 1);
     assert_eq!(farm.release(1), None);
-    assert_eq!(
-        farm.set_operational(0, Operational::Down, 1),
-        [wake(1, Some(1))]
-    );
+    assert_eq!(farm.set_operational(0, Operational::Down, 1), [wake(1, Some(1))]);
     assert_eq!(farm.nbsrv(), 1);
 }
 
@@ -250,18 +218,10 @@ fn states_are_shown_as_in_haproxy() {
 fn checks_are_counted_and_timed() {
     let farm = farm(&[0]);
     let mut rng = Rng::new(0);
-    let mut health = Health::new(health::HealthSpec {
-        fall: 2,
-        rise: 1,
-        ..Default::default()
-    });
+    let mut health = Health::new(health::HealthSpec { fall: 2, rise: 1, ..Default::default() });
     let mut check = |status, now_ms| {
-        let result = CheckResult {
-            status,
-            code: 0,
-            duration_ms: 7,
-            text: "Connection refused".into(),
-        };
+        let result =
+            CheckResult { status, code: 0, duration_ms: 7, text: "Connection refused".into() };
         let outcome = health.on_result(&result, &mut rng);
         assert_eq!(farm.record_check(0, &result, &outcome, now_ms), []);
     };
@@ -308,26 +268,14 @@ fn a_reload_keeps_counts_health_and_runtime_changes_of_servers_that_stay() {
     servers.remove(0);
     servers[1].weight = 3;
     servers.push(ServerSpec::new("s1", 9));
-    servers.push(ServerSpec {
-        address: "elsewhere".into(),
-        ..ServerSpec::new("s2", 10)
-    });
+    servers.push(ServerSpec { address: "elsewhere".into(), ..ServerSpec::new("s2", 10) });
     let mut new = Farm::new(servers, false, 100, 10);
     assert_eq!(new.adopt(&old), []);
     let state = |name: &str| {
         let server = new.servers().iter().find(|s| s.name() == name).unwrap();
-        (
-            server.current(),
-            server.is_up(),
-            server.weight(),
-            server.maxconn(),
-        )
+        (server.current(), server.is_up(), server.weight(), server.maxconn())
     };
-    assert_eq!(
-        state("s1"),
-        (1, true, 9, 0),
-        "maxconn changed, weight stayed"
-    );
+    assert_eq!(state("s1"), (1, true, 9, 0), "maxconn changed, weight stayed");
     assert_eq!(state("s2"), (0, false, 1, 2));
     assert_eq!(state("s3"), (0, true, 3, 5), "the new file's weight wins");
     assert!(new.server(3).is_up(), "another address is another server");
@@ -342,19 +290,9 @@ fn around_a_reload_both_plans_share_limits_and_queues() {
     wait(&old, None, 1);
     let mut servers = specs(&[1, 1]);
     servers.reverse();
-    servers.insert(
-        0,
-        ServerSpec {
-            maxconn: 1,
-            ..ServerSpec::new("new", 7)
-        },
-    );
+    servers.insert(0, ServerSpec { maxconn: 1, ..ServerSpec::new("new", 7) });
     let mut new = Farm::new(servers, false, 100, 10);
-    assert_eq!(
-        new.adopt(&old),
-        [],
-        "the old plan does not know the new server"
-    );
+    assert_eq!(new.adopt(&old), [], "the old plan does not know the new server");
     let s1 = new.find("s1").unwrap();
     assert_eq!(s1, 2);
     assert!(!new.try_acquire(s1), "the old plan's stream holds the slot");
@@ -400,9 +338,7 @@ impl Shard<'_> {
     fn leave(&mut self, id: ServerId) {
         self.witness[id].fetch_sub(1, SeqCst);
         if let Some(wake) = self.farm.release(id) {
-            self.post[usize::from(wake.ticket.shard)]
-                .send(wake)
-                .unwrap();
+            self.post[usize::from(wake.ticket.shard)].send(wake).unwrap();
         }
     }
 
@@ -427,18 +363,12 @@ impl Shard<'_> {
             self.late.swap_remove(late);
             // The stream is gone; its slot is given back at once.
             if let Some(wake) = self.farm.release(server) {
-                self.post[usize::from(wake.ticket.shard)]
-                    .send(wake)
-                    .unwrap();
+                self.post[usize::from(wake.ticket.shard)].send(wake).unwrap();
             }
             return;
         }
-        let at = self
-            .waiting
-            .iter()
-            .position(|&(id, _)| id == wake.ticket.id);
-        self.waiting
-            .swap_remove(at.expect("woken once, and only while waiting"));
+        let at = self.waiting.iter().position(|&(id, _)| id == wake.ticket.id);
+        self.waiting.swap_remove(at.expect("woken once, and only while waiting"));
         self.enter(server);
     }
 

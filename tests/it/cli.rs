@@ -39,7 +39,7 @@ fn show_info_tells_about_the_process() {
         get(proxy.address("front"), "/");
         let answer = command(&socket(&proxy), "show info");
         assert_eq!(info(&answer, "Pid"), proxy.pid().to_string(), "{kind:?}");
-        assert_eq!(info(&answer, "CumReq").parse::<u32>().is_ok(), true, "{kind:?}");
+        assert!(info(&answer, "CumReq").parse::<u32>().unwrap() >= 1, "{kind:?}");
         for name in
             ["Name", "Version", "Uptime_sec", "Maxconn", "CurrConns", "CumConns", "Nbthread"]
         {

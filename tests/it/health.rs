@@ -122,8 +122,8 @@ fn an_http_check_takes_out_a_server_that_answers_badly_and_takes_it_back() {
         eventually("only b serves", || (0..4).all(|_| who() == "b").then_some(()));
         ill.store(false, Ordering::SeqCst);
         eventually("a serves again", || (who() == "a").then_some(()));
-        let checks = a.received().into_iter().filter(|r| r.target == "/health");
-        let one = checks.last().unwrap().transcript();
+        let mut checks = a.received().into_iter().filter(|r| r.target == "/health");
+        let one = checks.next_back().unwrap().transcript();
         proxy.neutral(one)
     });
 }

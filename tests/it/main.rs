@@ -14,4 +14,5 @@ mod http;
 mod process;
 mod stats;
 mod tcp;
+mod tools;
 mod tutorials;

@@ -20,7 +20,7 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
     let shard = &session.shard;
     let termination = &mut exchange.record.termination;
     (termination.cause, termination.phase) = match &stop {
-        Stop::Deny(_) | Stop::Drop(_) | Stop::Tarpit(_) => (b'P', b'R'),
+        Stop::Deny(_) | Stop::DenyAnswer(_) | Stop::Drop(_) | Stop::Tarpit(..) => (b'P', b'R'),
         Stop::NoBackend => (b'S', b'C'),
         _ => (b'L', b'R'),
     };
@@ -29,6 +29,10 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
             count_denied(session, exchange, Counter::DeniedRequests);
             error(session, exchange, status).await;
         }
+        Stop::DenyAnswer(answer) => {
+            count_denied(session, exchange, Counter::DeniedRequests);
+            send(session, exchange, answer).await;
+        }
         Stop::Drop(silent) => {
             count_denied(session, exchange, Counter::DeniedRequests);
             exchange.keep_alive = false;
@@ -36,12 +40,15 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
                 session.socket.set_reset_on_close();
             }
         }
-        Stop::Tarpit(status) => {
+        Stop::Tarpit(status, answer) => {
             count_denied(session, exchange, Counter::DeniedRequests);
             let timeouts = &session.frontend().timeouts;
             monoio::time::sleep(timeouts.tarpit.or(timeouts.connect).unwrap_or(TARPIT)).await;
             exchange.keep_alive = false;
-            error(session, exchange, status).await;
+            match answer {
+                Some(answer) => send(session, exchange, answer).await,
+                None => error(session, exchange, status).await,
+            }
         }
         Stop::Answer(answer) => intercept(session, exchange, answer).await,
         Stop::Service(Service::Prometheus) => {

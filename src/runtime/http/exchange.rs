@@ -32,8 +32,6 @@ pub struct Exchange {
     pub keep_alive: bool,
     /// Whether the stream is to be logged at all.
     pub silent: bool,
-    /// Level of the log line.
-    pub log_level: u8,
 }
 
 impl Exchange {
@@ -43,7 +41,6 @@ impl Exchange {
         self.started_us = now_us;
         self.received_us = now_us;
         self.silent = false;
-        self.log_level = 6;
         self.record = Record {
             start_us: shard.clock.wall_us(now_us),
             connections: shard.plan.connections.current(),

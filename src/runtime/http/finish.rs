@@ -4,7 +4,11 @@ use super::exchange::Exchange;
 use super::route::with_context;
 use crate::metrics::{Counter, ObjectId, Phase};
 use crate::plan::Mode;
+use crate::rules::context::LogLevel;
 use crate::runtime::session::Session;
+
+/// Syslog level of a stream that ended.
+const LEVEL_INFO: u8 = 6;
 
 /// Counts and logs a stream that has ended.
 pub fn stream(session: &Session, exchange: &mut Exchange) {
@@ -50,6 +54,11 @@ fn log(session: &Session, exchange: &mut Exchange) {
     if log.dont_log_normal && normal {
         return;
     }
+    let level = match exchange.record.log_level.get() {
+        LogLevel::Silent => return,
+        LogLevel::Level(level) => level,
+        LogLevel::Default => LEVEL_INFO,
+    };
     let Some(format) = &log.format else { return };
     let mut text = std::mem::take(&mut exchange.log_text);
     text.clear();
@@ -57,7 +66,7 @@ fn log(session: &Session, exchange: &mut Exchange) {
     let tag = log.tag.as_deref().unwrap_or(&shard.plan.global.log_tag);
     let now_us = shard.clock.wall_us(exchange.started_us) + exchange.record.total_us.max(0) as u64;
     let mut shard_log = shard.log.borrow_mut();
-    shard_log.write(&log.targets, tag, exchange.log_level, now_us, &text);
+    shard_log.write(&log.targets, tag, level, now_us, &text);
     let dropped = shard_log.take_dropped();
     if dropped > 0 {
         shard.count(session.frontend().object, Counter::LogsDropped, dropped);

@@ -15,6 +15,7 @@ use crate::runtime::assign::{Assigned, Refused, Wish, assign};
 use crate::runtime::buffer::LARGE;
 use crate::runtime::deadline::Expired;
 use crate::runtime::session::Session;
+use crate::runtime::splice::{Broken, Way};
 use crate::runtime::tcp::{end_letters, refused_letters, tunnel_options};
 use crate::runtime::transport::Socket;
 use crate::runtime::tunnel;
@@ -26,6 +27,8 @@ use std::task::Poll;
 
 /// Interim responses (1xx) that a server may send before its final one.
 const INTERIM_MAX: u32 = 16;
+/// A body with at least this many bytes to come is worth a pipe.
+const SPLICE_MIN: u64 = 256 * 1024;
 
 /// How forwarding failed.
 #[derive(Clone, Copy, Debug)]
@@ -285,9 +288,8 @@ impl Conversation<'_> {
         let hop =
             Hop::to_client(exchange.keep_alive, exchange.request.version(), exchange.response.body);
         exchange.keep_alive = hop.keep_alive;
-        let server_keeps = exchange.response.keep_alive;
         let complete = self.relay_response(exchange, &hop).await?;
-        Ok(complete && server_keeps)
+        Ok(complete && exchange.response.keep_alive)
     }
 
     /// Receives a final response head; interim ones are relayed on the way.
@@ -394,6 +396,12 @@ impl Conversation<'_> {
         if first.done {
             return Ok(clean);
         }
+        if !decode && body.opaque() >= SPLICE_MIN && self.may_splice_response() {
+            self.splice_body(exchange, &mut body).await?;
+            if body.is_done() {
+                return Ok(true);
+            }
+        }
         let mut buffer = match body.remaining_hint() {
             Some(left) if left <= shard.buffers.size() as u64 => shard.buffers.take(),
             _ => shard.buffers.take_large(),
@@ -443,6 +451,44 @@ impl Conversation<'_> {
         }
     }
 
+    fn may_splice_response(&self) -> bool {
+        self.backend.splice.response || self.session.frontend().splice.response
+    }
+
+    /// Moves the part of a body whose length is certain inside the kernel.
+    async fn splice_body(
+        &self,
+        exchange: &mut Exchange,
+        body: &mut BodyReader,
+    ) -> Result<(), Fail> {
+        let Ok(pipe) = self.session.shard.pipes.take() else { return Ok(()) };
+        let timeouts = (self.session.frontend().timeouts.client, self.backend.timeouts.server);
+        let limit = timeouts.0.into_iter().chain(timeouts.1).min();
+        let moved = Cell::new(0);
+        let way = Way {
+            session: self.session,
+            from: self.upstream,
+            to: &self.session.socket,
+            limit: &|| limit,
+            moved: &|count| moved.set(moved.get() + count),
+        };
+        self.session.arm(limit);
+        let result = way.splice(pipe, body.opaque()).await;
+        exchange.record.bytes_out += moved.get();
+        body.skip(moved.get());
+        match result {
+            Ok(false) => Ok(()),
+            Ok(true) if body.end_of_stream().is_ok() => {
+                // The server's connection has ended with its body, so nothing follows on it.
+                exchange.response.keep_alive = false;
+                Ok(())
+            }
+            Ok(true) | Err(Broken::From) => Err(Fail::Cut(b'S', b'D')),
+            Err(Broken::To) => Err(Fail::Cut(b'C', b'D')),
+            Err(Broken::Expired) => Err(Fail::Cut(b's', b'D')),
+        }
+    }
+
     async fn send_client(&self, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>, Fail> {
         self.session.arm(self.session.frontend().timeouts.client);
         match self.session.deadline.limit(self.session.socket.send_all(buffer, 0, len)).await {
@@ -459,7 +505,7 @@ impl Conversation<'_> {
         stop: route::Stop,
     ) -> Result<bool, Fail> {
         match stop {
-            route::Stop::Answer(replacement) => {
+            route::Stop::Answer(replacement) | route::Stop::DenyAnswer(replacement) => {
                 end(exchange, b'L', b'H');
                 exchange.keep_alive = false;
                 answer::send(self.session, exchange, replacement).await;

@@ -18,8 +18,10 @@ pub enum Stop {
     Deny(u16),
     /// A rule refused it without an answer; the flag asks for silence instead of a close.
     Drop(bool),
-    /// A rule holds it back before it is refused with that status.
-    Tarpit(u16),
+    /// A rule refused it with an answer of its own.
+    DenyAnswer(Answer),
+    /// A rule holds it back before it is refused with that status or answer.
+    Tarpit(u16, Option<Answer>),
     /// A rule answered it.
     Answer(Answer),
     /// A service answers it.
@@ -94,7 +96,11 @@ fn rules(session: &Session, exchange: &mut Exchange, rules: &[Rule]) -> Result<(
     match with_context(session, exchange, |cx| action::run(rules, cx)) {
         Verdict::Continue => Ok(()),
         Verdict::Deny(status) => Err(Stop::Deny(status)),
+        Verdict::DenyAnswer(answer) => Err(Stop::DenyAnswer(answer)),
         Verdict::Answer(answer) => Err(Stop::Answer(answer)),
+        Verdict::Reject => Err(Stop::Drop(false)),
+        Verdict::SilentDrop => Err(Stop::Drop(true)),
+        Verdict::Tarpit(status, answer) => Err(Stop::Tarpit(status, answer)),
         Verdict::Service(service) => Err(Stop::Service(service)),
     }
 }
