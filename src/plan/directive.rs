@@ -6,7 +6,6 @@
 use super::load::Loader;
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::{Diagnostic, suggest};
-use crate::config::known;
 use crate::config::units::{TimeUnit, parse_size, parse_time};
 use std::time::Duration;
 
@@ -58,15 +57,19 @@ pub(super) struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// Returns the words of a line that was found to be `row`, whose first `used` words are taken.
-    pub(super) fn new(line: &'a Line, row: &known::Row, used: usize) -> Self {
+    /// Returns the words of a line that was found to be the directive `name`; `used` words of it are taken.
+    pub(super) fn new(
+        line: &'a Line,
+        name: &'static str,
+        syntax: &'static str,
+        used: usize,
+    ) -> Self {
         let prefix = match line.words[0].as_str() {
             "no" if line.words.len() > 1 => Prefix::No,
             "default" if line.words.len() > 1 => Prefix::Default,
             _ => Prefix::None,
         };
         let keyword = usize::from(prefix != Prefix::None);
-        let (name, syntax) = (row.name, row.syntax);
         Self { line, keyword, next: used, used, prefix, name, syntax, failed: false }
     }
 

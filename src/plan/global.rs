@@ -4,7 +4,8 @@ use super::bind::{self, listen_addresses};
 use super::directive::{Args, Entry, Prefix};
 use super::load::Loader;
 use super::proxy::log;
-use super::{Global, StatsLevel, StatsSocket, words};
+use super::{Global, StatsLevel, StatsSocket};
+use super::words::{self, Place};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::section::SectionKind;
@@ -189,8 +190,8 @@ pub(super) fn line(
     previous: Option<&Line>,
     line: &Line,
 ) {
-    let found = words::open(cx, SectionKind::Global, "`global`", previous, line, &[TABLE]);
-    if let Some((row, mut args)) = found {
+    let place = Place { kind: SectionKind::Global, title: "`global`", named: false, previous };
+    if let Some((row, mut args)) = words::open(cx, place, line, &[TABLE]) {
         (row.build)(cx, draft, &mut args);
         args.finish(cx);
     }

@@ -41,9 +41,13 @@ pub fn load(
     for section in &ast.sections {
         drafts.section(&mut cx, section);
     }
-    let Drafts { global, mut proxies, .. } = drafts;
-    lint::proxies(&mut cx, &mut proxies);
+    let Drafts { global, proxies, .. } = drafts;
+    lint::proxies(&mut cx, &proxies);
+    let zero_warning = global.zero_warning;
     let plan = resolve::plan(&mut cx, global, proxies);
+    if let (Some(span), true) = (zero_warning, cx.diagnostics.count(Severity::Warning) > 0) {
+        cx.error(span, "`zero-warning` refuses this configuration, which has warnings");
+    }
     if cx.diagnostics.has_errors() { None } else { Some(plan) }
 }
 

@@ -13,38 +13,71 @@ use crate::config::section::SectionKind;
 /// The longest name of a directive, in words.
 const NAME_WORDS_MAX: usize = 4;
 
-/// Finds what handles a line in a section of that kind; reports a line that nothing handles.
-///
-/// `title` names the section for messages; `previous` is the line above.
+/// Directives whose second word is an action: [`crate::rules`] knows the actions and says what is wrong with them.
+const RULES: &[&str] = &["http-request", "http-response"];
+const RULE_SYNTAX: &str = "<action> [<arguments>] [{ if | unless } <condition>]";
+
+/// The section that a line stands in, and the line above it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'p> {
+    pub(super) kind: SectionKind,
+    /// Such as "frontend `www`".
+    pub(super) title: &'p str,
+    /// Whether the section has a name.
+    pub(super) named: bool,
+    pub(super) previous: Option<&'p Line>,
+}
+
+/// Finds what handles a line; reports a line that nothing handles.
 pub(super) fn open<'a, 't, T>(
     cx: &mut Loader<'_>,
-    kind: SectionKind,
-    title: &str,
-    previous: Option<&Line>,
+    place: Place<'_>,
     line: &'a Line,
     tables: &[&'t [Entry<T>]],
 ) -> Option<(&'t Entry<T>, Args<'a>)> {
+    let entry = |name| tables.iter().find_map(|table| find(table, name));
     let texts: Vec<&str> = line.words.iter().take(NAME_WORDS_MAX).map(Word::as_str).collect();
-    match known::lookup(kind, &texts) {
-        Lookup::Unknown { at: 0, .. } if continues(previous, line) => {
-            cx.push(continuation(previous, line));
+    let rule = RULES.iter().find(|rule| texts.len() > 1 && texts[0] == **rule);
+    if let (Some(rule), true) = (rule, place.kind.is_proxy()) {
+        let args = Args::new(line, rule, RULE_SYNTAX, 1);
+        return allowed_in_defaults(cx, place, rule, args.span())
+            .then(|| entry(rule))
+            .flatten()
+            .map(|entry| (entry, args));
+    }
+    match known::lookup(place.kind, &texts) {
+        Lookup::Unknown { at: 0, .. } if continues(place.previous, line) => {
+            cx.push(continuation(place.previous, line));
             return None;
         }
-        Lookup::Elsewhere(row, used) if is_ignored_there(kind, row) => {
-            cx.push(misplaced(row, title, words_span(line, used)));
+        Lookup::Elsewhere(row, used) if is_ignored_there(place.kind, row) => {
+            cx.push(misplaced(row, place.title, words_span(line, used)));
             return None;
         }
         _ => {}
     }
-    let (row, used) = known::check(kind, &line.words, cx.diagnostics)?;
-    let first = row.name.split(' ').next().unwrap_or(row.name);
-    let entry = |name| tables.iter().find_map(|table| find(table, name));
-    let Some(entry) = entry(row.name).or_else(|| entry(first)) else {
-        let span = words_span(line, used);
+    let (row, used) = known::check(place.kind, &line.words, cx.diagnostics)?;
+    let span = words_span(line, used);
+    if row.places.has(Places::NAMED_DEFAULTS) && !allowed_in_defaults(cx, place, row.name, span) {
+        return None;
+    }
+    let Some(entry) = entry(row.name) else {
         cx.error(span, format!("`{}` is not supported yet", row.name));
         return None;
     };
-    Some((entry, Args::new(line, row, used)))
+    Some((entry, Args::new(line, row.name, row.syntax, used)))
+}
+
+/// Returns whether a rule may stand here; reports one in a `defaults` section that has no name.
+fn allowed_in_defaults(cx: &mut Loader<'_>, place: Place<'_>, name: &str, span: Span) -> bool {
+    let allowed = place.kind != SectionKind::Defaults || place.named;
+    if !allowed {
+        cx.push(
+            Diagnostic::error(span, format!("`{name}` needs a `defaults` section that has a name"))
+                .help("name the section, as in `defaults base`"),
+        );
+    }
+    allowed
 }
 
 /// Returns the place of the first words of a line.

@@ -51,6 +51,13 @@ pub(in crate::plan) struct RuleLine<'a> {
     pub(in crate::plan) inherited: bool,
 }
 
+impl<'a> RuleLine<'a> {
+    /// Returns the name that a `use_backend` rule sends requests to.
+    pub(in crate::plan) fn backend_name(&self) -> Option<&'a str> {
+        (self.kind == RuleKind::UseBackend).then(|| self.line.words[1].as_str())
+    }
+}
+
 /// Which list a rule line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plan) enum RuleKind {

@@ -17,10 +17,12 @@ mod timeouts;
 pub(super) use check::CheckDraft;
 pub(super) use draft::{Draft, Kind, RuleKind, RuleLine, Settings, bad_name_character};
 pub(super) use errors::built_in as built_in_errors;
+pub(super) use log::Format;
 
 use super::directive::{Args, Entry};
 use super::load::Loader;
-use super::{bind, server_line, words};
+use super::words::{self, Place};
+use super::{bind, server_line};
 use crate::config::ast::Line;
 
 /// The handler of a directive: reads the words behind the keyword into the draft.
@@ -63,8 +65,14 @@ pub(super) static TABLES: &[&[Entry<Row>]] = &[
 pub(super) fn line<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, line: &'a Line) {
     let errors = cx.errors();
     let title = draft.title();
+    let place = Place {
+        kind: draft.kind.section(),
+        title: &title,
+        named: !draft.name.is_empty(),
+        previous: draft.previous,
+    };
     if let Some((row, mut args)) =
-        words::open(cx, draft.kind.section(), &title, draft.previous, line, TABLES)
+        words::open(cx, place, line, TABLES)
     {
         if row.build.http && draft.kind != Kind::Defaults {
             draft.http_words.push((row.name, args.span()));
