@@ -10,3 +10,8 @@ pub mod rates;
 pub mod selection;
 pub mod stats_page;
 pub mod subject;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
