@@ -8,21 +8,13 @@ use crate::stdx::rand::Rng;
 fn word(text: &str) -> Word {
     Word {
         text: text.to_owned(),
-        span: Span {
-            file: FileId(0),
-            start: 0,
-            end: text.len() as u32,
-        },
+        span: Span { file: FileId(0), start: 0, end: text.len() as u32 },
         quoted: false,
     }
 }
 
 fn parse(text: &str) -> Result<Algorithm, Diagnostic> {
-    let words: Vec<Word> = text
-        .split(' ')
-        .filter(|w| !w.is_empty())
-        .map(word)
-        .collect();
+    let words: Vec<Word> = text.split(' ').filter(|w| !w.is_empty()).map(word).collect();
     Algorithm::parse(&words)
 }
 
@@ -46,9 +38,7 @@ fn farm(weights: &[u16]) -> Farm {
 }
 
 fn picks(balancer: &mut Balancer, farm: &Farm, count: usize) -> Vec<usize> {
-    (0..count)
-        .map(|_| balancer.pick(farm, &Key::None, None).map_or(0, |id| id + 1))
-        .collect()
+    (0..count).map(|_| balancer.pick(farm, &Key::None, None).map_or(0, |id| id + 1)).collect()
 }
 
 #[test]
@@ -70,29 +60,14 @@ fn words_that_are_no_algorithm_are_refused_with_a_reason() {
         };
         (error.message, error.label.unwrap_or_default())
     };
-    assert_eq!(
-        refused("leastconnection").0,
-        "unknown balance algorithm `leastconnection`"
-    );
+    assert_eq!(refused("leastconnection").0, "unknown balance algorithm `leastconnection`");
     assert_eq!(refused("leastconnection").1, "did you mean `leastconn`?");
     assert!(refused("uri").0.ends_with("is not supported yet"));
     assert!(refused("hdr(host)").0.ends_with("is not supported yet"));
-    for text in [
-        "random(0)",
-        "random(x)",
-        "random(5",
-        "random(-1)",
-        "random(99999999999)",
-    ] {
-        assert!(
-            refused(text).0.contains("is not `random(<number>)`"),
-            "{text}"
-        );
+    for text in ["random(0)", "random(x)", "random(5", "random(-1)", "random(99999999999)"] {
+        assert!(refused(text).0.contains("is not `random(<number>)`"), "{text}");
     }
-    assert_eq!(
-        refused("roundrobin(2)").0,
-        "`roundrobin` takes no number in parentheses"
-    );
+    assert_eq!(refused("roundrobin(2)").0, "`roundrobin` takes no number in parentheses");
     assert_eq!(refused("source here").1, "one word too many");
 }
 
@@ -109,10 +84,8 @@ fn roundrobin_keeps_the_order_of_haproxy() {
     for (weights, order) in ROUND_ROBIN {
         let farm = farm(weights);
         let mut balancer = Balancer::new(&algorithm("roundrobin"), &farm, 0);
-        let got: String = picks(&mut balancer, &farm, order.len())
-            .iter()
-            .map(usize::to_string)
-            .collect();
+        let got: String =
+            picks(&mut balancer, &farm, order.len()).iter().map(usize::to_string).collect();
         assert_eq!(&got, order, "{weights:?}");
     }
 }
@@ -280,12 +253,7 @@ fn the_server_to_avoid_is_chosen_only_when_it_is_the_only_one() {
         let alone = farm(&[3]);
         let mut balancer = Balancer::new(&algorithm(row.name), &alone, 0);
         let key = Key::Address([9, 9, 9, 9].into());
-        assert_eq!(
-            balancer.pick(&alone, &key, Some(0)),
-            Some(0),
-            "{}",
-            row.name
-        );
+        assert_eq!(balancer.pick(&alone, &key, Some(0)), Some(0), "{}", row.name);
     }
 }
 
@@ -326,16 +294,12 @@ fn backups_serve_only_when_no_active_server_can() {
             assert_eq!(seen(&farm), [1], "{}", row.name);
             assert_eq!(farm.set_weight(1, 0, 1), []);
             let backups = seen(&farm);
-            assert!(
-                backups.contains(&2) && !backups.contains(&1),
-                "{}",
-                row.name
-            );
+            assert!(backups.contains(&2) && !backups.contains(&1), "{}", row.name);
             assert_eq!(farm.nbsrv(), if all { 2 } else { 1 });
             assert_eq!(farm.set_operational(2, Operational::Down, 1), []);
             assert_eq!(seen(&farm), [3], "{}", row.name);
             assert_eq!(farm.set_operational(3, Operational::Down, 1), []);
-            assert_eq!(seen(&farm), [], "{}", row.name);
+            assert_eq!(seen(&farm), [0usize; 0], "{}", row.name);
         }
     }
 }
