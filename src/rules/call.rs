@@ -64,9 +64,8 @@ fn empty_name(text: Text<'_>, at: usize, first: bool) -> Diagnostic {
         Diagnostic::error(place, format!("'{}' does not begin with a sample fetch", text.text))
             .help("expected the name of a fetch, such as `path` or `hdr(host)`")
     } else {
-        Diagnostic::error(place, format!("missing converter behind ',' in '{}'", text.text)).help(
-            "write the name of a converter behind the comma, such as `lower`, or remove the comma",
-        )
+        Diagnostic::error(place, format!("missing converter behind ',' in '{}'", text.text))
+            .help("write the name of a converter behind the comma, such as `lower`, or remove the comma")
     }
 }
 
@@ -232,9 +231,7 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
             }
             number
         }
-        ArgKind::Backend => {
-            return backend(text, arg.span, compiler).map(|b| Arg::Backend(Some(b)));
-        }
+        ArgKind::Backend => return backend(text, arg.span, compiler).map(|b| Arg::Backend(Some(b))),
         ArgKind::Server => return server(arg, compiler),
         ArgKind::Ipv4 => text.parse::<Ipv4Addr>().ok().map(|ip| Arg::Ip(IpAddr::V4(ip))),
         ArgKind::Ipv6 => text.parse::<Ipv6Addr>().ok().map(|ip| Arg::Ip(IpAddr::V6(ip))),
@@ -281,11 +278,8 @@ fn is_variable(text: &str) -> bool {
 
 fn variable(arg: &ArgText, compiler: &mut Compiler<'_>) -> Option<Arg> {
     compiler.diagnostics.push(
-        Diagnostic::error(
-            arg.span,
-            format!("variables such as '{}' are not supported yet", arg.text),
-        )
-        .label("expected a number"),
+        Diagnostic::error(arg.span, format!("variables such as '{}' are not supported yet", arg.text))
+            .label("expected a number"),
     );
     None
 }

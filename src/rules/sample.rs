@@ -139,9 +139,7 @@ impl<'a> Value<'a> {
     pub fn cast(self, to: Type) -> Option<Value<'a>> {
         match (self, to) {
             (value, Type::Any) => Some(value),
-            (value @ Value::Bool(_), Type::Bool) | (value @ Value::Int(_), Type::Int) => {
-                Some(value)
-            }
+            (value @ Value::Bool(_), Type::Bool) | (value @ Value::Int(_), Type::Int) => Some(value),
             (value @ Value::Ip(_), Type::Ip) => Some(value),
             (value, Type::Bool) => value.to_bool().map(Value::Bool),
             (value, Type::Int) => value.to_int().map(Value::Int),
@@ -371,3 +369,4 @@ pub(super) fn mask6(bits: u32) -> Ipv6Addr {
 pub(super) fn mask4(bits: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::MAX.checked_shl(32 - bits).unwrap_or(0))
 }
+

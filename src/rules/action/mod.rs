@@ -146,7 +146,8 @@ impl std::fmt::Debug for ActionSpec {
 pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] = &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE];
+pub const TABLES: &[&[Row]] =
+    &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))

@@ -143,9 +143,9 @@ impl Flags {
             let takes_value = matches!(word.as_str(), "-m" | "-f" | "-u");
             let value = words.get(at);
             if takes_value && value.is_none() {
-                compiler
-                    .diagnostics
-                    .push(Diagnostic::error(word.span, format!("'{}' needs a value", word.text)));
+                compiler.diagnostics.push(
+                    Diagnostic::error(word.span, format!("'{}' needs a value", word.text)),
+                );
                 return None;
             }
             match (word.as_str(), value) {
@@ -247,9 +247,7 @@ fn unknown_criterion(call: &Call<'_>, text: Text<'_>) -> Diagnostic {
         return Diagnostic::error(span, format!("the sample fetch '{name}' is not supported yet"));
     }
     // `path_beg/blog`: a criterion and its pattern without a blank between.
-    if let Some(at) =
-        name.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')))
-    {
+    if let Some(at) = name.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))) {
         let (head, pattern) = text.text.split_at(at);
         if keyword::split(head).is_some() || fetch::lookup(head).is_some() {
             return Diagnostic::error(span, format!("unknown ACL criterion '{}'", text.text))
@@ -265,8 +263,7 @@ fn unknown_criterion(call: &Call<'_>, text: Text<'_>) -> Diagnostic {
             .help(format!("write `{stem} -m {}`", method.name()));
     }
     let words: Vec<String> = keyword::names().collect();
-    let candidates =
-        words.iter().map(String::as_str).chain(fetch::names().map(|name| name as &str));
+    let candidates = words.iter().map(String::as_str).chain(fetch::names().map(|name| name as &str));
     let diagnostic = Diagnostic::error(span, format!("unknown ACL criterion '{name}'"));
     match suggest(name, candidates) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
@@ -290,11 +287,7 @@ fn choose_method(
                 compiler.diagnostics.push(
                     Diagnostic::error(
                         criterion.span,
-                        format!(
-                            "'{}' yields {}, which has no matching method of its own",
-                            criterion.text,
-                            output.name()
-                        ),
+                        format!("'{}' yields {}, which has no matching method of its own", criterion.text, output.name()),
                     )
                     .help("say how to compare it, such as `-m bin` or `-m found`"),
                 );
@@ -305,12 +298,7 @@ fn choose_method(
     if !method.takes(output) {
         compiler.diagnostics.push(Diagnostic::error(
             span,
-            format!(
-                "`-m {}` cannot look at '{}', which yields {}",
-                method.name(),
-                criterion.text,
-                output.name()
-            ),
+            format!("`-m {}` cannot look at '{}', which yields {}", method.name(), criterion.text, output.name()),
         ));
         return None;
     }
@@ -367,11 +355,7 @@ fn integers(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[In
             continue;
         }
         let Some((low, high)) = parse_range(&pattern.text) else {
-            report(
-                pattern,
-                "a number, a range such as `1024:65535`, or an operator such as `ge`",
-                compiler,
-            );
+            report(pattern, "a number, a range such as `1024:65535`, or an operator such as `ge`", compiler);
             return None;
         };
         let (min, max) = (i64::MIN, i64::MAX);
@@ -422,21 +406,14 @@ fn addresses(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Networ
             Some(network) => networks.push(network),
             None => {
                 complete = false;
-                report(
-                    pattern,
-                    "an address or a network such as `10.0.0.0/8` or `2001:db8::/32`",
-                    compiler,
-                );
+                report(pattern, "an address or a network such as `10.0.0.0/8` or `2001:db8::/32`", compiler);
             }
         }
     }
     complete.then(|| Networks::new(&networks))
 }
 
-fn regexes(
-    patterns: &[Pattern],
-    compiler: &mut Compiler<'_>,
-) -> Option<Box<[regex::bytes::Regex]>> {
+fn regexes(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[regex::bytes::Regex]>> {
     let mut compiled = Vec::with_capacity(patterns.len());
     let mut complete = true;
     for pattern in patterns {

@@ -21,8 +21,15 @@ const STEMS: &[(&str, &str)] = &[
 ];
 
 /// Methods that can be a suffix.
-const SUFFIXES: &[Method] =
-    &[Method::Beg, Method::Dir, Method::Dom, Method::End, Method::Len, Method::Reg, Method::Sub];
+const SUFFIXES: &[Method] = &[
+    Method::Beg,
+    Method::Dir,
+    Method::Dom,
+    Method::End,
+    Method::Len,
+    Method::Reg,
+    Method::Sub,
+];
 
 /// Returns the fetch and the method of an ACL word with a suffix.
 pub(in crate::rules) fn split(name: &str) -> Option<(&'static str, Method)> {
@@ -43,7 +50,7 @@ pub(super) fn fetch_of(name: &str) -> &str {
 
 /// Returns all words with a suffix, for suggestions and docs.
 pub(in crate::rules) fn names() -> impl Iterator<Item = String> {
-    STEMS.iter().flat_map(|(stem, _)| {
-        SUFFIXES.iter().map(move |suffix| format!("{stem}_{}", suffix.name()))
-    })
+    STEMS
+        .iter()
+        .flat_map(|(stem, _)| SUFFIXES.iter().map(move |suffix| format!("{stem}_{}", suffix.name())))
 }

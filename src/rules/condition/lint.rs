@@ -13,11 +13,7 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
         if let Some(extra) = test.written.first() {
             compiler.diagnostics.push(Diagnostic::warning(
                 extra.span,
-                format!(
-                    "`-m {}` takes no patterns: '{}' is ignored",
-                    test.method.name(),
-                    extra.text
-                ),
+                format!("`-m {}` takes no patterns: '{}' is ignored", test.method.name(), extra.text),
             ));
         }
         return;
@@ -25,11 +21,8 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
     if test.written.is_empty() && !test.from_file {
         let what = test.expression.text();
         compiler.diagnostics.push(
-            Diagnostic::warning(
-                test.span,
-                format!("'{what}' is compared with nothing: it can never match"),
-            )
-            .help("write one or more values behind it, or `-m found` to test that it exists"),
+            Diagnostic::warning(test.span, format!("'{what}' is compared with nothing: it can never match"))
+                .help("write one or more values behind it, or `-m found` to test that it exists"),
         );
     }
     for pattern in &test.written {
@@ -42,9 +35,7 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
                 diagnostic = diagnostic.help(help);
             }
             compiler.diagnostics.push(diagnostic);
-        } else if pattern.text.is_empty()
-            && matches!(test.method, Method::Beg | Method::End | Method::Sub)
-        {
+        } else if pattern.text.is_empty() && matches!(test.method, Method::Beg | Method::End | Method::Sub) {
             compiler.diagnostics.push(
                 Diagnostic::warning(pattern.span, "an empty pattern matches everything")
                     .help("remove it, or use `-m found` to test that the value exists"),
@@ -57,40 +48,28 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
 fn never(test: &Test, pattern: &Written) -> Option<(String, Option<String>)> {
     let text = pattern.text.as_str();
     let method = test.method;
-    let textual = matches!(
-        method,
-        Method::Beg | Method::End | Method::Sub | Method::Str | Method::Dir | Method::Dom
-    );
+    let textual = matches!(method, Method::Beg | Method::End | Method::Sub | Method::Str | Method::Dir | Method::Dom);
     if !textual {
         let backwards = text.split_once(':').and_then(|(low, high)| {
             (low.parse::<i64>().ok()? > high.parse::<i64>().ok()?).then(|| format!("{high}:{low}"))
         });
         return match method {
-            Method::Int | Method::Len => backwards.map(|turned| {
-                ("the range is empty".to_string(), Some(format!("did you mean `{turned}`?")))
-            }),
+            Method::Int | Method::Len => backwards
+                .map(|turned| ("the range is empty".to_string(), Some(format!("did you mean `{turned}`?")))),
             _ => None,
         };
     }
-    if matches!(method, Method::Dir | Method::Dom)
-        && text.trim_matches(['/', '?', '.', ':']).is_empty()
-    {
+    if matches!(method, Method::Dir | Method::Dom) && text.trim_matches(['/', '?', '.', ':']).is_empty() {
         return Some(("it consists of delimiters only".to_string(), None));
     }
     match test.expression.forced_case() {
         Some(true) if !pattern.ignore_case && text.bytes().any(|b| b.is_ascii_uppercase()) => {
             let lower = text.to_ascii_lowercase();
-            return Some((
-                "`lower` leaves no upper case".to_string(),
-                Some(format!("write `{lower}`")),
-            ));
+            return Some(("`lower` leaves no upper case".to_string(), Some(format!("write `{lower}`"))));
         }
         Some(false) if !pattern.ignore_case && text.bytes().any(|b| b.is_ascii_lowercase()) => {
             let upper = text.to_ascii_uppercase();
-            return Some((
-                "`upper` leaves no lower case".to_string(),
-                Some(format!("write `{upper}`")),
-            ));
+            return Some(("`upper` leaves no lower case".to_string(), Some(format!("write `{upper}`"))));
         }
         _ => {}
     }
@@ -108,33 +87,23 @@ fn never(test: &Test, pattern: &Written) -> Option<(String, Option<String>)> {
         )),
         "method" if starts && text.bytes().any(|b| b.is_ascii_lowercase()) && is_method(text) => {
             let upper = text.to_ascii_uppercase();
-            Some((
-                "methods are written in upper case".to_string(),
-                Some(format!("did you mean `{upper}`?")),
-            ))
+            Some(("methods are written in upper case".to_string(), Some(format!("did you mean `{upper}`?"))))
         }
         "req.hdr" | "res.hdr" if text.contains(',') && !text.contains('"') => Some((
             "values are cut at commas".to_string(),
             Some("use `req.fhdr` to look at the whole field".to_string()),
         )),
-        "req.hdr"
-            if is_host(test)
-                && (text.contains("://") || text.contains('/'))
-                && method != Method::Dom =>
-        {
-            Some((
-                "the Host field holds a name and a port, no scheme and no path".to_string(),
-                None,
-            ))
-        }
+        "req.hdr" if is_host(test) && (text.contains("://") || text.contains('/')) && method != Method::Dom => Some((
+            "the Host field holds a name and a port, no scheme and no path".to_string(),
+            None,
+        )),
         _ => None,
     }
 }
 
 fn is_method(text: &str) -> bool {
     let upper = text.to_ascii_uppercase();
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"]
-        .contains(&upper.as_str())
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"].contains(&upper.as_str())
 }
 
 fn is_host(test: &Test) -> bool {
@@ -245,8 +214,7 @@ fn test_implies(narrow: &Test, wide: &Test) -> bool {
         return narrow.method == wide.method;
     }
     if narrow.method == wide.method && matches!(narrow.method, Method::Int | Method::Len) {
-        let texts =
-            |test: &Test| -> Vec<String> { test.written.iter().map(|p| p.text.clone()).collect() };
+        let texts = |test: &Test| -> Vec<String> { test.written.iter().map(|p| p.text.clone()).collect() };
         return texts(narrow) == texts(wide) && !wide.from_file;
     }
     !narrow.written.is_empty()
@@ -274,9 +242,7 @@ fn covers(by: Method, cover: &Written, method: Method, pattern: &Written) -> boo
     let len = cover.text.len();
     match (by, method) {
         (Method::Str, Method::Str) => cover.equals(text),
-        (Method::Beg, Method::Beg | Method::Str) => {
-            text.get(..len).is_some_and(|head| cover.equals(head))
-        }
+        (Method::Beg, Method::Beg | Method::Str) => text.get(..len).is_some_and(|head| cover.equals(head)),
         (Method::End, Method::End | Method::Str) => {
             text.len().checked_sub(len).is_some_and(|at| cover.equals(&text[at..]))
         }

@@ -102,12 +102,7 @@ impl AclSet {
     }
 
     /// Returns the ACL of that name, `Err` with whether the problem was reported already.
-    fn find(
-        &mut self,
-        name: &str,
-        span: Span,
-        compiler: &mut Compiler<'_>,
-    ) -> Result<Arc<Acl>, bool> {
+    fn find(&mut self, name: &str, span: Span, compiler: &mut Compiler<'_>) -> Result<Arc<Acl>, bool> {
         if let Some(entry) = self.declared.get_mut(name) {
             entry.used = true;
             return if entry.broken { Err(true) } else { Ok(entry.acl.clone()) };
@@ -134,20 +129,14 @@ fn name_problem(name: &Word) -> Option<Diagnostic> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
     if let Some(bad) = name.text.chars().find(|c| !allowed(*c)) {
         return Some(
-            Diagnostic::error(
-                name.span,
-                format!("bad character '{bad}' in the ACL name '{}'", name.text),
-            )
-            .help("a name consists of letters, digits, '-', '_', '.' and ':'"),
+            Diagnostic::error(name.span, format!("bad character '{bad}' in the ACL name '{}'", name.text))
+                .help("a name consists of letters, digits, '-', '_', '.' and ':'"),
         );
     }
     matches!(name.text.as_str(), "or" | "if" | "unless").then(|| {
         Diagnostic::error(
             name.span,
-            format!(
-                "an ACL named '{}' could never be used: conditions have that word for themselves",
-                name.text
-            ),
+            format!("an ACL named '{}' could never be used: conditions have that word for themselves", name.text),
         )
     })
 }
@@ -169,7 +158,11 @@ pub struct Condition {
 
 impl Condition {
     /// Compiles the words from `if` or `unless` to the end of the line.
-    pub fn parse(words: &[Word], acls: &mut AclSet, compiler: &mut Compiler<'_>) -> Option<Self> {
+    pub fn parse(
+        words: &[Word],
+        acls: &mut AclSet,
+        compiler: &mut Compiler<'_>,
+    ) -> Option<Self> {
         let (keyword, rest) = words.split_first()?;
         let unless = match keyword.as_str() {
             "if" => false,
@@ -267,10 +260,7 @@ impl Parser<'_, '_> {
                 (filled, last) = (false, word);
                 continue;
             }
-            if !word.quoted
-                && matches!(text, "and" | "&&")
-                && !self.acls.declared.contains_key(text)
-            {
+            if !word.quoted && matches!(text, "and" | "&&") && !self.acls.declared.contains_key(text) {
                 return self.fail(
                     Diagnostic::error(word.span, format!("conditions have no '{text}'"))
                         .help("ACLs that stand side by side must all be true: remove the word"),
@@ -390,8 +380,7 @@ impl Parser<'_, '_> {
                 (diagnostic, false)
             }
             None => (
-                diagnostic
-                    .help(format!("declare it in this section: `acl {name} <criterion> <value>`")),
+                diagnostic.help(format!("declare it in this section: `acl {name} <criterion> <value>`")),
                 false,
             ),
         }
@@ -425,10 +414,8 @@ impl Parser<'_, '_> {
         self.at = end + 1;
         let inside = &words[start..end];
         if inside.is_empty() {
-            self.fail(
-                Diagnostic::error(word.span.to(words[end].span), "empty `{ }`")
-                    .help("write a test inside, such as `{ path_beg /api }`"),
-            );
+            self.fail(Diagnostic::error(word.span.to(words[end].span), "empty `{ }`")
+                .help("write a test inside, such as `{ path_beg /api }`"));
             return Err(false);
         }
         let test = Test::parse(inside, self.compiler).ok_or(false)?;
@@ -445,13 +432,7 @@ fn missing_term(word: &Word, side: &str) -> Diagnostic {
 }
 
 /// Says how `{path /a}` must be written.
-fn missing_blank(
-    open: &Word,
-    between: &[Word],
-    close: &Word,
-    bangs: usize,
-    one_word: bool,
-) -> Diagnostic {
+fn missing_blank(open: &Word, between: &[Word], close: &Word, bangs: usize, one_word: bool) -> Diagnostic {
     let mut texts = vec![open.text[bangs + 1..].to_string()];
     if !one_word {
         texts.extend(between.iter().map(|word| word.text.clone()));

@@ -15,92 +15,29 @@ const CUT: &[ArgKind] = &[ArgKind::Int, ArgKind::Str, ArgKind::Int];
 
 /// Converters of text and addresses.
 pub const TABLE: &[Row] = &[
-    row(
-        "bytes",
-        "<offset>[,<length>]",
-        "Returns a part of the bytes, from an offset on.",
-        "path,bytes(1,3)",
-        ConvertSpec::new(Type::Bin, Type::Bin, bytes).args(&[ArgKind::Int, ArgKind::Int], 1),
-    ),
-    row(
-        "concat",
-        "[<start>],[<var>],[<end>]",
-        "Appends text.",
-        "path,concat(-,,end)",
-        text(concat).args(&[ArgKind::Str, ArgKind::Str, ArgKind::Str], 0).check(no_variable),
-    ),
-    row(
-        "cut_crlf",
-        "",
-        "Ends the text before the first carriage return or line feed.",
-        "path,cut_crlf",
-        text(cut_crlf),
-    ),
-    row(
-        "field",
-        "<index>,<delimiters>[,<count>]",
-        "Returns the field at an index, where every delimiter ends one.",
-        "path,field(2,/)",
-        text(field).args(CUT, 2).check(check_index),
-    ),
-    row(
-        "host_only",
-        "",
-        "Returns the host of a Host field without port, in lower case.",
-        "req.hdr(host),host_only",
-        text(host_only),
-    ),
-    row(
-        "ipmask",
-        "<mask4>,[<mask6>]",
-        "Keeps the bits of an address that a mask has.",
-        "src,ipmask(24,64)",
-        ConvertSpec::new(Type::Ip, Type::Ip, ipmask).args(&[ArgKind::Mask4, ArgKind::Mask6], 1),
-    ),
-    row(
-        "length",
-        "",
-        "Returns the number of bytes.",
-        "path,length",
-        ConvertSpec::new(Type::Str, Type::Int, length),
-    ),
+    row("bytes", "<offset>[,<length>]", "Returns a part of the bytes, from an offset on.", "path,bytes(1,3)",
+        ConvertSpec::new(Type::Bin, Type::Bin, bytes).args(&[ArgKind::Int, ArgKind::Int], 1)),
+    row("concat", "[<start>],[<var>],[<end>]", "Appends text.", "path,concat(-,,end)",
+        text(concat).args(&[ArgKind::Str, ArgKind::Str, ArgKind::Str], 0).check(no_variable)),
+    row("cut_crlf", "", "Ends the text before the first carriage return or line feed.", "path,cut_crlf", text(cut_crlf)),
+    row("field", "<index>,<delimiters>[,<count>]", "Returns the field at an index, where every delimiter ends one.",
+        "path,field(2,/)", text(field).args(CUT, 2).check(check_index)),
+    row("host_only", "", "Returns the host of a Host field without port, in lower case.", "req.hdr(host),host_only", text(host_only)),
+    row("ipmask", "<mask4>,[<mask6>]", "Keeps the bits of an address that a mask has.", "src,ipmask(24,64)",
+        ConvertSpec::new(Type::Ip, Type::Ip, ipmask).args(&[ArgKind::Mask4, ArgKind::Mask6], 1)),
+    row("length", "", "Returns the number of bytes.", "path,length",
+        ConvertSpec::new(Type::Str, Type::Int, length)),
     row("lower", "", "Turns letters into lower case.", "path,lower", text(lower)),
-    row(
-        "ltrim",
-        "<chars>",
-        "Removes these characters from the beginning.",
-        "path,ltrim(/)",
-        text(ltrim).args(&[ArgKind::Str], 1),
-    ),
-    row(
-        "port_only",
-        "",
-        "Returns the port of a Host field, or 0.",
-        "req.hdr(host),port_only",
-        ConvertSpec::new(Type::Str, Type::Int, port_only),
-    ),
-    row(
-        "regsub",
-        "<regex>,<subst>[,<flags>]",
-        "Replaces what matches a regular expression, the first time or with the flag `g` every time.",
-        "path,regsub(/+,/,g)",
-        text(regsub).args(&[ArgKind::Regex, ArgKind::Str, ArgKind::Str], 2).check(compile_regex),
-    ),
-    row(
-        "rtrim",
-        "<chars>",
-        "Removes these characters from the end.",
-        "path,rtrim(/)",
-        text(rtrim).args(&[ArgKind::Str], 1),
-    ),
+    row("ltrim", "<chars>", "Removes these characters from the beginning.", "path,ltrim(/)",
+        text(ltrim).args(&[ArgKind::Str], 1)),
+    row("port_only", "", "Returns the port of a Host field, or 0.", "req.hdr(host),port_only",
+        ConvertSpec::new(Type::Str, Type::Int, port_only)),
+    row("regsub", "<regex>,<subst>[,<flags>]", "Replaces what matches a regular expression, the first time or with the flag `g` every time.",
+        "path,regsub(/+,/,g)", text(regsub).args(&[ArgKind::Regex, ArgKind::Str, ArgKind::Str], 2).check(compile_regex)),
+    row("rtrim", "<chars>", "Removes these characters from the end.", "path,rtrim(/)", text(rtrim).args(&[ArgKind::Str], 1)),
     row("upper", "", "Turns letters into upper case.", "path,upper", text(upper)),
-    row(
-        "word",
-        "<index>,<delimiters>[,<count>]",
-        "Returns the word at an index, where several delimiters in a row count as one.",
-        "path,word(1,/)",
-        text(word).args(CUT, 2).check(check_index),
-    ),
+    row("word", "<index>,<delimiters>[,<count>]", "Returns the word at an index, where several delimiters in a row count as one.",
+        "path,word(1,/)", text(word).args(CUT, 2).check(check_index)),
 ];
 
 fn arg_text(args: &[Arg], index: usize) -> &[u8] {
@@ -209,8 +146,7 @@ fn pick(pieces: &[(usize, usize)], at: i64, count: i64) -> Option<(usize, usize)
     }
     let count = usize::try_from(count).ok()?;
     let (first, last) = if at > 0 {
-        let last =
-            if count == 0 { pieces.len() - 1 } else { (index + count - 1).min(pieces.len() - 1) };
+        let last = if count == 0 { pieces.len() - 1 } else { (index + count - 1).min(pieces.len() - 1) };
         (index, last)
     } else {
         let last = pieces.len() - 1 - index;
@@ -251,8 +187,7 @@ fn cut<'a>(args: &'a [Arg], value: Value<'a>, keep_empty: bool) -> Option<Value<
 
 /// Returns host and port of `host`, `host:port`, `[v6]` and `[v6]:port`.
 fn split_host(text: &[u8]) -> (usize, Option<&[u8]>) {
-    let from =
-        if text.first() == Some(&b'[') { memchr::memchr(b']', text).unwrap_or(0) } else { 0 };
+    let from = if text.first() == Some(&b'[') { memchr::memchr(b']', text).unwrap_or(0) } else { 0 };
     match memchr::memchr(b':', &text[from..]) {
         Some(colon) => (from + colon, Some(&text[from + colon + 1..])),
         None => (text.len(), None),

@@ -89,10 +89,7 @@ impl FetchSpec {
         self
     }
 
-    pub(super) const fn check(
-        mut self,
-        check: fn(&mut [Arg]) -> Result<(), (usize, String)>,
-    ) -> Self {
+    pub(super) const fn check(mut self, check: fn(&mut [Arg]) -> Result<(), (usize, String)>) -> Self {
         self.check = Some(check);
         self
     }
@@ -144,12 +141,8 @@ pub(super) fn unknown(call: &Call<'_>) -> Diagnostic {
         return Diagnostic::error(span, format!("the sample fetch '{name}' is not supported yet"));
     }
     if let Some((stem, method)) = super::condition::keyword::split(name) {
-        return Diagnostic::error(span, format!("'{name}' can only be used in an ACL")).help(
-            format!(
-                "elsewhere write the fetch itself: `{stem}`, which `{name}` compares with `-m {}`",
-                method.name()
-            ),
-        );
+        return Diagnostic::error(span, format!("'{name}' can only be used in an ACL"))
+            .help(format!("elsewhere write the fetch itself: `{stem}`, which `{name}` compares with `-m {}`", method.name()));
     }
     let diagnostic = Diagnostic::error(span, format!("unknown sample fetch '{name}'"));
     match suggest(name, names()) {
@@ -189,11 +182,11 @@ pub(super) fn scope_problem(
 ) -> Option<Diagnostic> {
     let needs_message = matches!(scope, Scope::Request | Scope::Response);
     if needs_message && !compiler.http {
-        let message =
-            format!("'{name}' looks at HTTP messages, and this proxy is not in `mode http`");
-        return Some(Diagnostic::error(span, message).help(
-            "add `mode http`, or use a fetch of the connection such as `src` or `dst_port`",
-        ));
+        let message = format!("'{name}' looks at HTTP messages, and this proxy is not in `mode http`");
+        return Some(
+            Diagnostic::error(span, message)
+                .help("add `mode http`, or use a fetch of the connection such as `src` or `dst_port`"),
+        );
     }
     let what = match (compiler.position, scope) {
         (Position::Request, Scope::Response) => "looks at the response",

@@ -85,10 +85,7 @@ impl Parser<'_, '_> {
         if bytes.get(at) == Some(&b'{') {
             let Some(length) = memchr::memchr(b'}', &bytes[at..]) else {
                 let place = self.text.at(at..bytes.len());
-                self.fail(Diagnostic::error(
-                    place,
-                    "missing '}' behind the flags of a log-format tag",
-                ));
+                self.fail(Diagnostic::error(place, "missing '}' behind the flags of a log-format tag"));
                 return bytes.len();
             };
             style = self.flags(at + 1..at + length, style);
@@ -103,9 +100,7 @@ impl Parser<'_, '_> {
             }
             _ => {
                 let end = (at + 1).min(bytes.len());
-                let end = (end..=bytes.len())
-                    .find(|end| self.text.text.is_char_boundary(*end))
-                    .unwrap_or(end);
+                let end = (end..=bytes.len()).find(|end| self.text.text.is_char_boundary(*end)).unwrap_or(end);
                 let place = self.text.at(start..end);
                 self.fail(
                     Diagnostic::error(place, "'%' without a tag behind it")
@@ -148,8 +143,7 @@ impl Parser<'_, '_> {
             return;
         }
         let Some(row) = tag::find(name) else {
-            let mut diagnostic =
-                Diagnostic::error(place, format!("unknown log-format tag '%{name}'"));
+            let mut diagnostic = Diagnostic::error(place, format!("unknown log-format tag '%{name}'"));
             diagnostic = match suggest(name, tag::TABLE.iter().map(|row| row.name)) {
                 Some(near) => diagnostic.help(format!("did you mean `%{near}`?")),
                 None => diagnostic.help("write `%%` for a percent sign"),
