@@ -267,7 +267,7 @@ pub(super) static ROWS: &[Row] = &[
     yes("timeout queue", DLB, "<time>", "Bounds the wait for a free server."),
     yes("timeout server", DLB, "<time>", "Bounds the silence of a server."),
     yes("timeout server-fin", DLB, "<time>", "Bounds the silence of a server that has closed its direction."),
-    later("timeout tarpit", DFLB, "<time>", "Sets how long tarpitted requests are held."),
+    yes("timeout tarpit", DFLB, "<time>", "Sets how long tarpitted requests are held."),
     yes("timeout tunnel", DLB, "<time>", "Bounds the silence of a tunnel in both directions."),
     gone("transparent", DLB,
         "write `server <name> 0.0.0.0`, which connects to the address that the client asked for"),
