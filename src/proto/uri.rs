@@ -210,9 +210,12 @@ pub fn same_authority(one: &[u8], other: &[u8], default_port: Option<u16>) -> bo
 }
 
 /// Returns whether a byte may stand in `uri-host [ ":" port ]` (RFC 3986 section 3.2.2).
+#[inline]
 pub fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+    HOST[usize::from(byte)]
 }
+
+static HOST: [bool; 256] = super::scan::alphanumeric_and(b"-._~%!$&'()*+,;=:[]");
 
 /// Decodes `%XX`, and `+` as a blank when `plus`; `None` when a `%` is not followed by two hex digits.
 pub fn percent_decode(text: &[u8], plus: bool) -> Option<Cow<'_, [u8]>> {

@@ -121,7 +121,7 @@ impl Timers {
             now.saturating_add(after.as_millis() as u64).saturating_add(TICK_MS)
         });
         deadline.at_ms.set(at);
-        if at >= deadline.queued_ms.get() {
+        if at >= deadline.queued_ms.get() && deadline.handle.get().is_some() {
             // The wheel looks in time, finds that the deadline has moved, and puts it back.
             return;
         }

@@ -8,6 +8,7 @@
 
 pub mod assign;
 pub mod buffer;
+pub mod checker;
 pub mod clock;
 pub mod deadline;
 pub mod http;

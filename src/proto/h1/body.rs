@@ -266,6 +266,8 @@ impl ChunkedDecoder {
                 payload(at..at + take);
                 at += take;
                 self.skip(take as u64);
+            } else if let Some(taken) = self.plain_line(&bytes[at..]) {
+                at += taken;
             } else {
                 self.step(bytes[at])?;
                 at += 1;
@@ -288,6 +290,32 @@ impl ChunkedDecoder {
         if self.size == 0 && self.at == At::Content {
             self.at = At::ContentCr;
         }
+    }
+
+    /// Takes the usual line whole, a few digits and CRLF, with the CRLF of the chunk before it; returns its length.
+    ///
+    /// Everything else, and every line that is not all there, is left to [`ChunkedDecoder::step`].
+    fn plain_line(&mut self, bytes: &[u8]) -> Option<usize> {
+        const DIGITS_MAX: usize = 7;
+        let before = match (self.at, bytes) {
+            (At::ContentCr, [b'\r', b'\n', ..]) => 2,
+            (At::Size, _) if self.digits == 0 => 0,
+            _ => return None,
+        };
+        let line = &bytes[before..];
+        let mut size = 0;
+        for (count, byte) in line.iter().take(DIGITS_MAX + 1).enumerate() {
+            match uri::hex(*byte) {
+                Some(digit) => size = size << 4 | u64::from(digit),
+                None if count > 0 && size > 0 && line[count..].starts_with(b"\r\n") => {
+                    self.at = At::Content;
+                    self.size = size;
+                    return Some(before + count + 2);
+                }
+                None => return None,
+            }
+        }
+        None
     }
 
     /// Takes one byte that is not content.

@@ -105,8 +105,12 @@ fn find(head: &mut Head) -> Result<Found, ParseError> {
         return Ok(found);
     }
     let mut index = 0;
-    while let Some(field) = head.fields.get(index).copied() {
+    while let Some(field) = head.fields.get(index) {
         index += 1;
+        if field.known == Known::Other {
+            continue;
+        }
+        let field = *field;
         let value = head.text(field.value);
         match field.known {
             Known::Connection => found.connection.note(value),
@@ -120,6 +124,7 @@ fn find(head: &mut Head) -> Result<Found, ParseError> {
                         found.length_at = at;
                         if once < value.len() {
                             head.fields[index - 1].value = field.value.first(once);
+                            head.fields[index - 1].tail = 0;
                             head.edited = true;
                         }
                     }
@@ -196,6 +201,10 @@ fn chunked(value: &[u8]) -> Result<(), ErrorKind> {
 
 impl Connection {
     fn note(&mut self, value: &[u8]) {
+        if value == b"keep-alive" {
+            self.keep_alive = true;
+            return;
+        }
         for token in tokens(value) {
             self.close |= token.eq_ignore_ascii_case(b"close");
             self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
@@ -222,11 +231,12 @@ fn host(head: &mut Head) -> Result<(), ParseError> {
     let mut first: Option<usize> = None;
     if head.may_have(Known::Host) {
         let mut index = 0;
-        while let Some(field) = head.fields.get(index).copied() {
+        while let Some(field) = head.fields.get(index) {
             index += 1;
             if field.known != Known::Host {
                 continue;
             }
+            let field = *field;
             let value = head.text(field.value);
             let at = field.value.offset();
             match first {

@@ -9,7 +9,6 @@ use std::ops::Range;
 
 use super::framing::tokens;
 use crate::proto::http::{BodyLength, Field, Head, Known, Version};
-use crate::proto::scan;
 
 /// What the proxy wants on the connection that the head goes out on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,11 +137,12 @@ fn version(version: Version) -> &'static [u8] {
 
 /// Returns the length of the received start line, CRLF included.
 fn first_line(head: &Head) -> usize {
-    let received = head.received();
-    match memchr::memchr(b'\n', received) {
-        Some(at) => at + 1,
-        None => 0,
-    }
+    // Nothing was edited: the first field, or else the empty line, stands right behind it.
+    head.fields()
+        .first()
+        .map_or(head.received().len().saturating_sub(2), |field| {
+            field.name.offset()
+        })
 }
 
 /// Returns where the request line was received, when it still reads as the head says.
@@ -180,7 +180,7 @@ fn rest(head: &Head, out: &mut Vec<u8>, hop: &Hop, mut run: Range<usize>) {
             _ => true,
         };
         if kept {
-            match raw_line(head, field) {
+            match raw_line(field) {
                 Some(line) if line.start == run.end => run.end = line.end,
                 Some(line) => {
                     flush(head, out, &mut run);
@@ -231,13 +231,12 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 /// Returns the received line of a field, when it still reads as the field says.
 #[inline]
-fn raw_line(head: &Head, field: &Field) -> Option<Range<usize>> {
-    let name = field.name.received_range()?;
-    let value = field.value.received_range()?;
-    let behind = scan::trim_start(head.buffer().get(value.end..)?);
-    behind
-        .starts_with(b"\r\n")
-        .then(|| name.start..head.buffer().len() - behind.len() + 2)
+fn raw_line(field: &Field) -> Option<Range<usize>> {
+    (field.tail != 0).then(|| {
+        let start = field.name.offset();
+        let end = field.value.offset() + field.value.len() + usize::from(field.tail);
+        start..end
+    })
 }
 
 /// Returns whether a `Connection` value holds options that are the proxy's to say, or nothing at all.

@@ -52,10 +52,12 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         }
         Stop::Answer(answer) => intercept(session, exchange, answer).await,
         Stop::Service(Service::Prometheus) => {
+            exchange.record.applet = Some("<PROMEX>");
             let answer = shard.services.prometheus(&shard.plan, &exchange.request);
             intercept(session, exchange, answer).await;
         }
         Stop::Stats(page) => {
+            exchange.record.applet = Some("<STATS>");
             let answer = shard.services.stats(&shard.plan, &page, &exchange.request);
             intercept(session, exchange, answer).await;
         }

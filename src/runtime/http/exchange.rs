@@ -46,6 +46,7 @@ impl Exchange {
             connections: shard.plan.connections.current(),
             frontend_connections: session.frontend().connections.current(),
             request_counter: shard.next_request(),
+            first_request: session.requests.get() == 0,
             ..Record::default()
         };
     }
