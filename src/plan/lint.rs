@@ -66,16 +66,16 @@ fn duplicate_addresses(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
             };
             let key = format!("{text} {}", bind.interface.as_deref().unwrap_or(""));
             let Some((other, place)) = seen.insert(key, (proxy, bind.span)) else { continue };
-            let finding = if std::ptr::eq(other, proxy) {
-                Diagnostic::warning(bind.span, format!("`{text}` is bound twice"))
+            let message = if std::ptr::eq(other, proxy) {
+                format!("`{text}` is bound twice")
             } else {
-                Diagnostic::error(
-                    bind.span,
-                    format!("`{text}` is bound by {} and by {}", other.title(), proxy.title()),
-                )
-                .help("connections would reach one or the other at random")
+                format!("`{text}` is bound by {} and by {}", other.title(), proxy.title())
             };
-            cx.push(finding.related(place, "first bound here"));
+            cx.push(
+                Diagnostic::warning(bind.span, message)
+                    .label("connections reach one or the other at random")
+                    .related(place, "first bound here"),
+            );
         }
     }
 }

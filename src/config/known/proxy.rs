@@ -139,7 +139,7 @@ pub(super) static ROWS: &[Row] = &[
     later("option ldap-check", DLB, "", "Checks servers by LDAP."),
     later("option log-health-checks", DLB.or(NO), "", "Logs every change of a server's health."),
     later("option log-separate-errors", DFL.or(NO), "", "Logs failures at a higher level."),
-    yes("option logasap", DFL.or(NO), "", "Logs before a transfer has ended."),
+    later("option logasap", DFL.or(NO), "", "Logs before a transfer has ended."),
     later("option mysql-check", DLB, "[user <name> [post-41]]", "Checks servers by MySQL."),
     yes("option nolinger", DFLB.or(NO), "", "Closes sockets at once, without lingering."),
     later("option originalto", DFLB, "[except <network>] [header <name>]",
