@@ -24,10 +24,7 @@ fn main() -> ExitCode {
     println!("{:<36} {:>14}", "operation", "instructions");
     let mut failed = false;
     for case in cases::all() {
-        if filter
-            .as_ref()
-            .is_some_and(|filter| !case.name.contains(filter))
-        {
+        if filter.as_ref().is_some_and(|filter| !case.name.contains(filter)) {
             continue;
         }
         match count(case.name) {
@@ -38,11 +35,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Runs one case, in the child.
@@ -69,11 +62,7 @@ fn measured(op: &mut dyn Op) {
 fn count(name: &str) -> Result<u64, String> {
     let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
     let output = Command::new("valgrind")
-        .args([
-            "--tool=callgrind",
-            "--collect-atstart=no",
-            "--toggle-collect=*measured*",
-        ])
+        .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*measured*"])
         .arg("--callgrind-out-file=/dev/null")
         .arg(own)
         .env(CASE, name)

@@ -15,12 +15,8 @@ use fastlb::proto::uri;
 pub(crate) type Target = (&'static str, fn(&[u8]) -> u64);
 
 /// Every target.
-pub(crate) const TARGETS: &[Target] = &[
-    ("request", request),
-    ("response", response),
-    ("chunked", chunked),
-    ("uri", uri_and_cookies),
-];
+pub(crate) const TARGETS: &[Target] =
+    &[("request", request), ("response", response), ("chunked", chunked), ("uri", uri_and_cookies)];
 
 type Parse = fn(&mut Head) -> Result<Parsed, ParseError>;
 
@@ -30,18 +26,12 @@ fn parse_request(head: &mut Head) -> Result<Parsed, ParseError> {
 
 /// As the next hop does, whose limits leave room for what the proxy adds.
 fn parse_forwarded_request(head: &mut Head) -> Result<Parsed, ParseError> {
-    let limits = Limits {
-        head_bytes_max: 32 * 1024,
-        fields_max: 110,
-    };
+    let limits = Limits { head_bytes_max: 32 * 1024, fields_max: 110 };
     parse::request(head, &limits)
 }
 
 fn parse_response(head: &mut Head) -> Result<Parsed, ParseError> {
-    let kind = RequestKind {
-        upgrade: true,
-        ..RequestKind::default()
-    };
+    let kind = RequestKind { upgrade: true, ..RequestKind::default() };
     parse::response(head, &Limits::default(), kind)
 }
 
@@ -78,16 +68,9 @@ fn response(bytes: &[u8]) -> u64 {
             let mut out = Vec::new();
             write::write_response(&head, &mut out, &hop);
             let again = reparse(&out, parse_response);
-            assert_eq!(
-                (again.status(), again.reason()),
-                (head.status(), head.reason())
-            );
+            assert_eq!((again.status(), again.reason()), (head.status(), head.reason()));
             let decoded = client == Version::Http10 && head.body == BodyLength::Chunked;
-            let expected = if decoded {
-                BodyLength::UntilClose
-            } else {
-                head.body
-            };
+            let expected = if decoded { BodyLength::UntilClose } else { head.body };
             assert_eq!(again.body, expected);
         }
     }
@@ -173,8 +156,7 @@ fn heads(bytes: &[u8], parse: Parse) -> (u64, Option<Head>) {
     let mut cut = filled(&bytes[..bytes.len() / 2]);
     let mut parsed = parse(&mut cut);
     if parsed == Ok(Parsed::Partial) {
-        cut.buffer_mut()
-            .extend_from_slice(&bytes[bytes.len() / 2..]);
+        cut.buffer_mut().extend_from_slice(&bytes[bytes.len() / 2..]);
         parsed = parse(&mut cut);
     }
     match whole {
@@ -187,25 +169,16 @@ fn heads(bytes: &[u8], parse: Parse) -> (u64, Option<Head>) {
             assert_eq!(cut.received(), head.received());
             assert_eq!(cut.fields().len(), head.fields().len());
             let fields = (head.fields().len() as u64).min(16);
-            let kinds = head
-                .fields()
-                .iter()
-                .fold(0, |kinds, field| kinds | 1 << field.known as u64);
+            let kinds =
+                head.fields().iter().fold(0, |kinds, field| kinds | 1 << field.known as u64);
             let body = match head.body {
                 BodyLength::None => 0,
                 BodyLength::Length(_) => 1,
                 BodyLength::Chunked => 2,
                 BodyLength::UntilClose => 3,
             };
-            let flags = [
-                head.keep_alive,
-                head.upgrade,
-                head.expect_continue,
-                head.is_edited(),
-            ];
-            let flags = flags
-                .iter()
-                .fold(0, |bits, flag| bits << 1 | u64::from(*flag));
+            let flags = [head.keep_alive, head.upgrade, head.expect_continue, head.is_edited()];
+            let flags = flags.iter().fold(0, |bits, flag| bits << 1 | u64::from(*flag));
             let outcome = 1
                 | fields << 2
                 | kinds << 8
@@ -215,22 +188,14 @@ fn heads(bytes: &[u8], parse: Parse) -> (u64, Option<Head>) {
             (outcome, Some(head))
         }
         Ok(Parsed::Partial) => (2, None),
-        Err(error) => (
-            3 | (error.kind as u64) << 8 | (error.at as u64).min(64) << 16,
-            None,
-        ),
+        Err(error) => (3 | (error.kind as u64) << 8 | (error.at as u64).min(64) << 16, None),
     }
 }
 
 /// Parses what the proxy would send; it must be a whole head and nothing else.
 fn reparse(bytes: &[u8], parse: Parse) -> Head {
     let mut head = filled(bytes);
-    assert_eq!(
-        parse(&mut head),
-        Ok(Parsed::Complete),
-        "{:?}",
-        String::from_utf8_lossy(bytes)
-    );
+    assert_eq!(parse(&mut head), Ok(Parsed::Complete), "{:?}", String::from_utf8_lossy(bytes));
     assert!(head.rest().is_empty());
     head
 }

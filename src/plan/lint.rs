@@ -105,10 +105,9 @@ fn needs_http(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
         }
     }
     // A cookie on a server line says nothing new beside the `cookie` line of its backend.
-    if !words.iter().any(|(word, _)| *word == "cookie") {
-        if let Some(server) = proxy.servers.iter().find(|server| server.params.cookie.is_some()) {
-            words.push(("cookie", server.params.cookie.map_or(server.span, |word| word.span)));
-        }
+    let on_server = proxy.servers.iter().find_map(|server| server.params.cookie);
+    if let (Some(cookie), false) = (on_server, words.iter().any(|(word, _)| *word == "cookie")) {
+        words.push(("cookie", cookie.span));
     }
     let Some((_, first)) = words.first() else { return };
     let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();

@@ -554,11 +554,11 @@ fn a_thousand_servers_are_a_matter_of_moments() {
     );
     let mut www = String::from("frontend www\n bind 127.0.0.1:80\n");
     for farm in 0..100 {
-        let _ = write!(www, " use_backend b{farm} if {{ path_beg /{farm}/ }}\n");
-        let _ = write!(text, "backend b{farm}\n");
+        let _ = writeln!(www, " use_backend b{farm} if {{ path_beg /{farm}/ }}");
+        let _ = writeln!(text, "backend b{farm}");
         for server in 0..10 {
             let _ =
-                write!(text, " server s{server} 127.0.0.1:80{server:02} check weight {server}\n");
+                writeln!(text, " server s{server} 127.0.0.1:80{server:02} check weight {server}");
         }
     }
     let start = std::time::Instant::now();

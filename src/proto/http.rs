@@ -19,10 +19,7 @@ impl Slice {
     /// Returns the slice of the received buffer at `range`.
     pub fn received(range: Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end < ARENA as usize);
-        Self {
-            start: range.start as u32,
-            len: (range.end - range.start) as u32,
-        }
+        Self { start: range.start as u32, len: (range.end - range.start) as u32 }
     }
 
     /// Returns the number of bytes.
@@ -42,10 +39,7 @@ impl Slice {
 
     /// Returns its first `len` bytes.
     pub(super) fn first(self, len: usize) -> Self {
-        Self {
-            start: self.start,
-            len: self.len.min(len as u32),
-        }
+        Self { start: self.start, len: self.len.min(len as u32) }
     }
 
     /// Returns whether it has no bytes.
@@ -258,11 +252,7 @@ impl Head {
 
     /// Returns the request target as it stands on the request line, empty for a response.
     pub fn target(&self) -> &[u8] {
-        if self.status == 0 {
-            self.text(self.target)
-        } else {
-            b""
-        }
+        if self.status == 0 { self.text(self.target) } else { b"" }
     }
 
     /// Returns the status code, 0 for a request.
@@ -272,11 +262,7 @@ impl Head {
 
     /// Returns the reason phrase, empty for a request.
     pub fn reason(&self) -> &[u8] {
-        if self.status == 0 {
-            b""
-        } else {
-            self.text(self.target)
-        }
+        if self.status == 0 { b"" } else { self.text(self.target) }
     }
 
     /// Returns the version.
@@ -313,19 +299,12 @@ impl Head {
         if !self.may_have(known) {
             return None;
         }
-        self.fields
-            .iter()
-            .find(|field| field.known == known)
-            .map(|field| self.text(field.value))
+        self.fields.iter().find(|field| field.known == known).map(|field| self.text(field.value))
     }
 
     /// Iterates over index and value of the fields known as `known`, in order.
     pub fn fields_known(&self, known: Known) -> impl DoubleEndedIterator<Item = (usize, &[u8])> {
-        let fields = if self.may_have(known) {
-            self.fields.as_slice()
-        } else {
-            &[]
-        };
+        let fields = if self.may_have(known) { self.fields.as_slice() } else { &[] };
         let fields = fields.iter().enumerate();
         fields
             .filter(move |(_, field)| field.known == known)
@@ -359,12 +338,8 @@ impl Head {
 
     /// Appends a field.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
-        let field = Field {
-            name: self.keep(name),
-            value: self.keep(value),
-            known: known(name),
-            tail: 0,
-        };
+        let field =
+            Field { name: self.keep(name), value: self.keep(value), known: known(name), tail: 0 };
         self.known_seen |= 1 << field.known as u16;
         self.fields.push(field);
         self.edited = true;
@@ -432,10 +407,7 @@ impl Head {
     fn keep(&mut self, text: &[u8]) -> Slice {
         let start = self.arena.len() as u32 | ARENA;
         self.arena.extend_from_slice(text);
-        Slice {
-            start,
-            len: text.len() as u32,
-        }
+        Slice { start, len: text.len() as u32 }
     }
 }
 
@@ -469,9 +441,8 @@ fn same<const N: usize>(name: &[u8], text: &[u8; N]) -> bool {
     let Some(name) = name.first_chunk::<N>() else {
         return false;
     };
-    let differing = name.iter().zip(text).fold(0, |differing, (one, other)| {
-        differing | ((one | 0x20) ^ other)
-    });
+    let differing =
+        name.iter().zip(text).fold(0, |differing, (one, other)| differing | ((one | 0x20) ^ other));
     differing == 0
 }
 

@@ -11,9 +11,7 @@ const BLOCK: usize = 16;
 #[inline]
 pub(super) fn token_end(bytes: &[u8], from: usize) -> usize {
     // Nearly all names are letters and dashes only; the rare other character goes on through the table.
-    let at = find(bytes, from, |byte| {
-        ((byte | 0x20).wrapping_sub(b'a') >= 26) & (byte != b'-')
-    });
+    let at = find(bytes, from, |byte| ((byte | 0x20).wrapping_sub(b'a') >= 26) & (byte != b'-'));
     match bytes.get(at) {
         Some(byte) if TOKEN[usize::from(*byte)] => {}
         _ => return at,
@@ -31,9 +29,7 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 /// Returns the first byte that cannot stand in a request target: controls, blanks, `#`, DEL and above.
 #[inline]
 pub(super) fn target_end(bytes: &[u8], from: usize) -> usize {
-    find(bytes, from, |byte| {
-        (byte.wrapping_sub(0x21) >= 0x7f - 0x21) | (byte == b'#')
-    })
+    find(bytes, from, |byte| (byte.wrapping_sub(0x21) >= 0x7f - 0x21) | (byte == b'#'))
 }
 
 /// Returns the first CR, LF or NUL, the bytes that may not stand in a field value (RFC 9110 section 5.5).
@@ -99,13 +95,7 @@ fn find(bytes: &[u8], from: usize, stops: impl Fn(u8) -> bool) -> usize {
             let marked = marks(block) >> ((BLOCK - rest.len()) * 8);
             start + rest.len().min(first(marked))
         }
-        _ => {
-            start
-                + rest
-                    .iter()
-                    .position(|byte| stops(*byte))
-                    .unwrap_or(rest.len())
-        }
+        _ => start + rest.iter().position(|byte| stops(*byte)).unwrap_or(rest.len()),
     }
 }
 
@@ -148,9 +138,7 @@ mod tests {
 
     #[test]
     fn target_stops_at_controls_blanks_hash_and_non_ascii() {
-        check(target_end, |byte| {
-            !matches!(byte, 0x21..=0x7e) || byte == b'#'
-        });
+        check(target_end, |byte| !matches!(byte, 0x21..=0x7e) || byte == b'#');
     }
 
     #[test]

@@ -51,13 +51,7 @@ impl<'t> Target<'t> {
             },
         };
         let (path, query) = split_query(rest);
-        Some(Self {
-            form,
-            scheme,
-            authority,
-            path,
-            query,
-        })
+        Some(Self { form, scheme, authority, path, query })
     }
 }
 
@@ -258,13 +252,12 @@ pub(super) fn hex(digit: u8) -> Option<u8> {
 
 /// Iterates over the `name=value` pairs of a query, undecoded; a pair without `=` has an empty value.
 pub fn params(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    query
-        .split(|byte| *byte == b'&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| match memchr::memchr(b'=', pair) {
+    query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        match memchr::memchr(b'=', pair) {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &pair[pair.len()..]),
-        })
+        }
+    })
 }
 
 #[cfg(test)]
@@ -290,16 +283,8 @@ mod tests {
             ("/http://a/b", "/http://a/b", ""),
             ("", "", ""),
         ] {
-            assert_eq!(
-                path(target.as_bytes()),
-                expected_path.as_bytes(),
-                "{target}"
-            );
-            assert_eq!(
-                query(target.as_bytes()),
-                expected_query.as_bytes(),
-                "{target}"
-            );
+            assert_eq!(path(target.as_bytes()), expected_path.as_bytes(), "{target}");
+            assert_eq!(query(target.as_bytes()), expected_query.as_bytes(), "{target}");
         }
     }
 
@@ -311,15 +296,7 @@ mod tests {
         assert_eq!(form("a:443"), Some(Form::Authority));
         assert_eq!(form("[::1]:443"), Some(Form::Authority));
         assert_eq!(form("*"), Some(Form::Asterisk));
-        for wrong in [
-            "",
-            "a",
-            "a:b",
-            "1http://a",
-            ":443/x",
-            "a:99999",
-            "ht tp://a",
-        ] {
+        for wrong in ["", "a", "a:b", "1http://a", ":443/x", "a:99999", "ht tp://a"] {
             assert_eq!(form(wrong), None, "{wrong}");
         }
     }
@@ -337,10 +314,7 @@ mod tests {
         assert_eq!(edit(with_path, "*", "/x"), "/x");
         assert_eq!(edit(with_query, "/a?b", "c=d"), "/a?c=d");
         assert_eq!(edit(with_query, "/a?b", ""), "/a");
-        assert_eq!(
-            edit(with_path_and_query, "http://h/a?b", "/y?z"),
-            "http://h/y?z"
-        );
+        assert_eq!(edit(with_path_and_query, "http://h/a?b", "/y?z"), "http://h/y?z");
     }
 
     #[test]
@@ -367,10 +341,7 @@ mod tests {
     fn percent_decoding_refuses_what_is_cut_off() {
         assert_eq!(percent_decode(b"/%61%2f+", false).unwrap(), &b"/a/+"[..]);
         assert_eq!(percent_decode(b"a+b", true).unwrap(), &b"a b"[..]);
-        assert!(matches!(
-            percent_decode(b"plain", true),
-            Some(Cow::Borrowed(_))
-        ));
+        assert!(matches!(percent_decode(b"plain", true), Some(Cow::Borrowed(_))));
         for wrong in [&b"%"[..], b"%4", b"%4g", b"a%"] {
             assert_eq!(percent_decode(wrong, false), None);
         }

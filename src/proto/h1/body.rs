@@ -103,10 +103,7 @@ impl BodyReader {
         mut payload: impl FnMut(Range<usize>),
     ) -> Result<Advance, BodyError> {
         let advance = match self {
-            Self::None => Advance {
-                consumed: 0,
-                done: true,
-            },
+            Self::None => Advance { consumed: 0, done: true },
             Self::Length(left) => {
                 let consumed =
                     usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
@@ -114,20 +111,14 @@ impl BodyReader {
                 if consumed > 0 {
                     payload(0..consumed);
                 }
-                Advance {
-                    consumed,
-                    done: *left == 0,
-                }
+                Advance { consumed, done: *left == 0 }
             }
             Self::Chunked(decoder) => decoder.advance_with(bytes, payload)?,
             Self::UntilClose => {
                 if !bytes.is_empty() {
                     payload(0..bytes.len());
                 }
-                Advance {
-                    consumed: bytes.len(),
-                    done: false,
-                }
+                Advance { consumed: bytes.len(), done: false }
             }
         };
         if advance.done {
@@ -164,10 +155,7 @@ impl BodyReader {
 
     /// Notes that `count <= opaque()` bytes of the body were moved unseen.
     pub fn skip(&mut self, count: u64) {
-        debug_assert!(
-            count <= self.opaque(),
-            "only what is content for certain may be skipped"
-        );
+        debug_assert!(count <= self.opaque(), "only what is content for certain may be skipped");
         match self {
             Self::None | Self::UntilClose => {}
             Self::Length(left) => {
@@ -273,10 +261,7 @@ impl ChunkedDecoder {
                 at += 1;
             }
         }
-        Ok(Advance {
-            consumed: at,
-            done: self.at == At::Done,
-        })
+        Ok(Advance { consumed: at, done: self.at == At::Done })
     }
 
     /// Returns how many of the coming bytes are content of the present chunk.
@@ -334,11 +319,7 @@ impl ChunkedDecoder {
             (At::SizeLf, b'\n') => {
                 self.digits = 0;
                 self.extension = 0;
-                if self.size == 0 {
-                    At::Trailer
-                } else {
-                    At::Content
-                }
+                if self.size == 0 { At::Trailer } else { At::Content }
             }
             (At::ContentCr, b'\r') => At::ContentLf,
             (At::ContentLf, b'\n') => At::Size,
@@ -394,10 +375,7 @@ impl ChunkedDecoder {
             }
             (At::TrailerName, b':') => {
                 // Fields of framing and routing that come this late are an attack (RFC 9110 section 6.5.1).
-                let name = self
-                    .name
-                    .get(..usize::from(self.name_len))
-                    .unwrap_or_default();
+                let name = self.name.get(..usize::from(self.name_len)).unwrap_or_default();
                 match known(name) {
                     Known::ContentLength | Known::TransferEncoding | Known::Host => {
                         Err(BodyError::Trailer)

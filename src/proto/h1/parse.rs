@@ -24,10 +24,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            head_bytes_max: 16384 - 1024,
-            fields_max: 101,
-        }
+        Self { head_bytes_max: 16384 - 1024, fields_max: 101 }
     }
 }
 
@@ -179,9 +176,7 @@ pub fn response(
     request_was: RequestKind,
 ) -> Result<Parsed, ParseError> {
     drop_empty_lines(head);
-    parse(head, limits, status_line, |head| {
-        framing::response(head, request_was)
-    })
+    parse(head, limits, status_line, |head| framing::response(head, request_was))
 }
 
 /// A step of the parse: the offset behind it, `None` when the buffer ends first.

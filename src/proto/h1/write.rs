@@ -36,11 +36,7 @@ pub enum Framing {
 impl Hop {
     /// A request to a server.
     pub fn to_server(keep_alive: bool) -> Self {
-        Self {
-            keep_alive,
-            peer: Version::Http11,
-            framing: Framing::AsReceived,
-        }
+        Self { keep_alive, peer: Version::Http11, framing: Framing::AsReceived }
     }
 
     /// A response to a client whose request had that version, with the framing that fits it.
@@ -51,11 +47,7 @@ impl Hop {
         Self {
             keep_alive: keep_alive && !decode && body != BodyLength::UntilClose,
             peer: client,
-            framing: if decode {
-                Framing::UntilClose
-            } else {
-                Framing::AsReceived
-            },
+            framing: if decode { Framing::UntilClose } else { Framing::AsReceived },
         }
     }
 }
@@ -76,11 +68,7 @@ pub fn needs_rewrite(head: &Head, hop: &Hop) -> bool {
 /// Appends a request head.
 pub fn write_request(head: &Head, out: &mut Vec<u8>, hop: &Hop) {
     out.reserve(head.received().len() + 128);
-    let start = if head.is_edited() {
-        request_line(head)
-    } else {
-        Some(0..first_line(head))
-    };
+    let start = if head.is_edited() { request_line(head) } else { Some(0..first_line(head)) };
     let run = start.unwrap_or_else(|| {
         out.extend_from_slice(head.method());
         out.push(b' ');
@@ -96,11 +84,7 @@ pub fn write_request(head: &Head, out: &mut Vec<u8>, hop: &Hop) {
 /// Appends a response head.
 pub fn write_response(head: &Head, out: &mut Vec<u8>, hop: &Hop) {
     out.reserve(head.received().len() + 128);
-    let start = if head.is_edited() {
-        status_line(head)
-    } else {
-        Some(0..first_line(head))
-    };
+    let start = if head.is_edited() { status_line(head) } else { Some(0..first_line(head)) };
     let run = start.unwrap_or_else(|| {
         write_status_line(out, head.version(), head.status(), head.reason());
         0..0
@@ -117,13 +101,7 @@ pub(in crate::proto) fn write_status_line(
 ) {
     let digit = |number: u16| b'0' + (number % 10) as u8;
     out.extend_from_slice(version(protocol));
-    out.extend_from_slice(&[
-        b' ',
-        digit(status / 100),
-        digit(status / 10),
-        digit(status),
-        b' ',
-    ]);
+    out.extend_from_slice(&[b' ', digit(status / 100), digit(status / 10), digit(status), b' ']);
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }
@@ -140,9 +118,7 @@ fn first_line(head: &Head) -> usize {
     // Nothing was edited: the first field, or else the empty line, stands right behind it.
     head.fields()
         .first()
-        .map_or(head.received().len().saturating_sub(2), |field| {
-            field.name.offset()
-        })
+        .map_or(head.received().len().saturating_sub(2), |field| field.name.offset())
 }
 
 /// Returns where the request line was received, when it still reads as the head says.
