@@ -133,11 +133,12 @@ const TRACKED: [Counter; 5] = [
 impl Rates {
     /// Returns rates of a process that starts at `now_ms` on the clock that farms are driven with.
     pub fn new(process: Process, now_ms: u64) -> Self {
+        let state = State { cpu_time: process.cpu_time(), ..State::default() };
         Self {
             process,
             started_ms: now_ms,
             stopping: AtomicBool::new(false),
-            state: Mutex::default(),
+            state: Mutex::new(state),
             published: ArcSwap::from_pointee(Reading { now_ms, ..Reading::default() }),
         }
     }
@@ -303,4 +304,72 @@ fn average(average: f64, before: (u64, u64), after: (u64, u64)) -> f64 {
     let mean = after.1.saturating_sub(before.1) as f64 / count as f64;
     let kept = (1.0 - 1.0 / WINDOW as f64).powf(count as f64);
     average * kept + mean * (1.0 - kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::fixture::{self, APP_1, WEB};
+    use std::sync::Arc;
+
+    #[test]
+    fn rates_are_those_of_the_last_tick_and_maxima_stay() {
+        let plan = fixture::plan();
+        let rates = Rates::new(Process::capture(), 0);
+        rates.tick(&plan, 2_000);
+        let reading = rates.reading();
+        assert_eq!(reading.object(WEB).sessions, Rate { now: 200, max: 200 });
+        assert_eq!(reading.process.connections, Rate { now: 40, max: 40 });
+        plan.metrics.shard(0).add(WEB, Counter::Sessions, 50);
+        rates.tick(&plan, 3_000);
+        assert_eq!(rates.reading().object(WEB).sessions, Rate { now: 50, max: 200 });
+        assert_eq!(rates.reading().uptime, Duration::from_secs(3));
+        rates.clear_maxima();
+        assert_eq!(rates.reading().object(WEB).sessions, Rate { now: 50, max: 0 });
+    }
+
+    #[test]
+    fn a_tick_that_comes_too_soon_changes_nothing() {
+        let plan = fixture::plan();
+        let rates = Rates::new(Process::capture(), 0);
+        rates.tick(&plan, 1_000);
+        let before = rates.reading();
+        rates.tick(&plan, 1_000 + TICK_MIN_MS - 1);
+        assert!(Arc::ptr_eq(&before, &rates.reading()));
+        rates.tick(&plan, 500);
+        assert!(Arc::ptr_eq(&before, &rates.reading()));
+    }
+
+    #[test]
+    fn the_age_of_the_last_session_grows_until_the_next() {
+        let plan = fixture::plan();
+        let rates = Rates::new(Process::capture(), 0);
+        assert_eq!(rates.reading().object(WEB).idle, None);
+        rates.tick(&plan, 1_000);
+        rates.tick(&plan, 9_000);
+        assert_eq!(rates.reading().object(WEB).idle, Some(Duration::from_secs(8)));
+        plan.metrics.shard(1).add(WEB, Counter::Sessions, 1);
+        rates.tick(&plan, 10_000);
+        assert_eq!(rates.reading().object(WEB).idle, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn another_plan_begins_another_history() {
+        let (before, after) = (fixture::plan(), fixture::plan());
+        let rates = Rates::new(Process::capture(), 0);
+        rates.tick(&before, 1_000);
+        before.metrics.shard(0).add(APP_1, Counter::Sessions, 1_000_000);
+        rates.tick(&before, 2_000);
+        rates.tick(&after, 3_000);
+        assert_eq!(rates.reading().object(APP_1).sessions, Rate { now: 400, max: 400 });
+    }
+
+    #[test]
+    fn averages_are_exact_at_first_and_then_forget_what_is_1024_requests_old() {
+        assert_eq!(average(0.0, (0, 0), (4, 40)), 10.0);
+        assert_eq!(average(10.0, (4, 40), (4, 40)), 10.0);
+        let one_by_one = (0..2_048).fold(10.0, |sum, _| sum * (1.0 - 1.0 / 1024.0) + 20.0 / 1024.0);
+        let at_once = average(10.0, (4_000, 40_000), (6_048, 40_000 + 2_048 * 20));
+        assert!((one_by_one - at_once).abs() < 1e-9, "{one_by_one} {at_once}");
+    }
 }

@@ -4,6 +4,7 @@
 //! `;no-maint`, `scope=`) and answers. The HTML is made by [`html`] without scripts and without anything from elsewhere.
 //! Nothing can be changed through the page.
 
+mod cells;
 mod html;
 
 use super::rates::Rates;
@@ -209,4 +210,42 @@ fn plain(status: u16, body: &str) -> Answer {
 
 fn field(name: &str, value: &str) -> (Vec<u8>, Vec<u8>) {
     (name.as_bytes().to_vec(), value.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648_section_10() {
+        for (text, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(text.as_bytes()), coded);
+        }
+        assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
+    }
+
+    #[test]
+    fn broken_percent_escapes_stand_for_themselves() {
+        for (text, decoded) in [("a%20b+c", "a b c"), ("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA")]
+        {
+            assert_eq!(percent_decoded(text), decoded);
+        }
+    }
+
+    #[test]
+    fn options_are_only_read_behind_the_address() {
+        let options = Options::parse("/up;csv?stats", "/up;csv?stats;norefresh&scope=a");
+        let expected =
+            Options { no_refresh: true, scope: Some("a".to_owned()), ..Options::default() };
+        assert_eq!(options, expected);
+        assert_eq!(Options::parse("/s", "/else;json").format, Format::Json);
+    }
 }

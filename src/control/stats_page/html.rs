@@ -1,17 +1,17 @@
 //! The statistics page as HTML: what is wrong first, then every proxy as a table, then the shards.
 //!
 //! A cell has a main value and a dim second line; on a narrow screen a table row becomes a card and cells carry their
-//! column's name (see the style sheet). To add a column, add a row to [`COLUMNS`]. All text goes through [`escape`].
+//! column's name (see the style sheet). To add a column, add a row to [`COLUMNS`]. Text from outside goes through
+//! [`escape`].
 
+use super::cells::{COLUMNS, Cell, age, color, escape, history, most, share, short, size};
 use super::{Format, Options};
-use crate::control::fields::{self, Value};
 use crate::control::info;
 use crate::control::process::Process;
 use crate::control::selection::Selection;
-use crate::control::subject::{Detail, Kind, Overview, Proxy, State, Subject};
-use crate::metrics::{Counter, Phase};
+use crate::control::subject::{Detail, Overview, Proxy, State, Subject};
 use crate::plan::{Mode, StatsPage};
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -39,63 +39,15 @@ pub(super) fn write(
     for proxy in proxies {
         out.proxy(overview, proxy, selection);
     }
-    out.shards(overview);
+    if page.scope.is_empty() {
+        out.shards(overview);
+    }
     out.text("</main>\n</body>\n</html>\n");
     out.0
 }
 
 /// The text of the page as it grows.
 struct Page(String);
-
-/// A cell: the main value, the dim line below, and the class of the cell.
-#[derive(Default)]
-struct Cell {
-    main: String,
-    below: String,
-    class: &'static str,
-}
-
-impl Cell {
-    fn new(main: impl Display, below: impl Display) -> Self {
-        Self { main: main.to_string(), below: below.to_string(), class: "" }
-    }
-
-    fn class(self, class: &'static str) -> Self {
-        Self { class, ..self }
-    }
-}
-
-/// A column: heading, tool tip, and how its cells are made (of markup: escape text).
-struct Column {
-    heading: &'static str,
-    tip: &'static str,
-    cell: fn(&Subject<'_>) -> Cell,
-}
-
-macro_rules! columns {
-    ($($heading:literal $tip:literal $cell:expr;)*) => {
-        &[$(Column { heading: $heading, tip: $tip, cell: $cell },)*]
-    };
-}
-
-const COLUMNS: &[Column] = columns! {
-    "Sessions" "Current sessions or streams; the most so far and the limit" sessions;
-    "Rate" "Sessions or streams per second; the most so far" rate;
-    "Total" "Sessions or streams so far; HTTP requests" total;
-    "Queue" "Streams that wait; the most so far" queue;
-    "Bytes" "Bytes received from clients; bytes sent to them" bytes;
-    "Responses" "HTTP responses by class of status" responses;
-    "Errors" "Errors of requests, connections and responses; denied and aborted" errors;
-    "Retries" "Connection attempts made again; streams moved to another server" retries;
-    "Queued" "Time in the queue: median, and what 99 % do not exceed" |s| latency(s, Phase::Queue);
-    "Connect" "Time to connect: median, and what 99 % do not exceed" |s| latency(s, Phase::Connect);
-    "First byte" "Time to the response: median, and what 99 % do not exceed"
-        |s| latency(s, Phase::FirstByte);
-    "Whole" "Time of the whole stream: median, and what 99 % do not exceed"
-        |s| latency(s, Phase::Total);
-    "Check" "How the last health check ended; time since the last change of state" check;
-    "Weight" "Effective weight; active or backup" weight;
-};
 
 impl Page {
     fn text(&mut self, text: &str) {
@@ -143,19 +95,17 @@ impl Page {
             0 => String::new(),
             limit => format!(" of {}", short(limit.into())),
         };
-        let idle = rates.idle_percent.map(|idle| format!("{idle} % idle"));
-        let memory = process.resident_bytes().map(|bytes| format!("{} memory", size(bytes)));
+        let idle = rates.idle_percent.map_or(String::new(), |idle| format!("{idle} % idle"));
+        let memory = process.resident_bytes().map(size);
+        let own: Vec<_> =
+            [Some(format!("pid {}", process.pid)), memory].into_iter().flatten().collect();
         let facts = [
             ("Connections", short(plan.connections.current().into()), limit),
             ("Connections/s", short(rates.connections.now), most(rates.connections.max)),
             ("Requests/s", short(rates.requests.now), most(rates.requests.max)),
             ("Sent", format!("{}/s", size(rates.bytes_out.now)), String::new()),
-            (
-                "Shards",
-                plan.metrics.shards().to_string(),
-                [idle, memory].into_iter().flatten().collect::<Vec<_>>().join(", "),
-            ),
-            ("Running for", age(reading.uptime.as_secs()), format!("process {}", process.pid)),
+            ("Shards", plan.metrics.shards().to_string(), idle),
+            ("Running for", age(reading.uptime.as_secs()), own.join(", ")),
         ];
         self.text("<dl class=\"facts\">\n");
         for (name, value, more) in facts {
@@ -290,7 +240,8 @@ impl Page {
         let (class, status) = (color(state), escape(&subject.status()));
         self.line(format_args!(
             "<tr class=\"{kind} {class}\"{anchor}><th scope=\"row\">{name} \
-             <span class=\"state\">{status}</span></th>"
+             <span class=\"state\">{status}</span>{}</th>",
+            history(subject),
         ));
         for column in COLUMNS {
             let cell = (column.cell)(subject);
@@ -298,7 +249,7 @@ impl Page {
                 self.text("<td class=\"empty\"></td>");
                 continue;
             }
-            let Cell { main, below, class } = cell;
+            let Cell { main, below, class } = cell.dim_zero();
             let heading = column.heading;
             self.line(format_args!(
                 "<td data-label=\"{heading}\" class=\"{class}\"><b>{main}</b><small>{below}</small></td>"
@@ -346,247 +297,4 @@ impl Page {
         }
         self.text("</tbody>\n</table>\n</div>\n</section>\n");
     }
-}
-
-/// Returns the class of a state's colour.
-fn color(state: State) -> &'static str {
-    match state {
-        State::Open | State::Up => "good",
-        State::GoingDown | State::GoingUp | State::Full => "warn",
-        State::Down => "bad",
-        State::Drain | State::NoBalancing => "drain",
-        State::NoCheck | State::Maintenance | State::Stopped => "plain",
-    }
-}
-
-/// Returns the value of a field of the table.
-fn value(s: &Subject<'_>, name: &str) -> Value {
-    fields::find(name).map_or(Value::Empty, |field| field.value(s))
-}
-
-fn number(s: &Subject<'_>, name: &str) -> Option<u64> {
-    value(s, name).number().map(|number| number as u64)
-}
-
-fn sessions(s: &Subject<'_>) -> Cell {
-    let Some(current) = number(s, "scur") else { return Cell::default() };
-    let most = short(number(s, "smax").unwrap_or(0));
-    let limit = number(s, "slim").filter(|limit| *limit > 0);
-    let below = match limit {
-        Some(limit) => format!("max {most} of {}", short(limit)),
-        None => format!("max {most}"),
-    };
-    let full = limit.is_some_and(|limit| current >= limit);
-    Cell::new(short(current), below).class(if full { "hot" } else { "" })
-}
-
-fn rate(s: &Subject<'_>) -> Cell {
-    let rate = s.rates.sessions;
-    Cell::new(format!("{}/s", short(rate.now)), most(rate.max))
-}
-
-fn total(s: &Subject<'_>) -> Cell {
-    let requests = match (s.kind, s.http()) {
-        (Kind::Frontend, true) => format!("{} requests", short(s.count(Counter::Requests))),
-        (Kind::Server | Kind::Backend, _) => {
-            let reused = share(s.count(Counter::Reuses), s.count(Counter::Sessions));
-            format!("{reused:.0} % reused")
-        }
-        _ => String::new(),
-    };
-    Cell::new(short(s.count(Counter::Sessions)), requests)
-}
-
-fn queue(s: &Subject<'_>) -> Cell {
-    let Some(waiting) = number(s, "qcur") else { return Cell::default() };
-    let below = most(number(s, "qmax").unwrap_or(0));
-    Cell::new(short(waiting), below).class(if waiting > 0 { "hot" } else { "" })
-}
-
-fn bytes(s: &Subject<'_>) -> Cell {
-    let (from, to) = (s.count(Counter::BytesIn), s.count(Counter::BytesOut));
-    Cell::new(format!("{} in", size(from)), format!("{} out", size(to))).class("bytes")
-}
-
-fn responses(s: &Subject<'_>) -> Cell {
-    const CLASSES: [(Counter, &str, &str); 6] = [
-        (Counter::Http1xx, "1xx", "c1"),
-        (Counter::Http2xx, "2xx", "c2"),
-        (Counter::Http3xx, "3xx", "c3"),
-        (Counter::Http4xx, "4xx", "c4"),
-        (Counter::Http5xx, "5xx", "c5"),
-        (Counter::HttpOther, "other", "c1"),
-    ];
-    if !s.http() {
-        return Cell::default();
-    }
-    let counts = CLASSES.map(|(counter, name, class)| (s.count(counter), name, class));
-    let all: u64 = counts.iter().map(|(count, ..)| count).sum();
-    if all == 0 {
-        return Cell::new("", "none yet");
-    }
-    let mut bar = String::from("<span class=\"bar\">");
-    let mut words = Vec::new();
-    for (count, name, class) in counts.into_iter().filter(|(count, ..)| *count > 0) {
-        // Writing to a string cannot fail.
-        let _ = write!(bar, "<i class=\"{class}\" style=\"width:{:.2}%\"></i>", share(count, all));
-        words.push(format!("<span class=\"{class}\">{name}</span> {}", short(count)));
-    }
-    bar.push_str("</span>");
-    Cell::new(bar, words.join(" ")).class("classes")
-}
-
-fn errors(s: &Subject<'_>) -> Cell {
-    const PARTS: &[(Counter, &str)] = &[
-        (Counter::RequestErrors, "request"),
-        (Counter::ConnectErrors, "connect"),
-        (Counter::ResponseErrors, "response"),
-        (Counter::InternalErrors, "internal"),
-    ];
-    const NOTES: &[(Counter, &str)] = &[
-        (Counter::DeniedRequests, "denied"),
-        (Counter::DeniedResponses, "denied"),
-        (Counter::DeniedConnections, "refused"),
-        (Counter::ClientAborts, "client left"),
-        (Counter::ServerAborts, "server left"),
-    ];
-    let named = |parts: &'static [(Counter, &'static str)]| {
-        let counts = parts.iter().map(|&(counter, name)| (s.count(counter), name));
-        counts.filter(|(count, _)| *count > 0).collect::<Vec<_>>()
-    };
-    let errors = named(PARTS);
-    let total: u64 = errors.iter().map(|(count, _)| count).sum();
-    let words: Vec<_> = errors
-        .iter()
-        .chain(&named(NOTES))
-        .map(|(count, name)| format!("{} {name}", short(*count)))
-        .collect();
-    Cell::new(short(total), words.join(", ")).class(if total > 0 { "hot" } else { "" })
-}
-
-fn retries(s: &Subject<'_>) -> Cell {
-    if s.kind == Kind::Frontend {
-        return Cell::default();
-    }
-    let moved = s.count(Counter::Redispatches);
-    let moved = if moved > 0 { format!("{} moved", short(moved)) } else { String::new() };
-    Cell::new(short(s.count(Counter::Retries)), moved)
-}
-
-fn latency(s: &Subject<'_>, phase: Phase) -> Cell {
-    if s.kind != Kind::Server || s.time(phase).count == 0 {
-        return Cell::default();
-    }
-    s.latency(phase, |latency| match (latency.quantile(0.5), latency.quantile(0.99)) {
-        (Some(median), Some(most)) => {
-            Cell::new(duration(median), format!("p99 {}", duration(most))).class("time")
-        }
-        _ => Cell::default(),
-    })
-}
-
-fn check(s: &Subject<'_>) -> Cell {
-    let since = number(s, "lastchg").map(|seconds| format!("{} in this state", age(seconds)));
-    let Some(live) = s.live() else {
-        return Cell::new("", since.unwrap_or_default());
-    };
-    let mut below: Vec<_> = since.into_iter().collect();
-    if !live.spec().checked {
-        return Cell::new("", below.concat());
-    }
-    let check = live.last_check();
-    let code = if check.code > 0 { format!(" {}", check.code) } else { String::new() };
-    let took = format!("{}{code} in {} ms", check.status.name(), check.duration_ms);
-    if live.downs() > 0 {
-        below.push(format!("{} downs", short(live.downs())));
-    }
-    if !check.text.is_empty() && !check.status.passed() {
-        below.push(escape(&check.text));
-    }
-    let main = format!("<span title=\"{}\">{took}</span>", escape(check.status.description()));
-    Cell::new(main, below.join(", ")).class("check")
-}
-
-fn weight(s: &Subject<'_>) -> Cell {
-    match s.detail {
-        Detail::Server(server, live) => {
-            let part = if server.backup { "backup" } else { "active" };
-            Cell::new(live.weight(), part)
-        }
-        Detail::Backend(_, farm) => {
-            let (active, backup) = (farm.count_usable(false), farm.count_usable(true));
-            let backup = if backup > 0 { format!(", {backup} backup") } else { String::new() };
-            Cell::new(farm.weight(), format!("{active} active{backup}"))
-        }
-        Detail::Frontend(_) | Detail::Listener(..) => Cell::default(),
-    }
-}
-
-fn most(value: u64) -> String {
-    format!("max {}", short(value))
-}
-
-/// Returns a share in percent, 0 of nothing.
-fn share(part: u64, all: u64) -> f64 {
-    if all == 0 { 0.0 } else { part as f64 * 100.0 / all as f64 }
-}
-
-/// Returns a number in at most five characters: `999`, `1.2k`, `34.5M`.
-fn short(value: u64) -> String {
-    scaled(value, &["", "k", "M", "G", "T", "P", "E"])
-}
-
-/// Returns a number of bytes: `999 B`, `1.2 kB`.
-fn size(bytes: u64) -> String {
-    scaled(bytes, &[" B", " kB", " MB", " GB", " TB", " PB", " EB"])
-}
-
-fn scaled(value: u64, units: &[&str]) -> String {
-    let mut scaled = value as f64;
-    let mut unit = 0;
-    // What would be rounded to 1000 belongs to the next unit.
-    while scaled >= if unit == 0 { 1000.0 } else { 999.95 } && unit + 1 < units.len() {
-        scaled /= 1000.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{value}{}", units[0]),
-        _ => format!("{scaled:.1}{}", units[unit]),
-    }
-}
-
-/// Returns a number of microseconds: `250 µs`, `1.25 ms`, `3.4 s`.
-fn duration(micros: u64) -> String {
-    match micros {
-        0..1_000 => format!("{micros} µs"),
-        1_000..10_000 => format!("{:.2} ms", micros as f64 / 1e3),
-        10_000..1_000_000 => format!("{:.0} ms", micros as f64 / 1e3),
-        _ => format!("{:.1} s", micros as f64 / 1e6),
-    }
-}
-
-/// Returns a number of seconds in its two greatest units: `5s`, `2m 5s`, `3h 2m`, `4d 3h`.
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
-    }
-}
-
-/// Returns text that means itself in HTML, in attributes too.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
