@@ -67,6 +67,7 @@ pub(super) fn plan() -> Arc<Plan> {
     let back = backend("relay", 2, Mode::Tcp, RELAY_BACK, vec![server("one", ObjectId(9))]);
     let farms = vec![Arc::new(farm(&app)), Arc::new(farm(&back))];
     let plan = Plan {
+        backend_by_name: Default::default(),
         global: Global {
             maxconn: 2_000,
             hostname: "edge-1".to_owned(),
@@ -154,6 +155,7 @@ fn span(line: u32) -> Span {
 
 fn bind(name: &str, object: ObjectId) -> Bind {
     Bind {
+        id: None,
         address: Address::Tcp(([127, 0, 0, 1], 8080).into()),
         name: name.to_owned(),
         maxconn: None,
@@ -173,6 +175,8 @@ fn bind(name: &str, object: ObjectId) -> Bind {
 
 fn frontend(name: &str, line: u32, mode: Mode, object: ObjectId) -> Frontend {
     Frontend {
+        backend: None,
+        id: None,
         name: name.to_owned(),
         span: span(line),
         mode,
@@ -201,6 +205,8 @@ fn frontend(name: &str, line: u32, mode: Mode, object: ObjectId) -> Frontend {
 
 fn backend(name: &str, line: u32, mode: Mode, object: ObjectId, servers: Vec<Server>) -> Backend {
     Backend {
+        frontend: None,
+        id: None,
         name: name.to_owned(),
         span: span(line),
         mode,
@@ -232,6 +238,7 @@ fn backend(name: &str, line: u32, mode: Mode, object: ObjectId, servers: Vec<Ser
 fn server(name: &str, object: ObjectId) -> Server {
     let address = Address::Tcp(([127, 0, 0, 1], 9_000 + object.0 as u16).into());
     Server {
+        address_text: String::new(),
         name: name.to_owned(),
         address: address.clone(),
         weight: 10,

@@ -24,3 +24,8 @@ pub mod states;
 pub mod stats_page;
 pub mod subject;
 pub mod supervisor;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;
