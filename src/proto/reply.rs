@@ -120,7 +120,7 @@ impl Reply {
         let keep_alive = keep_alive && self.may_keep_alive();
         if let Some(raw) = &self.raw {
             let (head, body) = raw.split_at(head_of(raw).len());
-            out.extend_from_slice(head.strip_suffix(b"\r\n").unwrap_or(head));
+            out.extend_from_slice(without_last_line_end(head));
             write_connection(out, keep_alive, version);
             out.extend_from_slice(if head_request { b"" } else { body });
             return keep_alive;
@@ -154,6 +154,11 @@ fn head_of(raw: &[u8]) -> &[u8] {
         _ => None,
     });
     &raw[..end.unwrap_or(raw.len())]
+}
+
+/// Returns a head without the empty line's end, so that a field can follow.
+fn without_last_line_end(head: &[u8]) -> &[u8] {
+    head.strip_suffix(b"\r\n").or_else(|| head.strip_suffix(b"\n")).unwrap_or(head)
 }
 
 /// Appends the field that says whether the connection stays open, where the version does not, and the empty line.
@@ -204,14 +209,16 @@ mod tests {
     }
 
     #[test]
-    fn errorfile_is_sent_as_it_is_and_closes() {
-        let file = b"HTTP/1.0 503 Sorry\nX: y\n\nbody".to_vec();
-        let reply = Reply::verbatim(503, file.clone());
+    fn errorfile_is_sent_as_it_is_but_for_the_fate_of_the_connection() {
+        let reply = Reply::verbatim(503, b"HTTP/1.0 503 Sorry\r\nX: y\r\n\r\nbody".to_vec());
         assert_eq!(
             written(&reply, true, false, Version::Http11),
-            (String::from_utf8(file).unwrap(), false)
+            ("HTTP/1.0 503 Sorry\r\nX: y\r\n\r\nbody".to_owned(), true)
         );
-        assert_eq!(written(&reply, true, true, Version::Http11).0, "HTTP/1.0 503 Sorry\nX: y\n\n");
+        assert_eq!(
+            written(&reply, false, true, Version::Http11),
+            ("HTTP/1.0 503 Sorry\r\nX: y\r\nconnection: close\r\n\r\n".to_owned(), false)
+        );
     }
 
     #[test]

@@ -350,8 +350,8 @@ enum Acceptor {
 
 impl Acceptor {
     fn new(fd: OwnedFd, tcp: bool, epoll: bool) -> io::Result<Self> {
-        // SAFETY: `into_raw_fd` gives up the only owner of an open descriptor, taken over at once.
         Ok(if tcp {
+            // SAFETY: `into_raw_fd` gives up the only owner of an open descriptor, taken over at once.
             let listener = unsafe { std::net::TcpListener::from_raw_fd(fd.into_raw_fd()) };
             if epoll {
                 listener.set_nonblocking(true)?;

@@ -68,6 +68,8 @@ impl Exchange {
 /// Free states of one shard.
 #[derive(Debug, Default)]
 pub struct Exchanges {
+    // Boxes, because a state is large and moves in and out with every burst.
+    #[allow(clippy::vec_box)]
     free: RefCell<Vec<Box<Exchange>>>,
 }
 

@@ -18,7 +18,7 @@ pub fn wanted(session: &Session, exchange: &mut Exchange, backend: &Backend) -> 
     let policy = backend.cookie.as_ref()?;
     let letter = &mut exchange.record.termination.cookie_request;
     *letter = b'N';
-    let Some(value) = exchange.request.cookie(policy.name.as_bytes()) else { return None };
+    let value = exchange.request.cookie(policy.name.as_bytes())?;
     let named = match policy.mode {
         CookieMode::Prefix => value.split(|&b| b == PREFIX_SEPARATOR).next().unwrap_or_default(),
         _ => value.split(|&b| b == b'|').next().unwrap_or_default(),

@@ -65,11 +65,7 @@ pub async fn request(
     buffer.clear();
     let mut posted = first == First::Posted;
     if exchange.next.is_empty() {
-        if !posted || session.requests.get() == 0 {
-            session.arm(idle_limit(session));
-        } else {
-            session.arm(idle_limit(session));
-        }
+        session.arm(idle_limit(session));
         session.deadline.set_idle(true);
         let begun = shard.clock.coarse_ms();
         let received = session.deadline.limit(session.socket.recv(buffer)).await;
