@@ -34,7 +34,8 @@ pub struct Termination {
     pub cookie_response: u8,
 }
 
-/// What the log can say about a stream (manual 8.2.4). Durations are microseconds, `-1` when the step was not reached.
+/// What the log can say about a stream (manual 8.2.4). Durations are microseconds, `-1` when the step was not
+/// reached.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Wall clock when the first byte of the request arrived, microseconds since 1970.
@@ -149,6 +150,10 @@ pub struct NameTable {
     pub frontends: Vec<String>,
     /// Names of backends by index.
     pub backends: Vec<String>,
+    /// Numbers of frontends (`id`) by index.
+    pub frontend_ids: Vec<u32>,
+    /// Numbers of backends (`id`) by index.
+    pub backend_ids: Vec<u32>,
     /// Names of servers by backend and index.
     pub servers: Vec<Vec<String>>,
     /// Name of the machine (`%H`, `hostname`).

@@ -3,8 +3,9 @@
 //! A word leaves its list when it gets a row in a table; a test keeps lists and tables apart.
 
 /// Sample fetches, sorted.
+#[rustfmt::skip]
 pub const FETCHES: &[&str] = &[
-    "accept_date", "acl", "base32", "base32+src", "bc.timer.connect", "bc_be_queue", "bc_dst",
+    "accept_date", "acl", "base32+src", "bc.timer.connect", "bc_be_queue", "bc_dst",
     "bc_dst_port", "bc_err", "bc_err_str", "bc_glitches", "bc_http_major", "bc_nb_streams",
     "bc_rtt", "bc_rttvar", "bc_settings_streams_limit", "bc_src", "bc_src_port", "bc_srv_queue",
     "be_connect_timeout", "be_queue_timeout", "be_server_timeout", "be_sess_rate",
@@ -16,17 +17,17 @@ pub const FETCHES: &[&str] = &[
     "fc_http_major", "fc_lost", "fc_nb_streams", "fc_pp_authority", "fc_pp_tlv",
     "fc_pp_unique_id", "fc_rcvd_proxy", "fc_reordering", "fc_retrans", "fc_rtt", "fc_rttvar",
     "fc_sacked", "fc_saved_syn", "fc_settings_streams_limit", "fc_src_is_local", "fc_unacked",
-    "fcgi.docroot", "fcgi.index", "fe_client_timeout", "fe_defbe", "fe_id", "fe_req_rate",
-    "fe_sess_rate", "fs.aborted", "fs.debug_str", "fs.id", "fs.rst_code", "http_auth",
-    "http_auth_bearer", "http_auth_group", "http_auth_pass", "http_auth_type", "http_auth_user",
-    "internal.htx.data", "internal.htx.free", "internal.htx.free_data", "internal.htx.has_eom",
-    "internal.htx.nbblks", "internal.htx.size", "internal.htx.used", "internal.htx_blk.data",
-    "internal.htx_blk.hdrname", "internal.htx_blk.hdrval", "internal.htx_blk.size",
-    "internal.htx_blk.start_line", "internal.htx_blk.type", "internal.strm.is_htx", "last_entity",
-    "last_rule_file", "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "payload",
-    "payload_lv", "pid", "prio_class", "prio_offset", "quic_enabled", "rdp_cookie",
-    "rdp_cookie_cnt", "rep_ssl_hello_type", "req.body", "req.body_len", "req.body_param",
-    "req.body_size", "req.hdrs_bin", "req.len", "req.payload", "req.payload_lv", "req.rdp_cookie",
+    "fcgi.docroot", "fcgi.index", "fe_client_timeout", "fe_defbe", "fe_req_rate", "fe_sess_rate",
+    "fs.aborted", "fs.debug_str", "fs.id", "fs.rst_code", "http_auth", "http_auth_bearer",
+    "http_auth_group", "http_auth_pass", "http_auth_type", "http_auth_user", "internal.htx.data",
+    "internal.htx.free", "internal.htx.free_data", "internal.htx.has_eom", "internal.htx.nbblks",
+    "internal.htx.size", "internal.htx.used", "internal.htx_blk.data", "internal.htx_blk.hdrname",
+    "internal.htx_blk.hdrval", "internal.htx_blk.size", "internal.htx_blk.start_line",
+    "internal.htx_blk.type", "internal.strm.is_htx", "last_entity", "last_rule_file",
+    "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "payload", "payload_lv", "pid",
+    "prio_class", "prio_offset", "quic_enabled", "rdp_cookie", "rdp_cookie_cnt",
+    "rep_ssl_hello_type", "req.body", "req.body_len", "req.body_param", "req.body_size",
+    "req.hdrs_bin", "req.len", "req.payload", "req.payload_lv", "req.rdp_cookie",
     "req.rdp_cookie_cnt", "req.ssl_alpn", "req.ssl_ec_ext", "req.ssl_hello_type", "req.ssl_sni",
     "req.ssl_st_ext", "req.ssl_ver", "req.timer.hdr", "req.timer.idle", "req.timer.queue",
     "req.timer.tq", "req_len", "req_ssl_hello_type", "req_ssl_sni", "req_ssl_ver", "request_date",
@@ -86,17 +87,19 @@ pub const FETCHES: &[&str] = &[
     "ssl_fc_use_keysize", "ssl_s_chain_der", "ssl_s_der", "ssl_s_i_dn", "ssl_s_key_alg",
     "ssl_s_notafter", "ssl_s_notbefore", "ssl_s_s_dn", "ssl_s_serial", "ssl_s_sha1",
     "ssl_s_sig_alg", "ssl_s_version", "stopping", "table_avl", "table_cnt", "term_events",
-    "thread", "txn.id32", "txn.sess_term_state", "txn.status", "unique-id", "uptime", "url32",
-    "url32+src", "var", "waiting_entity",
+    "thread", "txn.id32", "txn.sess_term_state", "txn.status", "unique-id", "uptime", "url32+src",
+    "var", "waiting_entity",
 ];
 
 /// ACL words with a matching method in them whose fetches are missing, sorted.
+#[rustfmt::skip]
 pub const ACLS: &[&str] = &[
     "http_auth_group", "payload", "payload_lv", "req.ssl_ver", "req_rdp_cookie",
     "req_rdp_cookie_cnt", "req_ssl_sni", "req_ssl_ver", "ssl_fc_sni_end", "ssl_fc_sni_reg",
 ];
 
 /// Converters, sorted.
+#[rustfmt::skip]
 pub const CONVERTERS: &[&str] = &[
     "add_item", "aes_cbc_dec", "aes_cbc_enc", "aes_gcm_dec", "aes_gcm_enc", "capture-req",
     "capture-res", "crc32c", "debug", "digest", "fix_is_valid", "fix_tag_value", "hmac",
@@ -122,6 +125,7 @@ pub const CONVERTERS: &[&str] = &[
 ];
 
 /// Actions of rules, sorted; what stands in parentheses behind some is left out.
+#[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
     "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map",
     "disable-l7-retry", "do-log", "do-resolve", "early-hint", "lua", "normalize-uri", "pause",
