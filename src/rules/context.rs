@@ -150,10 +150,6 @@ pub struct NameTable {
     pub frontends: Vec<String>,
     /// Names of backends by index.
     pub backends: Vec<String>,
-    /// Numbers of frontends (`id`) by index.
-    pub frontend_ids: Vec<u32>,
-    /// Numbers of backends (`id`) by index.
-    pub backend_ids: Vec<u32>,
     /// Names of servers by backend and index.
     pub servers: Vec<Vec<String>>,
     /// Name of the machine (`%H`, `hostname`).

@@ -203,7 +203,6 @@ impl Stream {
                 backends: vec!["app".to_string()],
                 servers: vec![vec!["s1".to_string(), "s2".to_string()]],
                 hostname: "lb1".to_string(),
-                ..NameTable::default()
             },
             farms: vec![Arc::new(Farm::new(specs, false, 100, 0))],
             now_us: 1_233_922_372_000_123,

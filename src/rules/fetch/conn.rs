@@ -8,13 +8,6 @@ use std::net::{IpAddr, SocketAddr};
 /// Fetches about connections.
 pub const TABLE: &[Row] = &[
     row(
-        "be_id",
-        "",
-        "Returns the number of the backend among all proxies.",
-        "be_id",
-        FetchSpec::one(Type::Int, Scope::Backend, be_id),
-    ),
-    row(
         "be_name",
         "",
         "Returns the name of the backend.",
@@ -83,13 +76,6 @@ pub const TABLE: &[Row] = &[
         "Returns the number of connections of the frontend, this one included.",
         "fe_conn",
         FetchSpec::one(Type::Int, Scope::Anywhere, fe_conn),
-    ),
-    row(
-        "fe_id",
-        "",
-        "Returns the number of the frontend among all proxies.",
-        "fe_id",
-        FetchSpec::one(Type::Int, Scope::Anywhere, fe_id),
     ),
     row(
         "fe_name",
@@ -192,16 +178,6 @@ fn fe_name<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
 
 fn so_id<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     Some(Value::Int(i64::from(cx.session.bind) + 1))
-}
-
-fn fe_id<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
-    let id = cx.names.frontend_ids.get(cx.session.frontend as usize)?;
-    Some(Value::Int(i64::from(*id)))
-}
-
-fn be_id<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
-    let id = cx.names.backend_ids.get(cx.record.backend? as usize)?;
-    Some(Value::Int(i64::from(*id)))
 }
 
 fn be_name<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
