@@ -4,7 +4,7 @@
 
 use super::Compiler;
 use super::pattern::{self};
-use super::sample::{Arg, ArgKind, mask4, mask6, parse_int};
+use super::sample::{Arg, ArgKind, Check, mask4, mask6, parse_int};
 use super::text::Text;
 use crate::config::ast::Span;
 use crate::config::diagnostic::{Diagnostic, suggest};
@@ -64,8 +64,9 @@ fn empty_name(text: Text<'_>, at: usize, first: bool) -> Diagnostic {
         Diagnostic::error(place, format!("'{}' does not begin with a sample fetch", text.text))
             .help("expected the name of a fetch, such as `path` or `hdr(host)`")
     } else {
-        Diagnostic::error(place, format!("missing converter behind ',' in '{}'", text.text))
-            .help("write the name of a converter behind the comma, such as `lower`, or remove the comma")
+        Diagnostic::error(place, format!("missing converter behind ',' in '{}'", text.text)).help(
+            "write the name of a converter behind the comma, such as `lower`, or remove the comma",
+        )
     }
 }
 
@@ -95,10 +96,13 @@ fn arguments_of(text: Text<'_>, open: usize, args: &mut Vec<ArgText>) -> Result<
             ));
         };
         match (byte, quote) {
-            (b'\\', None | Some(b'"')) if at + 1 < bytes.len() => {
-                at += 1;
-                current.push(unescape(bytes[at]));
-            }
+            (b'\\', None | Some(b'"')) => match bytes.get(at + 1).copied().and_then(unescape) {
+                Some(escaped) => {
+                    at += 1;
+                    current.push(escaped);
+                }
+                None => current.push(byte),
+            },
             (b'\'' | b'"', None) => quote = Some(byte),
             (_, Some(open)) if byte == open => quote = None,
             (b',' | b')', None) => {
@@ -124,12 +128,14 @@ fn arguments_of(text: Text<'_>, open: usize, args: &mut Vec<ArgText>) -> Result<
     }
 }
 
-fn unescape(byte: u8) -> u8 {
+/// Returns what a backslash and that character stand for; before any other the backslash is one.
+fn unescape(byte: u8) -> Option<u8> {
     match byte {
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        other => other,
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        b't' => Some(b'\t'),
+        b' ' | b'\\' | b'\'' | b'"' => Some(byte),
+        _ => None,
     }
 }
 
@@ -165,17 +171,11 @@ pub(super) fn arguments(
     let mut compiled = Vec::with_capacity(kinds.len());
     for (index, kind) in kinds.iter().enumerate() {
         let Some(arg) = call.args.get(index) else {
-            compiled.push(match kind {
-                ArgKind::Backend => Arg::Backend(compiler.backend),
-                _ => Arg::Absent,
-            });
+            compiled.push(absent(*kind, call, compiler)?);
             continue;
         };
         if arg.text.is_empty() && index >= required && *kind != ArgKind::Str {
-            compiled.push(match kind {
-                ArgKind::Backend => Arg::Backend(compiler.backend),
-                _ => Arg::Absent,
-            });
+            compiled.push(absent(*kind, call, compiler)?);
             continue;
         }
         compiled.push(argument(arg, *kind, compiler)?);
@@ -187,7 +187,7 @@ pub(super) fn arguments(
 pub(super) fn checked(
     mut args: Box<[Arg]>,
     call: &Call<'_>,
-    check: Option<fn(&mut [Arg]) -> Result<(), (usize, String)>>,
+    check: Option<Check>,
     compiler: &mut Compiler<'_>,
 ) -> Option<Box<[Arg]>> {
     let Some(check) = check else { return Some(args) };
@@ -199,6 +199,22 @@ pub(super) fn checked(
             None
         }
     }
+}
+
+/// Returns what stands for an argument that was not given.
+fn absent(kind: ArgKind, call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option<Arg> {
+    if kind != ArgKind::Backend {
+        return Some(Arg::Absent);
+    }
+    if compiler.backend.is_none() {
+        let name = call.name.text;
+        compiler.diagnostics.push(
+            Diagnostic::error(call.span, format!("'{name}' does not say of which backend"))
+                .help(format!("write `{name}(<backend>)`: a frontend has no servers of its own")),
+        );
+        return None;
+    }
+    Some(Arg::Backend(compiler.backend))
 }
 
 fn describe(kind: ArgKind) -> &'static str {
@@ -231,7 +247,9 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
             }
             number
         }
-        ArgKind::Backend => return backend(text, arg.span, compiler).map(|b| Arg::Backend(Some(b))),
+        ArgKind::Backend => {
+            return backend(text, arg.span, compiler).map(|b| Arg::Backend(Some(b)));
+        }
         ArgKind::Server => return server(arg, compiler),
         ArgKind::Ipv4 => text.parse::<Ipv4Addr>().ok().map(|ip| Arg::Ip(IpAddr::V4(ip))),
         ArgKind::Ipv6 => text.parse::<Ipv6Addr>().ok().map(|ip| Arg::Ip(IpAddr::V6(ip))),
@@ -278,8 +296,11 @@ fn is_variable(text: &str) -> bool {
 
 fn variable(arg: &ArgText, compiler: &mut Compiler<'_>) -> Option<Arg> {
     compiler.diagnostics.push(
-        Diagnostic::error(arg.span, format!("variables such as '{}' are not supported yet", arg.text))
-            .label("expected a number"),
+        Diagnostic::error(
+            arg.span,
+            format!("variables such as '{}' are not supported yet", arg.text),
+        )
+        .label("expected a number"),
     );
     None
 }

@@ -34,7 +34,8 @@ pub struct Termination {
     pub cookie_response: u8,
 }
 
-/// What the log can say about a stream (manual 8.2.4). Durations are microseconds, `-1` when the step was not reached.
+/// What the log can say about a stream (manual 8.2.4). Durations are microseconds, `-1` when the step was not
+/// reached.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Wall clock when the first byte of the request arrived, microseconds since 1970.

@@ -14,11 +14,16 @@ pub mod log_format;
 pub mod pattern;
 mod regexp;
 pub mod sample;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod text;
 mod write;
 
 use crate::config::ast::Span;
 use crate::config::diagnostic::Diagnostics;
+use crate::config::keyword::Keyword;
 
 /// Resolves names of the configuration while expressions are compiled.
 pub trait Names {
@@ -57,4 +62,46 @@ pub struct Compiler<'a> {
     pub backend: Option<u32>,
     /// The line, for diagnostics without a better place.
     pub line: Span,
+}
+
+/// A row of any table, for the reference of keywords.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The word.
+    pub name: String,
+    /// Its arguments.
+    pub syntax: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+fn rows<T>(tables: &[&[Keyword<T>]], prefix: &str) -> Vec<Row> {
+    let mut rows: Vec<Row> = tables
+        .iter()
+        .flat_map(|table| table.iter())
+        .map(|row| Row { name: format!("{prefix}{}", row.name), syntax: row.syntax, doc: row.doc })
+        .collect();
+    rows.sort_by(|one, other| one.name.cmp(&other.name));
+    rows
+}
+
+/// Returns all tables of words with a title each, for the reference of keywords.
+pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
+    let methods = pattern::Method::ALL;
+    let methods = methods.iter().map(|(name, method)| Row {
+        name: (*name).to_string(),
+        syntax: method.syntax(),
+        doc: method.doc(),
+    });
+    let words = condition::keyword::names().map(|(name, doc)| Row { name, syntax: "", doc });
+    let predefined = condition::predefined().map(|(name, doc)| Row { name, syntax: "", doc });
+    vec![
+        ("Actions of `http-request` and `http-response`", rows(action::TABLES, "")),
+        ("Sample fetches", rows(fetch::TABLES, "")),
+        ("ACL words with a matching method", words.collect()),
+        ("Matching methods", methods.collect()),
+        ("Predefined ACLs", predefined.collect()),
+        ("Converters", rows(convert::TABLES, "")),
+        ("Log-format tags", rows(&[log_format::tag::TABLE], "%")),
+    ]
 }

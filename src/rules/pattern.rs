@@ -1,6 +1,7 @@
 //! Patterns: what a value is compared with, and how (manual 7.1).
 //!
-//! A [`Matcher`] holds all patterns of one test, compiled for its method; [`Matcher::matches`] looks at one value and does not
+//! A [`Matcher`] holds all patterns of one test, compiled for its method; [`Matcher::matches`] looks at one
+//! value and does not
 //! allocate when the value is text already.
 
 use super::sample::{Type, Value, mask4, mask6};
@@ -83,11 +84,50 @@ impl Method {
     /// Returns whether values of that type can be compared with this method (the matrix of manual 7.1).
     pub fn takes(self, input: Type) -> bool {
         match self {
-            Method::Bool => matches!(input, Type::Bool | Type::Int | Type::Any),
+            Method::Bool => !matches!(input, Type::Ip | Type::Bin | Type::Method),
             Method::Int => !matches!(input, Type::Bin | Type::Method),
             Method::Ip => matches!(input, Type::Ip | Type::Str | Type::Bin | Type::Any),
             Method::Bin => matches!(input, Type::Str | Type::Bin | Type::Any),
             _ => true,
+        }
+    }
+
+    /// Returns what its patterns look like.
+    pub fn syntax(self) -> &'static str {
+        match self {
+            Method::Found | Method::Bool => "",
+            Method::Int | Method::Len => {
+                "[{ eq | ge | gt | le | lt }] <integer> | [<low>]:[<high>] …"
+            }
+            Method::Ip => "<address>[/<mask>] …",
+            Method::Bin => "<hex> …",
+            Method::Reg => "<regex> …",
+            _ => "<string> …",
+        }
+    }
+
+    /// Returns what it does, in one sentence.
+    pub fn doc(self) -> &'static str {
+        match self {
+            Method::Found => "The value exists, whatever it is.",
+            Method::Bool => "The value is true, or a number other than 0.",
+            Method::Int => {
+                "The value is one of the numbers, is in one of the ranges, or compares as the operator says."
+            }
+            Method::Ip => "The address is one of these, or in one of these networks.",
+            Method::Bin => "The value is exactly these bytes.",
+            Method::Len => {
+                "The length of the value is one of the numbers, is in one of the ranges, or compares as the operator says."
+            }
+            Method::Str => "The value is exactly one of the texts.",
+            Method::Sub => "The value contains one of the texts.",
+            Method::Reg => "The value matches one of the regular expressions.",
+            Method::Beg => "The value begins with one of the texts.",
+            Method::End => "The value ends with one of the texts.",
+            Method::Dir => "The value contains one of the texts between slashes or its ends.",
+            Method::Dom => {
+                "The value contains one of the texts between dots, colons, slashes, question marks or its ends."
+            }
         }
     }
 
@@ -249,7 +289,7 @@ pub enum Network {
 }
 
 impl Network {
-    /// Parses `10.0.0.0/8`, `10/8`, `192.168.1`, `10.0.0.0/255.0.0.0`, `::1`, `2001:db8::/32`.
+    /// Parses `10.0.0.0/8`, `192.168.1` (192.168.0.1), `10.0.0.0/255.0.0.0`, `::1`, `2001:db8::/32`.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, mask) = match text.split_once('/') {
             Some((address, mask)) => (address, Some(mask)),
@@ -273,7 +313,7 @@ impl Network {
     }
 }
 
-/// Parses an IPv4 address whose zero bytes in the middle may be left out: `10.1` is 10.0.0.1.
+/// Parses an IPv4 address whose zero bytes in the middle may be left out: `10.1` is 10.0.0.1, and `10` is 0.0.0.10.
 fn short_v4(text: &str) -> Option<Ipv4Addr> {
     let mut octets = [0u8; 4];
     let parts: Vec<&str> = text.split('.').collect();
@@ -284,8 +324,7 @@ fn short_v4(text: &str) -> Option<Ipv4Addr> {
     for (octet, part) in octets.iter_mut().zip(before) {
         *octet = part.parse().ok()?;
     }
-    // A lone number is the first byte: `10/8`.
-    octets[if before.is_empty() { 0 } else { 3 }] = last.parse().ok()?;
+    octets[3] = last.parse().ok()?;
     Some(Ipv4Addr::from(octets))
 }
 

@@ -1,6 +1,7 @@
 //! Sample expressions: a fetch with arguments and a chain of converters, such as `hdr(host),lower`.
 //!
-//! An expression is compiled once; types along the chain are checked then, so that evaluating never meets a type it cannot
+//! An expression is compiled once; types along the chain are checked then, so that evaluating never meets a
+//! type it cannot
 //! convert, only values (a string that is no number). It never looks anything up by name while it is evaluated.
 //! A new fetch is a row in [`super::fetch`], a new converter a row in [`super::convert`].
 
@@ -10,7 +11,7 @@ use super::context::Context;
 use super::convert::{self, Converter};
 use super::fetch::{self, Eval, FetchSpec, Scope};
 use super::text::Text;
-use crate::config::ast::{Span, Word};
+use crate::config::ast::Word;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -53,7 +54,7 @@ impl Type {
         match (self, to) {
             (_, Any) | (Any, _) => true,
             (from, to) if from == to => true,
-            (Bool, Int | Str) | (Int, Bool | Ip | Str | Bin) => true,
+            (Bool, Int | Str | Bin) | (Int, Bool | Ip | Str | Bin) => true,
             (Ip, Int | Str | Bin) | (Str, Bool | Int | Ip | Bin | Method) => true,
             (Bin, Str | Method) | (Method, Str | Bin) => true,
             _ => false,
@@ -104,14 +105,14 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Returns the value as an integer: a string must be a number from its first byte to its last.
+    /// Returns the value as an integer: of a string the number that it begins with, or 0.
     pub fn to_int(&self) -> Option<i64> {
         match self {
             Value::Bool(is) => Some(i64::from(*is)),
             Value::Int(number) => Some(*number),
             Value::Ip(IpAddr::V4(address)) => Some(i64::from(u32::from(*address))),
             Value::Ip(IpAddr::V6(_)) | Value::Bin(_) => None,
-            Value::Str(text) => parse_int(text),
+            Value::Str(text) => (!text.is_empty()).then(|| leading_int(text)),
         }
     }
 
@@ -120,7 +121,7 @@ impl<'a> Value<'a> {
         match self {
             Value::Bool(is) => Some(*is),
             Value::Int(number) => Some(*number != 0),
-            Value::Str(text) => parse_int(text).map(|number| number != 0),
+            Value::Str(_) => self.to_int().map(|number| number != 0),
             Value::Ip(_) | Value::Bin(_) => None,
         }
     }
@@ -139,12 +140,16 @@ impl<'a> Value<'a> {
     pub fn cast(self, to: Type) -> Option<Value<'a>> {
         match (self, to) {
             (value, Type::Any) => Some(value),
-            (value @ Value::Bool(_), Type::Bool) | (value @ Value::Int(_), Type::Int) => Some(value),
+            (value @ Value::Bool(_), Type::Bool) | (value @ Value::Int(_), Type::Int) => {
+                Some(value)
+            }
             (value @ Value::Ip(_), Type::Ip) => Some(value),
             (value, Type::Bool) => value.to_bool().map(Value::Bool),
             (value, Type::Int) => value.to_int().map(Value::Int),
             (value, Type::Ip) => value.to_ip().map(Value::Ip),
+            (Value::Bin(bytes), Type::Str | Type::Method) => Some(Value::Str(until_nul(bytes))),
             (value, Type::Str | Type::Method) => Some(Value::Str(value.into_bytes())),
+            (Value::Bool(is), Type::Bin) => Value::Int(i64::from(is)).cast(Type::Bin),
             (Value::Int(number), Type::Bin) => {
                 Some(Value::Bin(Cow::Owned(number.to_be_bytes().to_vec())))
             }
@@ -157,6 +162,34 @@ impl<'a> Value<'a> {
             (value, Type::Bin) => Some(Value::Bin(value.into_bytes())),
         }
     }
+}
+
+/// Returns binary data up to its first null byte: as far as it can be text.
+fn until_nul(bytes: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    match (memchr::memchr(0, &bytes), bytes) {
+        (None, bytes) => bytes,
+        (Some(end), Cow::Borrowed(bytes)) => Cow::Borrowed(&bytes[..end]),
+        (Some(end), Cow::Owned(mut bytes)) => {
+            bytes.truncate(end);
+            Cow::Owned(bytes)
+        }
+    }
+}
+
+/// Returns the number that a text begins with, 0 if there is none; too great ones end at the limits.
+pub(crate) fn leading_int(text: &[u8]) -> i64 {
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, text),
+    };
+    let mut value = 0i64;
+    for digit in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
+        let digit = i64::from(digit - b'0');
+        value = value.saturating_mul(10);
+        value = if negative { value.saturating_sub(digit) } else { value.saturating_add(digit) };
+    }
+    value
 }
 
 /// Parses a decimal number that takes all of `text`, with an optional sign.
@@ -200,6 +233,9 @@ impl Arg {
         }
     }
 }
+
+/// Looks at compiled arguments and may replace them; the error is the index of one, and a message.
+pub type Check = fn(&mut [Arg]) -> Result<(), (usize, String)>;
 
 /// What an argument must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +292,12 @@ impl Expression {
         let (first, converters) = calls.split_first()?;
         let row = fetch::resolve(first, compiler)?;
         let expression = Self::compile(text, row, first, converters, compiler)?;
-        expression.check_scope(first.name.span, compiler).then_some(expression)
+        let span = first.name.span;
+        if let Some(problem) = fetch::scope_problem(row.name, row.build.scope, span, compiler) {
+            compiler.diagnostics.push(problem);
+            return None;
+        }
+        Some(expression)
     }
 
     /// Compiles calls whose fetch was already looked up.
@@ -285,11 +326,6 @@ impl Expression {
             output,
             text: text.text.into(),
         })
-    }
-
-    /// Reports a fetch that yields nothing where the expression stands; returns whether it may be used.
-    pub(super) fn check_scope(&self, span: Span, compiler: &mut Compiler<'_>) -> bool {
-        fetch::check_scope(self.name, self.fetch.scope, span, compiler)
     }
 
     /// Returns the type of what [`Expression::eval`] yields.
@@ -369,4 +405,3 @@ pub(super) fn mask6(bits: u32) -> Ipv6Addr {
 pub(super) fn mask4(bits: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::MAX.checked_shl(32 - bits).unwrap_or(0))
 }
-

@@ -77,7 +77,8 @@ mod tests {
             int(&mut out, number);
             assert_eq!(String::from_utf8_lossy(&out), number.to_string());
         }
-        for (number, width, text) in [(7, 3, "007"), (42, 2, "42"), (1234, 2, "1234"), (0, 2, "00")] {
+        for (number, width, text) in [(7, 3, "007"), (42, 2, "42"), (1234, 2, "1234"), (0, 2, "00")]
+        {
             let mut out = Vec::new();
             padded(&mut out, number, width);
             assert_eq!(String::from_utf8_lossy(&out), text);

@@ -18,18 +18,41 @@ const fn spec(build: super::Build) -> ActionSpec {
 
 /// Actions on header fields.
 pub(super) const TABLE: &[Row] = &[
-    super::row("add-header", "<name> <fmt>", "Adds a field to the message.",
-        "http-request add-header X-Via lb", spec(add)),
-    super::row("del-header", "<name> [-m <meth>]", "Removes all fields of that name, or whose name matches.",
-        "http-request del-header ^x- -m reg", spec(delete)),
-    super::row("replace-header", "<name> <regex> <fmt>",
+    super::row(
+        "add-header",
+        "<name> <fmt>",
+        "Adds a field to the message.",
+        "http-request add-header X-Via lb",
+        spec(add),
+    ),
+    super::row(
+        "del-header",
+        "<name> [-m <meth>]",
+        "Removes all fields of that name, or whose name matches.",
+        "http-request del-header ^x- -m reg",
+        spec(delete),
+    ),
+    super::row(
+        "replace-header",
+        "<name> <regex> <fmt>",
         "Replaces the whole value of every field of that name that matches a regular expression.",
-        "http-request replace-header Cookie foo=([^;]*);(.*) foo=\\1;x=1;\\2", spec(replace_header)),
-    super::row("replace-value", "<name> <regex> <fmt>",
+        "http-request replace-header Cookie foo=([^;]*);(.*) foo=\\1;x=1;\\2",
+        spec(replace_header),
+    ),
+    super::row(
+        "replace-value",
+        "<name> <regex> <fmt>",
         "Replaces every comma-separated value of that field that matches a regular expression.",
-        "http-request replace-value X-Forwarded-For ^192\\.168\\.(.*)$ 172.16.\\1", spec(replace_value)),
-    super::row("set-header", "<name> <fmt>", "Removes all fields of that name and adds one.",
-        "http-request set-header X-Client %[src]", spec(set)),
+        "http-request replace-value X-Forwarded-For ^192\\.168\\.(.*)$ 172.16.\\1",
+        spec(replace_value),
+    ),
+    super::row(
+        "set-header",
+        "<name> <fmt>",
+        "Removes all fields of that name and adds one.",
+        "http-request set-header X-Client %[src]",
+        spec(set),
+    ),
 ];
 
 /// A compiled edit of fields.
@@ -63,7 +86,10 @@ fn name_and_value(
 }
 
 /// Takes the name of a field, in the lower case that the proxy writes names in.
-pub(super) fn field_name(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<Box<[u8]>> {
+pub(super) fn field_name(
+    cursor: &mut Cursor<'_>,
+    compiler: &mut Compiler<'_>,
+) -> Option<Box<[u8]>> {
     let word = cursor.next("the name of a field", compiler)?;
     check_name(word, compiler)?;
     Some(word.text.to_ascii_lowercase().into_bytes().into())
@@ -228,7 +254,10 @@ fn put(head: Option<&mut Head>, name: &[u8], value: &[u8], replace: bool) {
 /// Returns the value without what would end the field line, if there is any of it.
 pub(super) fn sanitised(value: &[u8]) -> Option<Vec<u8>> {
     let bad = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
-    value.iter().any(bad).then(|| value.iter().map(|byte| if bad(byte) { b' ' } else { *byte }).collect())
+    value
+        .iter()
+        .any(bad)
+        .then(|| value.iter().map(|byte| if bad(byte) { b' ' } else { *byte }).collect())
 }
 
 /// Removes blanks around a value, as a receiver of the field would (RFC 9110 section 5.5).

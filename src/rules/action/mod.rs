@@ -1,7 +1,9 @@
 //! Actions: what a rule of `http-request`, `http-response` or the old `redirect` does, and when.
 //!
-//! A line is compiled to a [`Rule`]; [`run`] evaluates rules in order until one is final. Values are built in a buffer that the
-//! thread keeps, so that running a rule does not allocate as a matter of course. A new action is a row in the table of its file.
+//! A line is compiled to a [`Rule`]; [`run`] evaluates rules in order until one is final. Values are built in a
+//! buffer that the
+//! thread keeps, so that running a rule does not allocate as a matter of course. A new action is a row in the
+//! table of its file.
 //! Nothing here sends anything: final actions return a [`Verdict`] that the runtime carries out.
 
 mod cursor;
@@ -19,8 +21,6 @@ use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
 use cursor::Cursor;
 use std::cell::Cell;
-
-pub use reply::Reply;
 
 /// Which list of rules a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +146,7 @@ impl std::fmt::Debug for ActionSpec {
 pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] =
-    &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE];
+pub const TABLES: &[&[Row]] = &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))

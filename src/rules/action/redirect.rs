@@ -78,8 +78,11 @@ fn build(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> 
     }
     let Some((kind, value)) = target else {
         compiler.diagnostics.push(
-            Diagnostic::error(cursor.last().span, "a redirect needs `location`, `prefix` or `scheme`")
-                .help("write for example `redirect scheme https`"),
+            Diagnostic::error(
+                cursor.last().span,
+                "a redirect needs `location`, `prefix` or `scheme`",
+            )
+            .help("write for example `redirect scheme https`"),
         );
         return None;
     };
@@ -88,7 +91,15 @@ fn build(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> 
 
 fn unknown(word: &crate::config::ast::Word, compiler: &mut Compiler<'_>) {
     const WORDS: &[&str] = &[
-        "append-slash", "clear-cookie", "code", "drop-query", "ignore-empty", "location", "prefix", "scheme", "set-cookie",
+        "append-slash",
+        "clear-cookie",
+        "code",
+        "drop-query",
+        "ignore-empty",
+        "location",
+        "prefix",
+        "scheme",
+        "set-cookie",
     ];
     let text = word.as_str();
     let mut diagnostic = Diagnostic::error(word.span, format!("unexpected '{text}' in a redirect"));

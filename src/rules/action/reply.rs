@@ -10,13 +10,13 @@ use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
 
 /// Status codes that the proxy has error pages for.
-pub const ERROR_PAGES: &[u16] = &[
+const ERROR_PAGES: &[u16] = &[
     200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500, 501, 502, 503, 504,
 ];
 
 /// A compiled answer.
 #[derive(Debug)]
-pub struct Reply {
+pub(super) struct Reply {
     /// Status code.
     pub(super) status: u16,
     kind: Kind,
@@ -49,8 +49,17 @@ enum Body {
 }
 
 const WORDS: &[&str] = &[
-    "content-type", "default-errorfiles", "deny_status", "errorfile", "errorfiles", "file", "hdr", "lf-file", "lf-string",
-    "status", "string",
+    "content-type",
+    "default-errorfiles",
+    "deny_status",
+    "errorfile",
+    "errorfiles",
+    "file",
+    "hdr",
+    "lf-file",
+    "lf-string",
+    "status",
+    "string",
 ];
 
 impl Reply {
@@ -92,8 +101,14 @@ impl Reply {
         if matches!(kind, Kind::ErrorPage) && !ERROR_PAGES.contains(&status) {
             let pages: Vec<String> = ERROR_PAGES.iter().map(u16::to_string).collect();
             compiler.diagnostics.push(
-                Diagnostic::error(cursor.last().span, format!("there is no error page for status {status}"))
-                    .help(format!("give the answer a body, such as `string \"…\"`, or use one of {}", pages.join(", "))),
+                Diagnostic::error(
+                    cursor.last().span,
+                    format!("there is no error page for status {status}"),
+                )
+                .help(format!(
+                    "give the answer a body, such as `string \"…\"`, or use one of {}",
+                    pages.join(", ")
+                )),
             );
             return None;
         }
@@ -167,7 +182,9 @@ fn body(
     match name {
         "default-errorfiles" => Some(Body::DefaultErrorFiles),
         "errorfile" => file(cursor, compiler).map(|(bytes, _)| Body::ErrorFile(bytes)),
-        "file" => file(cursor, compiler).map(|(bytes, _)| Body::Payload(LogFormat::constant(&bytes))),
+        "file" => {
+            file(cursor, compiler).map(|(bytes, _)| Body::Payload(LogFormat::constant(&bytes)))
+        }
         "lf-file" => {
             let (bytes, span) = file(cursor, compiler)?;
             let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -189,7 +206,9 @@ fn body(
             let mut diagnostic = Diagnostic::error(word.span, format!("unexpected '{other}'"));
             diagnostic = match suggest(other, WORDS.iter().copied()) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                None => diagnostic.label("expected an argument of the answer, `if`, `unless` or the end of the line"),
+                None => diagnostic.label(
+                    "expected an argument of the answer, `if`, `unless` or the end of the line",
+                ),
             };
             compiler.diagnostics.push(diagnostic);
             None
@@ -239,7 +258,8 @@ fn complete(bytes: &[u8], status: u16) -> Answer {
             let code = code.and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
             answer.status = code.filter(|code| (100..=999).contains(code)).unwrap_or(status);
         } else if let Some(colon) = memchr::memchr(b':', line) {
-            let (name, value) = (line[..colon].to_ascii_lowercase(), line[colon + 1..].trim_ascii());
+            let (name, value) =
+                (line[..colon].to_ascii_lowercase(), line[colon + 1..].trim_ascii());
             if name != b"content-length" && name != b"connection" {
                 answer.fields.push((name, value.to_vec()));
             }

@@ -16,28 +16,76 @@ const fn request(build: super::Build) -> ActionSpec {
 
 /// Actions on the first line.
 pub(super) const TABLE: &[Row] = &[
-    super::row("replace-path", "<regex> <fmt>", "Replaces the path if it matches a regular expression.",
-        "http-request replace-path /foo/(.*) /\\1", request(|c, _, k| replace(c, k, Part::Path))),
-    super::row("replace-pathq", "<regex> <fmt>", "Replaces path and query if they match a regular expression.",
-        "http-request replace-pathq ([^?]*)(\\?(.*))? \\1/foo\\2", request(|c, _, k| replace(c, k, Part::PathQuery))),
-    super::row("replace-uri", "<regex> <fmt>", "Replaces the request target if it matches a regular expression.",
-        "http-request replace-uri ^http://(.*) https://\\1", request(|c, _, k| replace(c, k, Part::Target))),
-    super::row("set-log-level", "<level>", "Sets the level that this request is logged with, or `silent`.",
+    super::row(
+        "replace-path",
+        "<regex> <fmt>",
+        "Replaces the path if it matches a regular expression.",
+        "http-request replace-path /foo/(.*) /\\1",
+        request(|c, _, k| replace(c, k, Part::Path)),
+    ),
+    super::row(
+        "replace-pathq",
+        "<regex> <fmt>",
+        "Replaces path and query if they match a regular expression.",
+        "http-request replace-pathq ([^?]*)(\\?(.*))? \\1/foo\\2",
+        request(|c, _, k| replace(c, k, Part::PathQuery)),
+    ),
+    super::row(
+        "replace-uri",
+        "<regex> <fmt>",
+        "Replaces the request target if it matches a regular expression.",
+        "http-request replace-uri ^http://(.*) https://\\1",
+        request(|c, _, k| replace(c, k, Part::Target)),
+    ),
+    super::row(
+        "set-log-level",
+        "<level>",
+        "Sets the level that this request is logged with, or `silent`.",
         "http-request set-log-level silent",
-        ActionSpec { request: true, response: true, is_final: false, build: set_log_level }),
-    super::row("set-method", "<fmt>", "Replaces the method of the request.",
-        "http-request set-method GET", request(|c, _, k| set(c, k, Part::Method))),
-    super::row("set-path", "<fmt>", "Replaces the path and keeps the query.",
-        "http-request set-path /app%[path]", request(|c, _, k| set(c, k, Part::Path))),
-    super::row("set-pathq", "<fmt>", "Replaces path and query.",
-        "http-request set-pathq /app%[pathq]", request(|c, _, k| set(c, k, Part::PathQuery))),
-    super::row("set-query", "<fmt>", "Replaces what follows the question mark.",
-        "http-request set-query a=%[url_param(b)]", request(|c, _, k| set(c, k, Part::Query))),
-    super::row("set-status", "<status> [reason <str>]", "Replaces the status code and the reason of the response.",
+        ActionSpec { request: true, response: true, is_final: false, build: set_log_level },
+    ),
+    super::row(
+        "set-method",
+        "<fmt>",
+        "Replaces the method of the request.",
+        "http-request set-method GET",
+        request(|c, _, k| set(c, k, Part::Method)),
+    ),
+    super::row(
+        "set-path",
+        "<fmt>",
+        "Replaces the path and keeps the query.",
+        "http-request set-path /app%[path]",
+        request(|c, _, k| set(c, k, Part::Path)),
+    ),
+    super::row(
+        "set-pathq",
+        "<fmt>",
+        "Replaces path and query.",
+        "http-request set-pathq /app%[pathq]",
+        request(|c, _, k| set(c, k, Part::PathQuery)),
+    ),
+    super::row(
+        "set-query",
+        "<fmt>",
+        "Replaces what follows the question mark.",
+        "http-request set-query a=%[url_param(b)]",
+        request(|c, _, k| set(c, k, Part::Query)),
+    ),
+    super::row(
+        "set-status",
+        "<status> [reason <str>]",
+        "Replaces the status code and the reason of the response.",
         "http-response set-status 503 reason \"Slow Down\"",
-        ActionSpec { request: false, response: true, is_final: false, build: set_status }),
-    super::row("set-uri", "<fmt>", "Replaces the whole request target.",
-        "http-request set-uri /static%[pathq]", request(|c, _, k| set(c, k, Part::Target))),
+        ActionSpec { request: false, response: true, is_final: false, build: set_status },
+    ),
+    super::row(
+        "set-uri",
+        "<fmt>",
+        "Replaces the whole request target.",
+        "http-request set-uri /static%[pathq]",
+        request(|c, _, k| set(c, k, Part::Target)),
+    ),
 ];
 
 /// A part of the request line.
@@ -72,11 +120,7 @@ fn replace(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>, part: Part) -> 
     Some(Action::Target(Edit::Replace(part, Box::new(regex?), format?)))
 }
 
-fn set_status(
-    cursor: &mut Cursor<'_>,
-    _: RuleSet,
-    compiler: &mut Compiler<'_>,
-) -> Option<Action> {
+fn set_status(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     let word = cursor.next("a status code", compiler)?;
     let code = word.text.parse().ok().filter(|code| (100..=999).contains(code));
     if code.is_none() {
@@ -117,12 +161,16 @@ fn set_log_level(
     let word = cursor.next("a log level", compiler)?;
     let level = match word.as_str() {
         "silent" => Some(LogLevel::Silent),
-        name => LEVELS.iter().find(|(known, _)| *known == name).map(|(_, level)| LogLevel::Level(*level)),
+        name => LEVELS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, level)| LogLevel::Level(*level)),
     };
     if level.is_none() {
         let names: Vec<&str> = LEVELS.iter().map(|(name, _)| *name).chain(["silent"]).collect();
-        let mut diagnostic = Diagnostic::error(word.span, format!("unknown log level '{}'", word.text))
-            .help(format!("expected one of `{}`", names.join("`, `")));
+        let mut diagnostic =
+            Diagnostic::error(word.span, format!("unknown log level '{}'", word.text))
+                .help(format!("expected one of `{}`", names.join("`, `")));
         if let Some(near) = suggest(&word.text, names) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         }
@@ -167,7 +215,8 @@ fn current<'c>(cx: &'c Context<'_>, part: Part) -> &'c [u8] {
     }
 }
 
-/// Writes a part of the request line. What would break the line is left out; an empty method or target changes nothing.
+/// Writes a part of the request line. What would break the line is left out; an empty method or target changes
+/// nothing.
 fn store(cx: &mut Context<'_>, part: Part, value: &[u8]) {
     let mut clean = value.to_vec();
     clean.retain(|byte| *byte > b' ' && *byte != 0x7f);

@@ -17,24 +17,55 @@ const fn request(build: super::Build) -> ActionSpec {
 
 /// Actions that end the list.
 pub(super) const TABLE: &[Row] = &[
-    super::row("allow", "", "Ends the list and lets the message pass.", "http-request allow", both(allow)),
-    super::row("deny",
+    super::row(
+        "allow",
+        "",
+        "Ends the list and lets the message pass.",
+        "http-request allow",
+        both(allow),
+    ),
+    super::row(
+        "deny",
         "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
         "Refuses the message with an error page (403 for a request, 502 for a response) or with the answer that is given.",
-        "http-request deny deny_status 429", both(deny)),
-    super::row("reject", "", "Closes the connection without an answer.", "http-request reject", request(reject)),
-    super::row("return",
+        "http-request deny deny_status 429",
+        both(deny),
+    ),
+    super::row(
+        "reject",
+        "",
+        "Closes the connection without an answer.",
+        "http-request reject",
+        request(reject),
+    ),
+    super::row(
+        "return",
         "[status <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
         "Answers with what is given instead of asking a server.",
-        "http-request return status 200 content-type text/plain string ok", both(answer)),
-    super::row("silent-drop", "", "Forgets the connection without telling the client.",
-        "http-request silent-drop", both(silent_drop)),
-    super::row("tarpit",
+        "http-request return status 200 content-type text/plain string ok",
+        both(answer),
+    ),
+    super::row(
+        "silent-drop",
+        "",
+        "Forgets the connection without telling the client.",
+        "http-request silent-drop",
+        both(silent_drop),
+    ),
+    super::row(
+        "tarpit",
         "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
         "Keeps the client waiting for `timeout tarpit`, then refuses the request with status 500 or with the answer that is given.",
-        "http-request tarpit deny_status 429", request(tarpit)),
-    super::row("use-service", "<service-name>", "Lets a service inside the proxy answer.",
-        "http-request use-service prometheus-exporter", request(use_service)),
+        "http-request tarpit deny_status 429",
+        request(tarpit),
+    ),
+    super::row(
+        "use-service",
+        "<service-name>",
+        "Lets a service inside the proxy answer.",
+        "http-request use-service prometheus-exporter",
+        request(use_service),
+    ),
 ];
 
 /// A compiled final action.
@@ -49,11 +80,7 @@ pub(super) enum Final {
     Service(Service),
 }
 
-fn plain(
-    cursor: &mut Cursor<'_>,
-    compiler: &mut Compiler<'_>,
-    verdict: Final,
-) -> Option<Action> {
+fn plain(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>, verdict: Final) -> Option<Action> {
     cursor.expect_end(compiler)?;
     Some(Action::Verdict(verdict))
 }
@@ -87,10 +114,13 @@ fn use_service(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>)
     const SERVICE: &str = "prometheus-exporter";
     let word = cursor.next("the name of a service", compiler)?;
     if word.text != SERVICE {
-        let mut diagnostic = Diagnostic::error(word.span, format!("unknown service '{}'", word.text));
+        let mut diagnostic =
+            Diagnostic::error(word.span, format!("unknown service '{}'", word.text));
         diagnostic = match suggest(&word.text, [SERVICE]) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-            None if word.text.starts_with("lua.") => diagnostic.help("services in Lua are not supported yet"),
+            None if word.text.starts_with("lua.") => {
+                diagnostic.help("services in Lua are not supported yet")
+            }
             None => diagnostic.help(format!("expected `{SERVICE}`")),
         };
         compiler.diagnostics.push(diagnostic);

@@ -43,9 +43,16 @@ impl Test {
     /// Compiles `<criterion> [flags] [operator] [<value>…]`; reports what is wrong.
     pub(super) fn parse(words: &[Word], compiler: &mut Compiler<'_>) -> Option<Self> {
         let (criterion, rest) = words.split_first()?;
-        let (expression, implied, span) = parse_criterion(criterion, compiler)?;
+        let Criterion { expression, implied, lost, span } = parse_criterion(criterion, compiler)?;
         let mut flags = Flags::read(rest, compiler)?;
         let method = choose_method(&expression, implied, &flags, criterion, compiler)?;
+        if let Some(lost) = lost.filter(|_| flags.method.is_none()) {
+            let name = lost.name();
+            compiler.diagnostics.push(
+                Diagnostic::warning(span, format!("behind a converter, '_{name}' counts no more: values are compared with `-m {}`", method.name()))
+                    .help(format!("write `-m {name}` behind '{}' to say which is meant", criterion.text)),
+            );
+        }
         let mut patterns = Vec::new();
         let mut complete = true;
         for source in std::mem::take(&mut flags.sources) {
@@ -70,11 +77,6 @@ impl Test {
         };
         lint::patterns(&test, compiler);
         Some(test)
-    }
-
-    /// Reports a test whose fetch yields nothing at the compiler's position; returns whether it may be used.
-    pub(super) fn check_scope(&self, span: Span, compiler: &mut Compiler<'_>) -> bool {
-        self.expression.check_scope(span, compiler)
     }
 }
 
@@ -143,9 +145,9 @@ impl Flags {
             let takes_value = matches!(word.as_str(), "-m" | "-f" | "-u");
             let value = words.get(at);
             if takes_value && value.is_none() {
-                compiler.diagnostics.push(
-                    Diagnostic::error(word.span, format!("'{}' needs a value", word.text)),
-                );
+                compiler
+                    .diagnostics
+                    .push(Diagnostic::error(word.span, format!("'{}' needs a value", word.text)));
                 return None;
             }
             match (word.as_str(), value) {
@@ -177,6 +179,13 @@ impl Flags {
             }
         }
         for word in &words[at..] {
+            if word.text.is_empty() {
+                compiler.diagnostics.push(
+                    Diagnostic::error(word.span, "empty pattern")
+                        .help("to test for an empty value write `-m len 0`, to test that it exists `-m found`"),
+                );
+                return None;
+            }
             flags.sources.push(Source::Word(Pattern {
                 text: word.text.clone(),
                 ignore_case,
@@ -188,10 +197,9 @@ impl Flags {
     }
 }
 
-/// Returns whether a word looks like a flag: a dash and one letter.
+/// Returns whether a word looks like a flag: it begins with a dash and is no negative number.
 fn is_flag(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() == 2 && bytes[0] == b'-' && bytes[1].is_ascii_alphabetic()
+    text.strip_prefix('-').is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn parse_method(name: &Word, compiler: &mut Compiler<'_>) -> Option<Method> {
@@ -210,11 +218,17 @@ fn parse_method(name: &Word, compiler: &mut Compiler<'_>) -> Option<Method> {
     method
 }
 
-/// Compiles the first word: the expression, and the method that an ACL word such as `path_beg` implies.
-fn parse_criterion(
-    criterion: &Word,
-    compiler: &mut Compiler<'_>,
-) -> Option<(Expression, Option<Method>, Span)> {
+/// The first word of a test.
+struct Criterion {
+    expression: Expression,
+    /// The method that an ACL word such as `path_beg` implies.
+    implied: Option<Method>,
+    /// The method that it would imply without converters.
+    lost: Option<Method>,
+    span: Span,
+}
+
+fn parse_criterion(criterion: &Word, compiler: &mut Compiler<'_>) -> Option<Criterion> {
     let text = Text::of(criterion);
     let calls = match call::parse(text) {
         Ok(calls) => calls,
@@ -235,8 +249,8 @@ fn parse_criterion(
     };
     let expression = Expression::compile(text, row, first, converters, compiler)?;
     // Behind a converter the method of the word counts no more.
-    let implied = implied.filter(|_| converters.is_empty());
-    Some((expression, implied, first.name.span))
+    let kept = implied.filter(|_| converters.is_empty());
+    Some(Criterion { expression, implied: kept, lost: implied.xor(kept), span: first.name.span })
 }
 
 /// Says why a criterion cannot be used, guessing what was meant.
@@ -247,7 +261,9 @@ fn unknown_criterion(call: &Call<'_>, text: Text<'_>) -> Diagnostic {
         return Diagnostic::error(span, format!("the sample fetch '{name}' is not supported yet"));
     }
     // `path_beg/blog`: a criterion and its pattern without a blank between.
-    if let Some(at) = name.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))) {
+    if let Some(at) =
+        name.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')))
+    {
         let (head, pattern) = text.text.split_at(at);
         if keyword::split(head).is_some() || fetch::lookup(head).is_some() {
             return Diagnostic::error(span, format!("unknown ACL criterion '{}'", text.text))
@@ -262,8 +278,9 @@ fn unknown_criterion(call: &Call<'_>, text: Text<'_>) -> Diagnostic {
         return Diagnostic::error(span, format!("unknown ACL criterion '{name}'"))
             .help(format!("write `{stem} -m {}`", method.name()));
     }
-    let words: Vec<String> = keyword::names().collect();
-    let candidates = words.iter().map(String::as_str).chain(fetch::names().map(|name| name as &str));
+    let words: Vec<String> = keyword::names().map(|(name, _)| name).collect();
+    let candidates =
+        words.iter().map(String::as_str).chain(fetch::names().map(|name| name as &str));
     let diagnostic = Diagnostic::error(span, format!("unknown ACL criterion '{name}'"));
     match suggest(name, candidates) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
@@ -287,7 +304,11 @@ fn choose_method(
                 compiler.diagnostics.push(
                     Diagnostic::error(
                         criterion.span,
-                        format!("'{}' yields {}, which has no matching method of its own", criterion.text, output.name()),
+                        format!(
+                            "'{}' yields {}, which has no matching method of its own",
+                            criterion.text,
+                            output.name()
+                        ),
                     )
                     .help("say how to compare it, such as `-m bin` or `-m found`"),
                 );
@@ -298,7 +319,12 @@ fn choose_method(
     if !method.takes(output) {
         compiler.diagnostics.push(Diagnostic::error(
             span,
-            format!("`-m {}` cannot look at '{}', which yields {}", method.name(), criterion.text, output.name()),
+            format!(
+                "`-m {}` cannot look at '{}', which yields {}",
+                method.name(),
+                criterion.text,
+                output.name()
+            ),
         ));
         return None;
     }
@@ -330,11 +356,21 @@ fn compile_patterns(
             Some(Matcher::text(Method::Bin, bytes))
         }
         _ => {
-            let _ = output;
-            let texts = patterns.iter().map(|p| TextPattern::new(p.text.as_bytes(), p.ignore_case));
+            // The methods that everybody knows are compared exactly, whatever `-i` says.
+            let exact = |p: &Pattern| output == Type::Method && is_known_method(&p.text);
+            let texts = patterns
+                .iter()
+                .map(|p| TextPattern::new(p.text.as_bytes(), p.ignore_case && !exact(p)));
             Some(Matcher::text(method, texts.collect()))
         }
     }
+}
+
+/// Returns whether a text is a well-known method, whatever its case.
+pub(super) fn is_known_method(text: &str) -> bool {
+    const METHODS: &[&str] =
+        &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+    METHODS.iter().any(|method| method.eq_ignore_ascii_case(text))
 }
 
 fn report(pattern: &Pattern, expected: &str, compiler: &mut Compiler<'_>) {
@@ -355,10 +391,22 @@ fn integers(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[In
             continue;
         }
         let Some((low, high)) = parse_range(&pattern.text) else {
-            report(pattern, "a number, a range such as `1024:65535`, or an operator such as `ge`", compiler);
+            report(
+                pattern,
+                "a number, a range such as `1024:65535`, or an operator such as `ge`",
+                compiler,
+            );
             return None;
         };
         let (min, max) = (i64::MIN, i64::MAX);
+        if low.zip(high).is_some_and(|(low, high)| low > high) {
+            let (low, high) = pattern.text.split_once(':').unwrap_or_default();
+            compiler.diagnostics.push(
+                Diagnostic::error(pattern.span, format!("the range '{}' is empty", pattern.text))
+                    .help(format!("did you mean `{high}:{low}`?")),
+            );
+            return None;
+        }
         let range = match operator.map_or("eq", |operator| operator.text.as_str()) {
             "ge" => (low.unwrap_or(min), max),
             "gt" => (high.unwrap_or(max).saturating_add(1), max),
@@ -406,14 +454,21 @@ fn addresses(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Networ
             Some(network) => networks.push(network),
             None => {
                 complete = false;
-                report(pattern, "an address or a network such as `10.0.0.0/8` or `2001:db8::/32`", compiler);
+                report(
+                    pattern,
+                    "an address or a network such as `10.0.0.0/8` or `2001:db8::/32`",
+                    compiler,
+                );
             }
         }
     }
     complete.then(|| Networks::new(&networks))
 }
 
-fn regexes(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[regex::bytes::Regex]>> {
+fn regexes(
+    patterns: &[Pattern],
+    compiler: &mut Compiler<'_>,
+) -> Option<Box<[regex::bytes::Regex]>> {
     let mut compiled = Vec::with_capacity(patterns.len());
     let mut complete = true;
     for pattern in patterns {

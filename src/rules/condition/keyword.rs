@@ -2,7 +2,8 @@
 
 use crate::rules::pattern::Method;
 
-/// Stems and the fetch behind each. Every one can be followed by `_beg`, `_dir`, `_dom`, `_end`, `_len`, `_reg` or `_sub`.
+/// Stems and the fetch behind each. Every one can be followed by `_beg`, `_dir`, `_dom`, `_end`, `_len`, `_reg`
+/// or `_sub`.
 const STEMS: &[(&str, &str)] = &[
     ("base", "base"),
     ("cook", "req.cook"),
@@ -21,15 +22,8 @@ const STEMS: &[(&str, &str)] = &[
 ];
 
 /// Methods that can be a suffix.
-const SUFFIXES: &[Method] = &[
-    Method::Beg,
-    Method::Dir,
-    Method::Dom,
-    Method::End,
-    Method::Len,
-    Method::Reg,
-    Method::Sub,
-];
+const SUFFIXES: &[Method] =
+    &[Method::Beg, Method::Dir, Method::Dom, Method::End, Method::Len, Method::Reg, Method::Sub];
 
 /// Returns the fetch and the method of an ACL word with a suffix.
 pub(in crate::rules) fn split(name: &str) -> Option<(&'static str, Method)> {
@@ -48,9 +42,10 @@ pub(super) fn fetch_of(name: &str) -> &str {
     }
 }
 
-/// Returns all words with a suffix, for suggestions and docs.
-pub(in crate::rules) fn names() -> impl Iterator<Item = String> {
-    STEMS
-        .iter()
-        .flat_map(|(stem, _)| SUFFIXES.iter().map(move |suffix| format!("{stem}_{}", suffix.name())))
+/// Returns all words with a suffix and what each does, for suggestions and docs.
+pub(in crate::rules) fn names() -> impl Iterator<Item = (String, &'static str)> {
+    let words = |stem: &'static str| {
+        SUFFIXES.iter().map(move |suffix| (format!("{stem}_{}", suffix.name()), suffix.doc()))
+    };
+    STEMS.iter().flat_map(move |(stem, _)| words(stem))
 }

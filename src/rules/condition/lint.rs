@@ -1,6 +1,6 @@
 //! What is legal and still wrong: patterns that can never match, and conditions that imply each other.
 
-use super::acl::{Test, Written};
+use super::acl::{Test, Written, is_known_method};
 use super::{Acl, Condition, RawPath, Term};
 use crate::config::diagnostic::Diagnostic;
 use crate::rules::Compiler;
@@ -13,7 +13,11 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
         if let Some(extra) = test.written.first() {
             compiler.diagnostics.push(Diagnostic::warning(
                 extra.span,
-                format!("`-m {}` takes no patterns: '{}' is ignored", test.method.name(), extra.text),
+                format!(
+                    "`-m {}` takes no patterns: '{}' is ignored",
+                    test.method.name(),
+                    extra.text
+                ),
             ));
         }
         return;
@@ -21,8 +25,11 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
     if test.written.is_empty() && !test.from_file {
         let what = test.expression.text();
         compiler.diagnostics.push(
-            Diagnostic::warning(test.span, format!("'{what}' is compared with nothing: it can never match"))
-                .help("write one or more values behind it, or `-m found` to test that it exists"),
+            Diagnostic::warning(
+                test.span,
+                format!("'{what}' is compared with nothing: it can never match"),
+            )
+            .help("write one or more values behind it, or `-m found` to test that it exists"),
         );
     }
     for pattern in &test.written {
@@ -35,11 +42,6 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
                 diagnostic = diagnostic.help(help);
             }
             compiler.diagnostics.push(diagnostic);
-        } else if pattern.text.is_empty() && matches!(test.method, Method::Beg | Method::End | Method::Sub) {
-            compiler.diagnostics.push(
-                Diagnostic::warning(pattern.span, "an empty pattern matches everything")
-                    .help("remove it, or use `-m found` to test that the value exists"),
-            );
         }
     }
 }
@@ -48,28 +50,42 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
 fn never(test: &Test, pattern: &Written) -> Option<(String, Option<String>)> {
     let text = pattern.text.as_str();
     let method = test.method;
-    let textual = matches!(method, Method::Beg | Method::End | Method::Sub | Method::Str | Method::Dir | Method::Dom);
-    if !textual {
-        let backwards = text.split_once(':').and_then(|(low, high)| {
-            (low.parse::<i64>().ok()? > high.parse::<i64>().ok()?).then(|| format!("{high}:{low}"))
+    if method == Method::Ip {
+        let lone = !text.starts_with("0") && !text.contains(['.', ':']);
+        return lone.then(|| {
+            let (byte, mask) = text.split_once('/').unwrap_or((text, "32"));
+            (
+                format!("it means 0.0.0.{byte}/{mask}"),
+                Some(format!("did you mean `{byte}.0.0.0/{mask}`?")),
+            )
         });
-        return match method {
-            Method::Int | Method::Len => backwards
-                .map(|turned| ("the range is empty".to_string(), Some(format!("did you mean `{turned}`?")))),
-            _ => None,
-        };
     }
-    if matches!(method, Method::Dir | Method::Dom) && text.trim_matches(['/', '?', '.', ':']).is_empty() {
+    let textual = matches!(
+        method,
+        Method::Beg | Method::End | Method::Sub | Method::Str | Method::Dir | Method::Dom
+    );
+    if !textual {
+        return None;
+    }
+    if matches!(method, Method::Dir | Method::Dom)
+        && text.trim_matches(['/', '?', '.', ':']).is_empty()
+    {
         return Some(("it consists of delimiters only".to_string(), None));
     }
     match test.expression.forced_case() {
         Some(true) if !pattern.ignore_case && text.bytes().any(|b| b.is_ascii_uppercase()) => {
             let lower = text.to_ascii_lowercase();
-            return Some(("`lower` leaves no upper case".to_string(), Some(format!("write `{lower}`"))));
+            return Some((
+                "`lower` leaves no upper case".to_string(),
+                Some(format!("write `{lower}`")),
+            ));
         }
         Some(false) if !pattern.ignore_case && text.bytes().any(|b| b.is_ascii_lowercase()) => {
             let upper = text.to_ascii_uppercase();
-            return Some(("`upper` leaves no lower case".to_string(), Some(format!("write `{upper}`"))));
+            return Some((
+                "`upper` leaves no lower case".to_string(),
+                Some(format!("write `{upper}`")),
+            ));
         }
         _ => {}
     }
@@ -85,25 +101,31 @@ fn never(test: &Test, pattern: &Written) -> Option<(String, Option<String>)> {
             "a path ends before '?'".to_string(),
             Some("use `pathq` to look at path and query".to_string()),
         )),
-        "method" if starts && text.bytes().any(|b| b.is_ascii_lowercase()) && is_method(text) => {
+        "method"
+            if starts && text.bytes().any(|b| b.is_ascii_lowercase()) && is_known_method(text) =>
+        {
             let upper = text.to_ascii_uppercase();
-            Some(("methods are written in upper case".to_string(), Some(format!("did you mean `{upper}`?"))))
+            Some((
+                "methods are written in upper case, and `-i` does not change that".to_string(),
+                Some(format!("did you mean `{upper}`?")),
+            ))
         }
         "req.hdr" | "res.hdr" if text.contains(',') && !text.contains('"') => Some((
             "values are cut at commas".to_string(),
             Some("use `req.fhdr` to look at the whole field".to_string()),
         )),
-        "req.hdr" if is_host(test) && (text.contains("://") || text.contains('/')) && method != Method::Dom => Some((
-            "the Host field holds a name and a port, no scheme and no path".to_string(),
-            None,
-        )),
+        "req.hdr"
+            if is_host(test)
+                && (text.contains("://") || text.contains('/'))
+                && method != Method::Dom =>
+        {
+            Some((
+                "the Host field holds a name and a port, no scheme and no path".to_string(),
+                None,
+            ))
+        }
         _ => None,
     }
-}
-
-fn is_method(text: &str) -> bool {
-    let upper = text.to_ascii_uppercase();
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"].contains(&upper.as_str())
 }
 
 fn is_host(test: &Test) -> bool {
@@ -128,14 +150,14 @@ pub(super) fn is_subset(narrow: &Condition, wide: &Condition) -> bool {
 pub(super) fn is_always(condition: &Condition) -> bool {
     let constant = |term: &Term, value: bool| {
         let fetch = if value != term.negated { "always_true" } else { "always_false" };
-        let is = |test: &Arc<Test>| {
+        let is = |test: &Test| {
             test.expression.fetch_name() == fetch
                 && !test.expression.is_converted()
                 && test.method == Method::Bool
         };
         match fetch {
-            "always_true" => term.acl.tests.iter().any(is),
-            _ => term.acl.tests.iter().all(is),
+            "always_true" => term.acl.tests().any(is),
+            _ => term.acl.tests().all(is),
         }
     };
     if condition.unless {
@@ -195,9 +217,7 @@ fn literal_implies(given: &Literal<'_>, wanted: &Literal<'_>) -> bool {
 /// Returns whether every test of `given` implies some test of `wanted`.
 fn acl_implies(given: &Arc<Acl>, wanted: &Arc<Acl>) -> bool {
     Arc::ptr_eq(given, wanted)
-        || given.tests.iter().all(|narrow| {
-            wanted.tests.iter().any(|wide| Arc::ptr_eq(narrow, wide) || test_implies(narrow, wide))
-        })
+        || given.tests().all(|narrow| wanted.tests().any(|wide| test_implies(narrow, wide)))
 }
 
 /// Returns whether each pattern of `narrow` is covered by a pattern of `wide` on the same expression.
@@ -214,7 +234,8 @@ fn test_implies(narrow: &Test, wide: &Test) -> bool {
         return narrow.method == wide.method;
     }
     if narrow.method == wide.method && matches!(narrow.method, Method::Int | Method::Len) {
-        let texts = |test: &Test| -> Vec<String> { test.written.iter().map(|p| p.text.clone()).collect() };
+        let texts =
+            |test: &Test| -> Vec<String> { test.written.iter().map(|p| p.text.clone()).collect() };
         return texts(narrow) == texts(wide) && !wide.from_file;
     }
     !narrow.written.is_empty()
@@ -242,7 +263,9 @@ fn covers(by: Method, cover: &Written, method: Method, pattern: &Written) -> boo
     let len = cover.text.len();
     match (by, method) {
         (Method::Str, Method::Str) => cover.equals(text),
-        (Method::Beg, Method::Beg | Method::Str) => text.get(..len).is_some_and(|head| cover.equals(head)),
+        (Method::Beg, Method::Beg | Method::Str) => {
+            text.get(..len).is_some_and(|head| cover.equals(head))
+        }
         (Method::End, Method::End | Method::Str) => {
             text.len().checked_sub(len).is_some_and(|at| cover.equals(&text[at..]))
         }
@@ -261,7 +284,7 @@ pub(super) fn raw_paths(condition: &Condition) -> Vec<RawPath<'_>> {
         .iter()
         .flatten()
         .filter(|term| term.negated == wanted)
-        .flat_map(|term| &term.acl.tests)
+        .flat_map(|term| term.acl.tests())
         .filter(|test| is_raw_path(test))
         .flat_map(|test| {
             test.written.iter().map(|pattern| RawPath {

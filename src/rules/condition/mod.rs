@@ -1,7 +1,9 @@
 //! ACLs and conditions: `acl` lines, `if …` and `unless …` (manual 7.1 and 7.2).
 //!
-//! A condition is compiled to an OR of ANDs of shared ACLs, and evaluates without allocating. Declare all `acl` lines of a
-//! section before its conditions: a condition keeps the tests that its ACLs had when it was compiled.
+//! A condition is compiled to an OR of ANDs of shared ACLs, and evaluates without allocating. Lines are
+//! declared and used in the
+//! order of the file: a name must be declared above its first use, and later lines of the same name complete it
+//! everywhere.
 
 mod acl;
 pub(in crate::rules) mod keyword;
@@ -12,23 +14,54 @@ use super::context::Context;
 use super::pattern::Method;
 use super::{Compiler, fetch};
 use crate::config::ast::{Line, Span, Word};
-use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::config::diagnostic::{Diagnostic, Severity, suggest};
 use acl::Test;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// Returns the predefined ACLs and when each is true, for docs.
+pub(in crate::rules) fn predefined() -> impl Iterator<Item = (String, &'static str)> {
+    predefined::TABLE.iter().map(|(name, _, doc)| ((*name).to_string(), *doc))
+}
 
 /// A named or anonymous ACL: true when any of its tests is.
-#[derive(Debug)]
+///
+/// Conditions share it, and later lines of the same name complete it for all of them: tests are only ever appended.
+#[derive(Debug, Default)]
 struct Acl {
-    /// The name, empty for `{ … }`.
-    name: String,
-    tests: Vec<Arc<Test>>,
+    first: OnceLock<Box<Node>>,
+}
+
+/// A test and those behind it.
+#[derive(Debug)]
+struct Node {
+    test: Test,
+    next: OnceLock<Box<Node>>,
 }
 
 impl Acl {
+    fn of(test: Test) -> Self {
+        let acl = Self::default();
+        acl.append(test);
+        acl
+    }
+
+    fn append(&self, test: Test) {
+        let mut end = &self.first;
+        while let Some(node) = end.get() {
+            end = &node.next;
+        }
+        // The configuration is compiled by one thread, so the end that was found is still the end.
+        let _ = end.set(Box::new(Node { test, next: OnceLock::new() }));
+    }
+
+    fn tests(&self) -> impl Iterator<Item = &Test> {
+        std::iter::successors(self.first.get(), |node| node.next.get()).map(|node| &node.test)
+    }
+
     #[inline]
     fn holds(&self, cx: &Context<'_>) -> bool {
-        self.tests.iter().any(|test| test.holds(cx))
+        self.tests().any(|test| test.holds(cx))
     }
 }
 
@@ -74,18 +107,14 @@ impl AclSet {
             Test::parse(words, compiler)
         };
         let entry = self.declared.entry(name.text.clone()).or_insert_with(|| Entry {
-            acl: Arc::new(Acl { name: name.text.clone(), tests: Vec::new() }),
+            acl: Arc::new(Acl::default()),
             span: name.span,
             used: false,
             broken: false,
         });
         match test {
             None => entry.broken = true,
-            Some(test) => {
-                let mut tests = entry.acl.tests.clone();
-                tests.push(Arc::new(test));
-                entry.acl = Arc::new(Acl { name: name.text.clone(), tests });
-            }
+            Some(test) => entry.acl.append(test),
         }
     }
 
@@ -102,7 +131,12 @@ impl AclSet {
     }
 
     /// Returns the ACL of that name, `Err` with whether the problem was reported already.
-    fn find(&mut self, name: &str, span: Span, compiler: &mut Compiler<'_>) -> Result<Arc<Acl>, bool> {
+    fn find(
+        &mut self,
+        name: &str,
+        span: Span,
+        compiler: &mut Compiler<'_>,
+    ) -> Result<Arc<Acl>, bool> {
         if let Some(entry) = self.declared.get_mut(name) {
             entry.used = true;
             return if entry.broken { Err(true) } else { Ok(entry.acl.clone()) };
@@ -114,13 +148,13 @@ impl AclSet {
                 .map(|text| Word { text: (*text).to_string(), span, quoted: false })
                 .collect();
             let test = Test::parse(&words, compiler)?;
-            Some(Arc::new(Acl { name: name.to_string(), tests: vec![Arc::new(test)] }))
+            Some(Arc::new(Acl::of(test)))
         });
         known.clone().ok_or(true)
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        let predefined = predefined::TABLE.iter().map(|(name, _)| *name);
+        let predefined = predefined::TABLE.iter().map(|(name, _, _)| *name);
         self.declared.keys().map(String::as_str).chain(predefined)
     }
 }
@@ -129,14 +163,20 @@ fn name_problem(name: &Word) -> Option<Diagnostic> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
     if let Some(bad) = name.text.chars().find(|c| !allowed(*c)) {
         return Some(
-            Diagnostic::error(name.span, format!("bad character '{bad}' in the ACL name '{}'", name.text))
-                .help("a name consists of letters, digits, '-', '_', '.' and ':'"),
+            Diagnostic::error(
+                name.span,
+                format!("bad character '{bad}' in the ACL name '{}'", name.text),
+            )
+            .help("a name consists of letters, digits, '-', '_', '.' and ':'"),
         );
     }
     matches!(name.text.as_str(), "or" | "if" | "unless").then(|| {
         Diagnostic::error(
             name.span,
-            format!("an ACL named '{}' could never be used: conditions have that word for themselves", name.text),
+            format!(
+                "an ACL named '{}' could never be used: conditions have that word for themselves",
+                name.text
+            ),
         )
     })
 }
@@ -158,11 +198,7 @@ pub struct Condition {
 
 impl Condition {
     /// Compiles the words from `if` or `unless` to the end of the line.
-    pub fn parse(
-        words: &[Word],
-        acls: &mut AclSet,
-        compiler: &mut Compiler<'_>,
-    ) -> Option<Self> {
+    pub fn parse(words: &[Word], acls: &mut AclSet, compiler: &mut Compiler<'_>) -> Option<Self> {
         let (keyword, rest) = words.split_first()?;
         let unless = match keyword.as_str() {
             "if" => false,
@@ -217,7 +253,7 @@ impl Condition {
     }
 
     fn tests(&self) -> impl Iterator<Item = &Test> {
-        self.groups.iter().flatten().flat_map(|term| term.acl.tests.iter()).map(Arc::as_ref)
+        self.groups.iter().flatten().flat_map(|term| term.acl.tests())
     }
 }
 
@@ -260,7 +296,10 @@ impl Parser<'_, '_> {
                 (filled, last) = (false, word);
                 continue;
             }
-            if !word.quoted && matches!(text, "and" | "&&") && !self.acls.declared.contains_key(text) {
+            if !word.quoted
+                && matches!(text, "and" | "&&")
+                && !self.acls.declared.contains_key(text)
+            {
                 return self.fail(
                     Diagnostic::error(word.span, format!("conditions have no '{text}'"))
                         .help("ACLs that stand side by side must all be true: remove the word"),
@@ -313,11 +352,8 @@ impl Parser<'_, '_> {
         let span = word.span.slice(bangs, word.span.end as usize);
         match self.acls.find(name, span, self.compiler) {
             Ok(acl) => {
-                if self.usable(&acl, span) {
-                    Ok(acl)
-                } else {
-                    Err(false)
-                }
+                self.warn_if_blind(&acl, span);
+                Ok(acl)
             }
             Err(true) => Err(false),
             Err(false) => {
@@ -328,26 +364,24 @@ impl Parser<'_, '_> {
         }
     }
 
-    /// Returns whether the ACL can ever be true here; reports it if not.
-    fn usable(&mut self, acl: &Acl, span: Span) -> bool {
-        let mut problem = None;
-        for test in &acl.tests {
+    /// Warns of an ACL that can never be true here, because all it looks at does not exist.
+    fn warn_if_blind(&mut self, acl: &Acl, span: Span) {
+        let mut first = None;
+        for test in acl.tests() {
             let (name, scope) = (test.expression.fetch_name(), test.expression.scope());
-            match fetch::scope_problem(name, scope, span, self.compiler) {
-                None => return true,
-                Some(found) if problem.is_none() && test.span != span => {
-                    problem = Some(found.related(test.span, format!("'{}' looks here", acl.name)));
-                }
-                Some(found) => problem = problem.or(Some(found)),
+            let Some(problem) = fetch::scope_problem(name, scope, span, self.compiler) else {
+                return;
+            };
+            if first.is_none() {
+                let declared =
+                    (test.span != span).then(|| (test.span, "it is tested here".to_string()));
+                first = Some((problem, declared));
             }
         }
-        match problem {
-            Some(problem) => {
-                let fatal = problem.severity == crate::config::diagnostic::Severity::Error;
-                self.compiler.diagnostics.push(problem);
-                !fatal
-            }
-            None => true,
+        if let Some((mut problem, declared)) = first {
+            problem.severity = Severity::Warning;
+            problem.related.extend(declared);
+            self.compiler.diagnostics.push(problem.label("never true here"));
         }
     }
 
@@ -380,7 +414,8 @@ impl Parser<'_, '_> {
                 (diagnostic, false)
             }
             None => (
-                diagnostic.help(format!("declare it in this section: `acl {name} <criterion> <value>`")),
+                diagnostic
+                    .help(format!("declare it in this section: `acl {name} <criterion> <value>`")),
                 false,
             ),
         }
@@ -414,15 +449,17 @@ impl Parser<'_, '_> {
         self.at = end + 1;
         let inside = &words[start..end];
         if inside.is_empty() {
-            self.fail(Diagnostic::error(word.span.to(words[end].span), "empty `{ }`")
-                .help("write a test inside, such as `{ path_beg /api }`"));
+            self.fail(
+                Diagnostic::error(word.span.to(words[end].span), "empty `{ }`")
+                    .help("write a test inside, such as `{ path_beg /api }`"),
+            );
             return Err(false);
         }
         let test = Test::parse(inside, self.compiler).ok_or(false)?;
-        if !test.check_scope(test.span, self.compiler) {
-            return Err(false);
-        }
-        Ok(Arc::new(Acl { name: String::new(), tests: vec![Arc::new(test)] }))
+        let span = test.span;
+        let acl = Acl::of(test);
+        self.warn_if_blind(&acl, span);
+        Ok(Arc::new(acl))
     }
 }
 
@@ -432,7 +469,13 @@ fn missing_term(word: &Word, side: &str) -> Diagnostic {
 }
 
 /// Says how `{path /a}` must be written.
-fn missing_blank(open: &Word, between: &[Word], close: &Word, bangs: usize, one_word: bool) -> Diagnostic {
+fn missing_blank(
+    open: &Word,
+    between: &[Word],
+    close: &Word,
+    bangs: usize,
+    one_word: bool,
+) -> Diagnostic {
     let mut texts = vec![open.text[bangs + 1..].to_string()];
     if !one_word {
         texts.extend(between.iter().map(|word| word.text.clone()));

@@ -16,25 +16,101 @@ const fn hashing(eval: super::Eval) -> ConvertSpec {
 
 /// Converters that encode, decode and hash.
 pub const TABLE: &[Row] = &[
-    row("b64dec", "", "Decodes base64.", "str(aGk=),b64dec", ConvertSpec::new(Type::Str, Type::Bin, b64dec)),
-    row("base64", "", "Encodes bytes in base64.", "bin(6869),base64", ConvertSpec::new(Type::Bin, Type::Str, base64)),
-    row("be2dec", "<separator>,<chunk_size>[,<truncate>]", "Writes groups of bytes as decimal numbers with a separator between them.",
+    row(
+        "b64dec",
+        "",
+        "Decodes base64.",
+        "str(aGk=),b64dec",
+        ConvertSpec::new(Type::Str, Type::Bin, b64dec),
+    ),
+    row(
+        "base64",
+        "",
+        "Encodes bytes in base64.",
+        "bin(6869),base64",
+        ConvertSpec::new(Type::Bin, Type::Str, base64),
+    ),
+    row(
+        "be2dec",
+        "<separator>,<chunk_size>[,<truncate>]",
+        "Writes groups of bytes as decimal numbers with a separator between them.",
         "bin(7f000001),be2dec(.,1)",
-        ConvertSpec::new(Type::Bin, Type::Str, be2dec).args(&[ArgKind::Str, ArgKind::Int, ArgKind::Int], 2).check(check_decimal_chunk)),
-    row("be2hex", "[<separator>],[<chunk_size>],[<truncate>]", "Writes groups of bytes as hexadecimal digits with a separator between them.",
+        ConvertSpec::new(Type::Bin, Type::Str, be2dec)
+            .args(&[ArgKind::Str, ArgKind::Int, ArgKind::Int], 2)
+            .check(check_decimal_chunk),
+    ),
+    row(
+        "be2hex",
+        "[<separator>],[<chunk_size>],[<truncate>]",
+        "Writes groups of bytes as hexadecimal digits with a separator between them.",
         "bin(01020304),be2hex(:,2)",
-        ConvertSpec::new(Type::Bin, Type::Str, be2hex).args(&[ArgKind::Str, ArgKind::Int, ArgKind::Int], 0).check(check_hex_chunk)),
-    row("crc32", "[<avalanche>]", "Returns the CRC-32 of the bytes.", "path,crc32", hashing(|a, v, _| hash_with(a, v, hash::crc32))),
-    row("djb2", "[<avalanche>]", "Returns the djb2 hash of the bytes.", "path,djb2", hashing(|a, v, _| hash_with(a, v, hash::djb2))),
-    row("hex", "", "Writes bytes as hexadecimal digits.", "path,hex", ConvertSpec::new(Type::Bin, Type::Str, hex)),
-    row("hex2i", "", "Reads a hexadecimal number.", "str(ff),hex2i", ConvertSpec::new(Type::Str, Type::Int, hex2i)),
-    row("sdbm", "[<avalanche>]", "Returns the sdbm hash of the bytes.", "path,sdbm(1)", hashing(|a, v, _| hash_with(a, v, hash::sdbm))),
-    row("ub64dec", "", "Decodes the URL-safe variant of base64.", "str(aGk),ub64dec", ConvertSpec::new(Type::Str, Type::Bin, ub64dec)),
-    row("ub64enc", "", "Encodes bytes in the URL-safe variant of base64.", "bin(6869),ub64enc", ConvertSpec::new(Type::Bin, Type::Str, ub64enc)),
-    row("url_dec", "[<in_form>]", "Decodes `%xx`; `+` becomes a blank behind a question mark, or everywhere when the argument is not 0.",
-        "query,url_dec(1)", ConvertSpec::new(Type::Str, Type::Str, url_dec).args(&[ArgKind::Int], 0)),
-    row("url_enc", "[<enc_type>]", "Encodes what cannot stand in a query as `%xx`.", "path,url_enc",
-        ConvertSpec::new(Type::Str, Type::Str, url_enc).args(&[ArgKind::OneOf(&["query"])], 0)),
+        ConvertSpec::new(Type::Bin, Type::Str, be2hex)
+            .args(&[ArgKind::Str, ArgKind::Int, ArgKind::Int], 0)
+            .check(check_hex_chunk),
+    ),
+    row(
+        "crc32",
+        "[<avalanche>]",
+        "Returns the CRC-32 of the bytes.",
+        "path,crc32",
+        hashing(|a, v, _| hash_with(a, v, hash::crc32)),
+    ),
+    row(
+        "djb2",
+        "[<avalanche>]",
+        "Returns the djb2 hash of the bytes.",
+        "path,djb2",
+        hashing(|a, v, _| hash_with(a, v, hash::djb2)),
+    ),
+    row(
+        "hex",
+        "",
+        "Writes bytes as hexadecimal digits.",
+        "path,hex",
+        ConvertSpec::new(Type::Bin, Type::Str, hex),
+    ),
+    row(
+        "hex2i",
+        "",
+        "Reads a hexadecimal number.",
+        "str(ff),hex2i",
+        ConvertSpec::new(Type::Str, Type::Int, hex2i),
+    ),
+    row(
+        "sdbm",
+        "[<avalanche>]",
+        "Returns the sdbm hash of the bytes.",
+        "path,sdbm(1)",
+        hashing(|a, v, _| hash_with(a, v, hash::sdbm)),
+    ),
+    row(
+        "ub64dec",
+        "",
+        "Decodes the URL-safe variant of base64.",
+        "str(aGk),ub64dec",
+        ConvertSpec::new(Type::Str, Type::Bin, ub64dec),
+    ),
+    row(
+        "ub64enc",
+        "",
+        "Encodes bytes in the URL-safe variant of base64.",
+        "bin(6869),ub64enc",
+        ConvertSpec::new(Type::Bin, Type::Str, ub64enc),
+    ),
+    row(
+        "url_dec",
+        "[<in_form>]",
+        "Decodes `%xx`; `+` becomes a blank behind a question mark, or everywhere when the argument is not 0.",
+        "query,url_dec(1)",
+        ConvertSpec::new(Type::Str, Type::Str, url_dec).args(&[ArgKind::Int], 0),
+    ),
+    row(
+        "url_enc",
+        "[<enc_type>]",
+        "Encodes what cannot stand in a query as `%xx`.",
+        "path,url_enc",
+        ConvertSpec::new(Type::Str, Type::Str, url_enc).args(&[ArgKind::OneOf(&["query"])], 0),
+    ),
 ];
 
 fn owned<'a>(text: Vec<u8>) -> Option<Value<'a>> {
@@ -136,10 +212,16 @@ fn check_hex_chunk(args: &mut [Arg]) -> Result<(), (usize, String)> {
     }
 }
 
-/// Writes chunks of `args[1]` bytes with a separator between them; an incomplete one is left out if `args[2]` says so.
-fn chunks<'a>(args: &[Arg], bytes: &[u8], mut put: impl FnMut(&mut Vec<u8>, &[u8])) -> Option<Value<'a>> {
+/// Writes chunks of `args[1]` bytes with a separator between them; an incomplete one is left out if `args[2]`
+/// says so.
+fn chunks<'a>(
+    args: &[Arg],
+    bytes: &[u8],
+    mut put: impl FnMut(&mut Vec<u8>, &[u8]),
+) -> Option<Value<'a>> {
     let separator = args.first().and_then(Arg::text).unwrap_or(b"");
-    let size = args.get(1).and_then(Arg::int).and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+    let size =
+        args.get(1).and_then(Arg::int).and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
     let truncate = args.get(2).and_then(Arg::int).unwrap_or(0) != 0;
     let size = if size == 0 { bytes.len().max(1) } else { size };
     let mut out = Vec::new();

@@ -1,6 +1,7 @@
 //! Converters: what can be done to a value (manual 7.3.1).
 //!
-//! Every converter is a row in the table of its file, with the type it takes and the type it yields; the value is cast before
+//! Every converter is a row in the table of its file, with the type it takes and the type it yields; the value
+//! is cast before
 //! it is called. Converters that HAProxy has and fastlb has not yet are listed in [`super::known`].
 
 pub mod code;
@@ -11,7 +12,7 @@ use super::Compiler;
 use super::call::{self, Call};
 use super::context::Context;
 use super::known;
-use super::sample::{Arg, ArgKind, Type, Value};
+use super::sample::{Arg, ArgKind, Check, Type, Value};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
 
@@ -26,7 +27,7 @@ pub struct ConvertSpec {
     /// How many of them must be given.
     pub required: usize,
     /// Looks at the compiled arguments and may replace them; the error is the argument's index and a message.
-    pub check: Option<fn(&mut [Arg]) -> Result<(), (usize, String)>>,
+    pub check: Option<Check>,
     /// Type it takes.
     pub input: Type,
     /// Type it yields.
@@ -54,7 +55,7 @@ impl ConvertSpec {
         self
     }
 
-    const fn check(mut self, check: fn(&mut [Arg]) -> Result<(), (usize, String)>) -> Self {
+    const fn check(mut self, check: Check) -> Self {
         self.check = Some(check);
         self
     }

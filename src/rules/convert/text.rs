@@ -15,29 +15,92 @@ const CUT: &[ArgKind] = &[ArgKind::Int, ArgKind::Str, ArgKind::Int];
 
 /// Converters of text and addresses.
 pub const TABLE: &[Row] = &[
-    row("bytes", "<offset>[,<length>]", "Returns a part of the bytes, from an offset on.", "path,bytes(1,3)",
-        ConvertSpec::new(Type::Bin, Type::Bin, bytes).args(&[ArgKind::Int, ArgKind::Int], 1)),
-    row("concat", "[<start>],[<var>],[<end>]", "Appends text.", "path,concat(-,,end)",
-        text(concat).args(&[ArgKind::Str, ArgKind::Str, ArgKind::Str], 0).check(no_variable)),
-    row("cut_crlf", "", "Ends the text before the first carriage return or line feed.", "path,cut_crlf", text(cut_crlf)),
-    row("field", "<index>,<delimiters>[,<count>]", "Returns the field at an index, where every delimiter ends one.",
-        "path,field(2,/)", text(field).args(CUT, 2).check(check_index)),
-    row("host_only", "", "Returns the host of a Host field without port, in lower case.", "req.hdr(host),host_only", text(host_only)),
-    row("ipmask", "<mask4>,[<mask6>]", "Keeps the bits of an address that a mask has.", "src,ipmask(24,64)",
-        ConvertSpec::new(Type::Ip, Type::Ip, ipmask).args(&[ArgKind::Mask4, ArgKind::Mask6], 1)),
-    row("length", "", "Returns the number of bytes.", "path,length",
-        ConvertSpec::new(Type::Str, Type::Int, length)),
+    row(
+        "bytes",
+        "<offset>[,<length>]",
+        "Returns a part of the bytes, from an offset on.",
+        "path,bytes(1,3)",
+        ConvertSpec::new(Type::Bin, Type::Bin, bytes).args(&[ArgKind::Int, ArgKind::Int], 1),
+    ),
+    row(
+        "concat",
+        "[<start>],[<var>],[<end>]",
+        "Appends text.",
+        "path,concat(-,,end)",
+        text(concat).args(&[ArgKind::Str, ArgKind::Str, ArgKind::Str], 0).check(no_variable),
+    ),
+    row(
+        "cut_crlf",
+        "",
+        "Ends the text before the first carriage return or line feed.",
+        "path,cut_crlf",
+        text(cut_crlf),
+    ),
+    row(
+        "field",
+        "<index>,<delimiters>[,<count>]",
+        "Returns the field at an index, where every delimiter ends one.",
+        "path,field(2,/)",
+        text(field).args(CUT, 2).check(check_index),
+    ),
+    row(
+        "host_only",
+        "",
+        "Returns the host of a Host field without port, in lower case.",
+        "req.hdr(host),host_only",
+        text(host_only),
+    ),
+    row(
+        "ipmask",
+        "<mask4>,[<mask6>]",
+        "Keeps the bits of an address that a mask has.",
+        "src,ipmask(24,64)",
+        ConvertSpec::new(Type::Ip, Type::Ip, ipmask).args(&[ArgKind::Mask4, ArgKind::Mask6], 1),
+    ),
+    row(
+        "length",
+        "",
+        "Returns the number of bytes.",
+        "path,length",
+        ConvertSpec::new(Type::Str, Type::Int, length),
+    ),
     row("lower", "", "Turns letters into lower case.", "path,lower", text(lower)),
-    row("ltrim", "<chars>", "Removes these characters from the beginning.", "path,ltrim(/)",
-        text(ltrim).args(&[ArgKind::Str], 1)),
-    row("port_only", "", "Returns the port of a Host field, or 0.", "req.hdr(host),port_only",
-        ConvertSpec::new(Type::Str, Type::Int, port_only)),
-    row("regsub", "<regex>,<subst>[,<flags>]", "Replaces what matches a regular expression, the first time or with the flag `g` every time.",
-        "path,regsub(/+,/,g)", text(regsub).args(&[ArgKind::Regex, ArgKind::Str, ArgKind::Str], 2).check(compile_regex)),
-    row("rtrim", "<chars>", "Removes these characters from the end.", "path,rtrim(/)", text(rtrim).args(&[ArgKind::Str], 1)),
+    row(
+        "ltrim",
+        "<chars>",
+        "Removes these characters from the beginning.",
+        "path,ltrim(/)",
+        text(ltrim).args(&[ArgKind::Str], 1),
+    ),
+    row(
+        "port_only",
+        "",
+        "Returns the port of a Host field, or 0.",
+        "req.hdr(host),port_only",
+        ConvertSpec::new(Type::Str, Type::Int, port_only),
+    ),
+    row(
+        "regsub",
+        "<regex>,<subst>[,<flags>]",
+        "Replaces what matches a regular expression, the first time or with the flag `g` every time.",
+        "path,regsub(/+,/,g)",
+        text(regsub).args(&[ArgKind::Regex, ArgKind::Str, ArgKind::Str], 2).check(compile_regex),
+    ),
+    row(
+        "rtrim",
+        "<chars>",
+        "Removes these characters from the end.",
+        "path,rtrim(/)",
+        text(rtrim).args(&[ArgKind::Str], 1),
+    ),
     row("upper", "", "Turns letters into upper case.", "path,upper", text(upper)),
-    row("word", "<index>,<delimiters>[,<count>]", "Returns the word at an index, where several delimiters in a row count as one.",
-        "path,word(1,/)", text(word).args(CUT, 2).check(check_index)),
+    row(
+        "word",
+        "<index>,<delimiters>[,<count>]",
+        "Returns the word at an index, where several delimiters in a row count as one.",
+        "path,word(1,/)",
+        text(word).args(CUT, 2).check(check_index),
+    ),
 ];
 
 fn arg_text(args: &[Arg], index: usize) -> &[u8] {
@@ -130,29 +193,25 @@ fn check_index(args: &mut [Arg]) -> Result<(), (usize, String)> {
     if arg_text(args, 1).is_empty() {
         return Err((1, "the list of delimiters is empty".to_string()));
     }
-    if args.get(2).and_then(Arg::int).is_some_and(|count| count < 0) {
-        return Err((2, "the count must not be negative".to_string()));
-    }
     Ok(())
 }
 
-/// Returns `count` of the pieces from index `at` on; 0 is all of them. Pieces are ranges of one text, in order.
-///
-/// From the end, the pieces stand before the indexed one.
-fn pick(pieces: &[(usize, usize)], at: i64, count: i64) -> Option<(usize, usize)> {
-    let index = usize::try_from(at.unsigned_abs()).ok()? - 1;
+/// Returns the range of `count` pieces from index `at` on, or up to it when it counts from the end. Where there
+/// are not as
+/// many, or for 0, the range goes on to the end (the beginning) of the text, delimiters included.
+fn pick(pieces: &[(usize, usize)], at: i64, count: i64, length: usize) -> Option<(usize, usize)> {
+    let index = usize::try_from(at.unsigned_abs()).ok()?.checked_sub(1)?;
     if index >= pieces.len() {
         return None;
     }
-    let count = usize::try_from(count).ok()?;
-    let (first, last) = if at > 0 {
-        let last = if count == 0 { pieces.len() - 1 } else { (index + count - 1).min(pieces.len() - 1) };
-        (index, last)
-    } else {
-        let last = pieces.len() - 1 - index;
-        (if count == 0 { 0 } else { (last + 1).saturating_sub(count) }, last)
-    };
-    Some((pieces[first].0, pieces[last].1))
+    let more = usize::try_from(count).ok().and_then(|count| count.checked_sub(1));
+    if at > 0 {
+        let last = more.and_then(|more| pieces.get(index.saturating_add(more)));
+        return Some((pieces[index].0, last.map_or(length, |piece| piece.1)));
+    }
+    let last = pieces.len() - 1 - index;
+    let first = more.and_then(|more| last.checked_sub(more));
+    Some((first.map_or(0, |first| pieces[first].0), pieces[last].1))
 }
 
 fn field<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
@@ -178,7 +237,7 @@ fn cut<'a>(args: &'a [Arg], value: Value<'a>, keep_empty: bool) -> Option<Value<
             start = end + 1;
         }
     }
-    let (start, end) = pick(&pieces, at, count)?;
+    let (start, end) = pick(&pieces, at, count, text.len())?;
     if start == end && !keep_empty {
         return None;
     }
@@ -187,7 +246,8 @@ fn cut<'a>(args: &'a [Arg], value: Value<'a>, keep_empty: bool) -> Option<Value<
 
 /// Returns host and port of `host`, `host:port`, `[v6]` and `[v6]:port`.
 fn split_host(text: &[u8]) -> (usize, Option<&[u8]>) {
-    let from = if text.first() == Some(&b'[') { memchr::memchr(b']', text).unwrap_or(0) } else { 0 };
+    let from =
+        if text.first() == Some(&b'[') { memchr::memchr(b']', text).unwrap_or(0) } else { 0 };
     match memchr::memchr(b':', &text[from..]) {
         Some(colon) => (from + colon, Some(&text[from + colon + 1..])),
         None => (text.len(), None),

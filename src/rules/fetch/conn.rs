@@ -7,44 +7,132 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Fetches about connections.
 pub const TABLE: &[Row] = &[
-    row("be_id", "", "Returns the number of the backend, counted from 1 over all proxies.", "be_id",
-        FetchSpec::one(Type::Int, Scope::Backend, be_id)),
-    row("be_name", "", "Returns the name of the backend.", "be_name",
-        FetchSpec::one(Type::Str, Scope::Backend, be_name)),
-    row("dst", "", "Returns the address that the client connected to.", "dst",
-        FetchSpec::one(Type::Ip, Scope::Anywhere, dst)),
-    row("dst_conn", "", "Returns the number of connections of the frontend.", "dst_conn",
-        FetchSpec::one(Type::Int, Scope::Anywhere, fe_conn)),
-    row("dst_is_local", "", "Returns whether the address that the client connected to is a loopback address.", "dst_is_local",
-        FetchSpec::one(Type::Bool, Scope::Anywhere, dst_is_local)),
-    row("dst_port", "", "Returns the port that the client connected to.", "dst_port",
-        FetchSpec::one(Type::Int, Scope::Anywhere, dst_port)),
-    row("fc_dst", "", "Returns the address that the client connected to.", "fc_dst",
-        FetchSpec::one(Type::Ip, Scope::Anywhere, dst)),
-    row("fc_dst_port", "", "Returns the port that the client connected to.", "fc_dst_port",
-        FetchSpec::one(Type::Int, Scope::Anywhere, dst_port)),
-    row("fc_src", "", "Returns the address of the client.", "fc_src",
-        FetchSpec::one(Type::Ip, Scope::Anywhere, src)),
-    row("fc_src_port", "", "Returns the port of the client.", "fc_src_port",
-        FetchSpec::one(Type::Int, Scope::Anywhere, src_port)),
-    row("fe_conn", "", "Returns the number of connections of the frontend, this one included.", "fe_conn",
-        FetchSpec::one(Type::Int, Scope::Anywhere, fe_conn)),
-    row("fe_name", "", "Returns the name of the frontend.", "fe_name",
-        FetchSpec::one(Type::Str, Scope::Anywhere, fe_name)),
-    row("so_id", "", "Returns the number of the bind line that accepted the connection, counted from 1.", "so_id",
-        FetchSpec::one(Type::Int, Scope::Anywhere, so_id)),
-    row("src", "", "Returns the address of the client.", "src",
-        FetchSpec::one(Type::Ip, Scope::Anywhere, src)),
-    row("src_is_local", "", "Returns whether the client's address is a loopback address.", "src_is_local",
-        FetchSpec::one(Type::Bool, Scope::Anywhere, src_is_local)),
-    row("src_port", "", "Returns the port of the client.", "src_port",
-        FetchSpec::one(Type::Int, Scope::Anywhere, src_port)),
-    row("srv_id", "", "Returns the number of the server in its backend, counted from 1.", "srv_id",
-        FetchSpec::one(Type::Int, Scope::Server, srv_id)),
-    row("srv_name", "", "Returns the name of the server.", "srv_name",
-        FetchSpec::one(Type::Str, Scope::Server, srv_name)),
-    row("ssl_fc", "", "Returns whether the client's connection is encrypted.", "ssl_fc",
-        FetchSpec::one(Type::Bool, Scope::Anywhere, ssl_fc)),
+    row(
+        "be_name",
+        "",
+        "Returns the name of the backend.",
+        "be_name",
+        FetchSpec::one(Type::Str, Scope::Backend, be_name),
+    ),
+    row(
+        "dst",
+        "",
+        "Returns the address that the client connected to.",
+        "dst",
+        FetchSpec::one(Type::Ip, Scope::Anywhere, dst),
+    ),
+    row(
+        "dst_conn",
+        "",
+        "Returns the number of connections of the frontend.",
+        "dst_conn",
+        FetchSpec::one(Type::Int, Scope::Anywhere, fe_conn),
+    ),
+    row(
+        "dst_is_local",
+        "",
+        "Returns whether the address that the client connected to is a loopback address.",
+        "dst_is_local",
+        FetchSpec::one(Type::Bool, Scope::Anywhere, dst_is_local),
+    ),
+    row(
+        "dst_port",
+        "",
+        "Returns the port that the client connected to.",
+        "dst_port",
+        FetchSpec::one(Type::Int, Scope::Anywhere, dst_port),
+    ),
+    row(
+        "fc_dst",
+        "",
+        "Returns the address that the client connected to.",
+        "fc_dst",
+        FetchSpec::one(Type::Ip, Scope::Anywhere, dst),
+    ),
+    row(
+        "fc_dst_port",
+        "",
+        "Returns the port that the client connected to.",
+        "fc_dst_port",
+        FetchSpec::one(Type::Int, Scope::Anywhere, dst_port),
+    ),
+    row(
+        "fc_src",
+        "",
+        "Returns the address of the client.",
+        "fc_src",
+        FetchSpec::one(Type::Ip, Scope::Anywhere, src),
+    ),
+    row(
+        "fc_src_port",
+        "",
+        "Returns the port of the client.",
+        "fc_src_port",
+        FetchSpec::one(Type::Int, Scope::Anywhere, src_port),
+    ),
+    row(
+        "fe_conn",
+        "",
+        "Returns the number of connections of the frontend, this one included.",
+        "fe_conn",
+        FetchSpec::one(Type::Int, Scope::Anywhere, fe_conn),
+    ),
+    row(
+        "fe_name",
+        "",
+        "Returns the name of the frontend.",
+        "fe_name",
+        FetchSpec::one(Type::Str, Scope::Anywhere, fe_name),
+    ),
+    row(
+        "so_id",
+        "",
+        "Returns the number of the bind line that accepted the connection, counted from 1.",
+        "so_id",
+        FetchSpec::one(Type::Int, Scope::Anywhere, so_id),
+    ),
+    row(
+        "src",
+        "",
+        "Returns the address of the client.",
+        "src",
+        FetchSpec::one(Type::Ip, Scope::Anywhere, src),
+    ),
+    row(
+        "src_is_local",
+        "",
+        "Returns whether the client's address is a loopback address.",
+        "src_is_local",
+        FetchSpec::one(Type::Bool, Scope::Anywhere, src_is_local),
+    ),
+    row(
+        "src_port",
+        "",
+        "Returns the port of the client.",
+        "src_port",
+        FetchSpec::one(Type::Int, Scope::Anywhere, src_port),
+    ),
+    row(
+        "srv_id",
+        "",
+        "Returns the number of the server in its backend, counted from 1.",
+        "srv_id",
+        FetchSpec::one(Type::Int, Scope::Server, srv_id),
+    ),
+    row(
+        "srv_name",
+        "",
+        "Returns the name of the server.",
+        "srv_name",
+        FetchSpec::one(Type::Str, Scope::Server, srv_name),
+    ),
+    row(
+        "ssl_fc",
+        "",
+        "Returns whether the client's connection is encrypted.",
+        "ssl_fc",
+        FetchSpec::one(Type::Bool, Scope::Anywhere, ssl_fc),
+    ),
 ];
 
 fn ip(address: Option<SocketAddr>) -> Option<IpAddr> {
@@ -90,10 +178,6 @@ fn fe_name<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
 
 fn so_id<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     Some(Value::Int(i64::from(cx.session.bind) + 1))
-}
-
-fn be_id<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
-    cx.record.backend.map(|index| Value::Int(i64::from(index) + 1))
 }
 
 fn be_name<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {

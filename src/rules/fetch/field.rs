@@ -3,6 +3,40 @@
 //! `hdr` cuts values at commas outside quotes; `fhdr` takes whole lines. Nothing here allocates.
 
 use crate::proto::http::{Head, Known};
+use crate::rules::context::Context;
+use crate::rules::sample::{Arg, Value, leading_int};
+use std::net::IpAddr;
+
+/// Returns the first argument: a name, if it was given and is not empty.
+pub(super) fn name_of(args: &[Arg]) -> Option<&[u8]> {
+    args.first().and_then(Arg::text).filter(|name| !name.is_empty())
+}
+
+/// Returns the head of the request.
+pub(super) fn request<'a>(cx: &'a Context<'_>) -> Option<&'a Head> {
+    Some(cx.request)
+}
+
+/// Returns the head of the response, where there is one.
+pub(super) fn response<'a>(cx: &'a Context<'_>) -> Option<&'a Head> {
+    cx.response.as_deref()
+}
+
+/// Returns the number that a text begins with, 0 if there is none.
+pub(super) fn number(text: &[u8]) -> Option<Value<'_>> {
+    Some(Value::Int(leading_int(text)))
+}
+
+/// Returns the address that a text is: IPv4 with or without port, or IPv6 without brackets.
+pub(super) fn address(text: &[u8]) -> Option<Value<'_>> {
+    let text = std::str::from_utf8(text).ok()?;
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(Value::Ip(ip));
+    }
+    let (ip, port) = text.split_once(':')?;
+    port.parse::<u16>().ok()?;
+    ip.parse().ok().map(|ip| Value::Ip(IpAddr::V4(ip)))
+}
 
 /// Calls `each` with every comma-separated value of a list until it returns true; returns whether it did.
 pub(super) fn split_list<'h>(value: &'h [u8], each: &mut dyn FnMut(&'h [u8]) -> bool) -> bool {
@@ -37,7 +71,8 @@ pub(super) fn trim(value: &[u8]) -> &[u8] {
     &value[start..end]
 }
 
-/// Calls `each` with every value of the fields of that name (of all fields without a name), cut at commas unless `full`.
+/// Calls `each` with every value of the fields of that name (of all fields without a name), cut at commas
+/// unless `full`.
 pub(super) fn each_value<'h>(
     head: &'h Head,
     name: Option<&[u8]>,
@@ -120,7 +155,7 @@ pub(super) fn each_cookie<'h>(
 ) -> bool {
     for field in head.fields() {
         if field.known == Known::Cookie {
-            for pair in head.text(field.value).split(|&byte| byte == b';') {
+            for pair in head.text(field.value).split(|&byte| matches!(byte, b';' | b',')) {
                 if let Some(value) = cookie_pair(pair, name)
                     && each(value)
                 {

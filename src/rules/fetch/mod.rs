@@ -1,20 +1,22 @@
 //! Sample fetches: what can be asked about a connection, a message or the proxy itself.
 //!
-//! Every fetch is a row in the table of its file; a new one is a new row. Fetches that HAProxy has and fastlb has not yet
+//! Every fetch is a row in the table of its file; a new one is a new row. Fetches that HAProxy has and fastlb
+//! has not yet
 //! are listed in [`super::known`], so that a user is told which of the two it is.
 
 pub mod conn;
 mod field;
+pub mod header;
 pub mod http;
 pub mod internal;
 
 use super::call::Call;
 use super::context::Context;
 use super::known;
-use super::sample::{Arg, ArgKind, Type, Value};
+use super::sample::{Arg, ArgKind, Check, Type, Value};
 use super::{Compiler, Position};
 use crate::config::ast::Span;
-use crate::config::diagnostic::{Diagnostic, Severity, suggest};
+use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
 
 /// Evaluates to a single value.
@@ -65,7 +67,7 @@ pub struct FetchSpec {
     /// How many of them must be given.
     pub required: usize,
     /// Looks at the compiled arguments and may replace them; the error is the argument's index and a message.
-    pub check: Option<fn(&mut [Arg]) -> Result<(), (usize, String)>>,
+    pub check: Option<Check>,
     /// Type of the value.
     pub output: Type,
     /// Where it can be used.
@@ -89,7 +91,7 @@ impl FetchSpec {
         self
     }
 
-    pub(super) const fn check(mut self, check: fn(&mut [Arg]) -> Result<(), (usize, String)>) -> Self {
+    pub(super) const fn check(mut self, check: Check) -> Self {
         self.check = Some(check);
         self
     }
@@ -109,14 +111,15 @@ pub(super) const fn row(
 }
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] = &[conn::TABLE, http::TABLE, internal::TABLE];
+pub const TABLES: &[&[Row]] = &[conn::TABLE, header::TABLE, http::TABLE, internal::TABLE];
 
 /// Returns the row of that name.
 pub fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))
 }
 
-/// Returns the row that a call names; `hdr` and `cookie` follow the direction they are used in. Reports what is wrong.
+/// Returns the row that a call names; `hdr` and `cookie` follow the direction they are used in. Reports what is
+/// wrong.
 pub(super) fn resolve(call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option<&'static Row> {
     let name = call.name.text;
     let response = compiler.position == Position::Response;
@@ -141,8 +144,12 @@ pub(super) fn unknown(call: &Call<'_>) -> Diagnostic {
         return Diagnostic::error(span, format!("the sample fetch '{name}' is not supported yet"));
     }
     if let Some((stem, method)) = super::condition::keyword::split(name) {
-        return Diagnostic::error(span, format!("'{name}' can only be used in an ACL"))
-            .help(format!("elsewhere write the fetch itself: `{stem}`, which `{name}` compares with `-m {}`", method.name()));
+        return Diagnostic::error(span, format!("'{name}' can only be used in an ACL")).help(
+            format!(
+                "elsewhere write the fetch itself: `{stem}`, which `{name}` compares with `-m {}`",
+                method.name()
+            ),
+        );
     }
     let diagnostic = Diagnostic::error(span, format!("unknown sample fetch '{name}'"));
     match suggest(name, names()) {
@@ -156,23 +163,6 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TABLES.iter().flat_map(|table| table.iter().map(|row| row.name))
 }
 
-/// Reports a fetch that has nothing to yield at the compiler's position; returns whether compiling may go on.
-pub(super) fn check_scope(
-    name: &str,
-    scope: Scope,
-    span: Span,
-    compiler: &mut Compiler<'_>,
-) -> bool {
-    match scope_problem(name, scope, span, compiler) {
-        None => true,
-        Some(problem) => {
-            let fatal = problem.severity == Severity::Error;
-            compiler.diagnostics.push(problem);
-            !fatal
-        }
-    }
-}
-
 /// Says why a fetch has nothing to yield at the compiler's position.
 pub(super) fn scope_problem(
     name: &str,
@@ -180,13 +170,24 @@ pub(super) fn scope_problem(
     span: Span,
     compiler: &Compiler<'_>,
 ) -> Option<Diagnostic> {
+    if scope == Scope::Backend
+        && compiler.position == Position::Request
+        && compiler.backend.is_none()
+    {
+        let message = format!(
+            "'{name}' needs the backend, which is not chosen yet when a rule of a frontend runs"
+        );
+        return Some(Diagnostic::error(span, message).help(
+            "it may be used in rules of backends, in `http-response` rules and in log formats",
+        ));
+    }
     let needs_message = matches!(scope, Scope::Request | Scope::Response);
     if needs_message && !compiler.http {
-        let message = format!("'{name}' looks at HTTP messages, and this proxy is not in `mode http`");
-        return Some(
-            Diagnostic::error(span, message)
-                .help("add `mode http`, or use a fetch of the connection such as `src` or `dst_port`"),
-        );
+        let message =
+            format!("'{name}' looks at HTTP messages, and this proxy is not in `mode http`");
+        return Some(Diagnostic::error(span, message).help(
+            "add `mode http`, or use a fetch of the connection such as `src` or `dst_port`",
+        ));
     }
     let what = match (compiler.position, scope) {
         (Position::Request, Scope::Response) => "looks at the response",

@@ -1,7 +1,8 @@
 //! Log formats: text with `%tags` and `%[expressions]` (manual 8.2.6), for logs and for values that rules write.
 //!
 //! A format is compiled once and written into a byte buffer without formatting machinery. In logs (position
-//! [`Position::Log`]) runs of blanks become one and an empty value is shown as `-`; in values that rules write they are left alone.
+//! [`Position::Log`]) runs of blanks become one and an empty value is shown as `-`; in values that rules write
+//! they are left alone.
 //! A new tag is a row in [`tag`].
 
 mod date;
@@ -13,12 +14,10 @@ use super::Position;
 use super::context::Context;
 use super::sample::{Expression, Value};
 use crate::config::ast::Span;
-use crate::config::diagnostic::Diagnostic;
 use tag::Tag;
 
 /// The format of `option tcplog`.
-pub const TCP_LOG: &str =
-    "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
+pub const TCP_LOG: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
 
 /// The format of `option httplog`.
 pub const HTTP_LOG: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc \
@@ -113,7 +112,7 @@ impl LogFormat {
     fn write_tag(&self, tag: Tag, style: Style, cx: &Context<'_>, out: &mut Vec<u8>) {
         if tag == Tag::LogCounter {
             let count = self.counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            return super::write::uint(out, u64::from(count));
+            return tag::number(out, style, u64::from(count));
         }
         tag::write(tag, style, cx, out);
     }
@@ -176,18 +175,4 @@ fn bytes(out: &mut Vec<u8>, style: Style, text: &[u8]) {
     if style.quote {
         out.push(b'"');
     }
-}
-
-/// Reports text where only a constant can stand.
-pub(super) fn expect_literal<'f>(
-    format: &'f LogFormat,
-    span: Span,
-    what: &str,
-    compiler: &mut Compiler<'_>,
-) -> Option<&'f [u8]> {
-    let literal = format.literal();
-    if literal.is_none() {
-        compiler.diagnostics.push(Diagnostic::error(span, format!("{what} must be constant text")));
-    }
-    literal
 }

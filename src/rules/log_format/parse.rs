@@ -85,7 +85,10 @@ impl Parser<'_, '_> {
         if bytes.get(at) == Some(&b'{') {
             let Some(length) = memchr::memchr(b'}', &bytes[at..]) else {
                 let place = self.text.at(at..bytes.len());
-                self.fail(Diagnostic::error(place, "missing '}' behind the flags of a log-format tag"));
+                self.fail(Diagnostic::error(
+                    place,
+                    "missing '}' behind the flags of a log-format tag",
+                ));
                 return bytes.len();
             };
             style = self.flags(at + 1..at + length, style);
@@ -100,7 +103,9 @@ impl Parser<'_, '_> {
             }
             _ => {
                 let end = (at + 1).min(bytes.len());
-                let end = (end..=bytes.len()).find(|end| self.text.text.is_char_boundary(*end)).unwrap_or(end);
+                let end = (end..=bytes.len())
+                    .find(|end| self.text.text.is_char_boundary(*end))
+                    .unwrap_or(end);
                 let place = self.text.at(start..end);
                 self.fail(
                     Diagnostic::error(place, "'%' without a tag behind it")
@@ -143,7 +148,8 @@ impl Parser<'_, '_> {
             return;
         }
         let Some(row) = tag::find(name) else {
-            let mut diagnostic = Diagnostic::error(place, format!("unknown log-format tag '%{name}'"));
+            let mut diagnostic =
+                Diagnostic::error(place, format!("unknown log-format tag '%{name}'"));
             diagnostic = match suggest(name, tag::TABLE.iter().map(|row| row.name)) {
                 Some(near) => diagnostic.help(format!("did you mean `%{near}`?")),
                 None => diagnostic.help("write `%%` for a percent sign"),
@@ -151,16 +157,16 @@ impl Parser<'_, '_> {
             return self.fail(diagnostic);
         };
         if row.build.http && !self.compiler.http {
-            self.compiler.diagnostics.push(
-                Diagnostic::warning(place, format!("'%{name}' has nothing to show in a TCP proxy"))
-                    .help("it needs `mode http`"),
-            );
+            let message =
+                format!("'%{name}' shows an HTTP message, and this proxy is not in `mode http`");
+            return self.fail(Diagnostic::error(place, message));
+        }
+        if row.build.tag == Tag::Status && !self.compiler.http {
+            self.literal.push(b'0');
+            return;
         }
         self.end_literal();
         self.parts.push(Part::Tag(row.build.tag, style));
-        if row.build.tag == Tag::Nothing {
-            self.parts.pop();
-        }
     }
 
     /// Compiles the expression whose bracket stands at `open`; returns the offset behind the closing one.

@@ -129,6 +129,7 @@ pub(super) fn write(tag: Tag, style: Style, cx: &Context<'_>, out: &mut Vec<u8>)
         Tag::RequestDate => date::with_millis(out, record.start_us),
         Tag::RequestGmt => date::with_zone(out, record.start_us, Zone::Gmt),
         Tag::RequestLocal => date::with_zone(out, record.start_us, Zone::Local),
+        Tag::AcceptMillis if style.hex => hex(out, session.accepted_us / 1_000 % 1_000, 2),
         Tag::AcceptMillis => padded(out, session.accepted_us / 1_000 % 1_000, 3),
         Tag::Timestamp => number(out, style, session.accepted_us / 1_000_000),
         Tag::Pid => number(out, style, u64::from(std::process::id())),
@@ -140,7 +141,7 @@ pub(super) fn write(tag: Tag, style: Style, cx: &Context<'_>, out: &mut Vec<u8>)
         Tag::HttpPath => request(out, style, cx.request, Part::Path),
         Tag::HttpQuery => request(out, style, cx.request, Part::Query),
         Tag::HttpVersion => request(out, style, cx.request, Part::Version),
-        Tag::Termination | Tag::TerminationCookie => termination(out, style, tag, record),
+        Tag::Termination | Tag::TerminationCookie => termination(out, tag, record),
         Tag::RequestCookie | Tag::ResponseCookie | Tag::UniqueId => bytes(out, style, b""),
         Tag::TlsCiphers | Tag::TlsVersion => bytes(out, style, b""),
         Tag::RequestHeaders | Tag::ResponseHeaders => {}
@@ -204,7 +205,8 @@ fn plain(out: &mut Vec<u8>, tag: Tag, cx: &Context<'_>) {
     uint(out, value);
 }
 
-fn number(out: &mut Vec<u8>, style: Style, value: u64) {
+/// Appends a number, in at least four hexadecimal digits if the style says so.
+pub(super) fn number(out: &mut Vec<u8>, style: Style, value: u64) {
     if style.hex {
         hex(out, value, 4);
     } else {
@@ -222,21 +224,18 @@ fn hex(out: &mut Vec<u8>, value: u64, width: u32) {
 }
 
 fn address(out: &mut Vec<u8>, style: Style, address: IpAddr) {
-    let address = address.to_canonical();
-    let mut text = Vec::with_capacity(40);
-    match (style.hex, address) {
-        (true, IpAddr::V4(address)) => hex(&mut text, u64::from(u32::from(address)), 8),
+    match (style.hex, address.to_canonical()) {
+        (true, IpAddr::V4(address)) => hex(out, u64::from(u32::from(address)), 8),
         (true, IpAddr::V6(address)) => {
             for octet in address.octets() {
-                hex(&mut text, u64::from(octet), 2);
+                hex(out, u64::from(octet), 2);
             }
         }
-        (false, address) => ip(&mut text, address),
+        (false, address) => ip(out, address),
     }
-    bytes(out, style, &text);
 }
 
-/// Appends the address of a client connection; unix sockets have none.
+/// Appends the address of a client's connection; unix sockets have none.
 fn host(out: &mut Vec<u8>, style: Style, socket: Option<SocketAddr>) {
     match socket {
         Some(socket) => address(out, style, socket.ip()),
@@ -286,11 +285,11 @@ fn server<'a>(cx: &'a Context<'_>) -> &'a [u8] {
         .map_or(nobody, |name| name.as_bytes())
 }
 
-fn termination(out: &mut Vec<u8>, style: Style, tag: Tag, record: &Record) {
+fn termination(out: &mut Vec<u8>, tag: Tag, record: &Record) {
     let state = record.termination;
     let letters = [state.cause, state.phase, state.cookie_request, state.cookie_response]
         .map(|letter| if letter == 0 { b'-' } else { letter });
-    bytes(out, style, if tag == Tag::Termination { &letters[..2] } else { &letters });
+    out.extend_from_slice(if tag == Tag::Termination { &letters[..2] } else { &letters });
 }
 
 /// A part of the request line.
