@@ -136,7 +136,7 @@ fn continuation(previous: Option<&Line>, line: &Line) -> Diagnostic {
         finding = finding.related(above.span, "this line ends here");
     }
     finding.help(
-        "a line goes on below only if it ends with `\\`, and a list is one word without blanks",
+        "a directive ends with its line; write a list as one word without blanks, as in `alpn h2,http/1.1`",
     )
 }
 

@@ -4,7 +4,7 @@ mod rules;
 
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
-use super::proxy::{Draft, built_in_errors};
+use super::proxy::Draft;
 use super::server_line::ServerDraft;
 use super::{
     Backend, ErrorFiles, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions,
@@ -379,11 +379,9 @@ impl Build<'_> {
     }
 }
 
-/// Returns the built-in answers, overridden by those of the draft.
+/// Returns the answers that the configuration gives in place of the built-in ones.
 fn error_files(draft: &Draft<'_>) -> ErrorFiles {
-    let mut files = built_in_errors();
-    files.extend(draft.settings.error_files.iter().map(|(code, file)| (*code, file.clone())));
-    files
+    draft.settings.error_files.iter().map(|(code, file)| (*code, file.clone())).collect()
 }
 
 /// Returns what the farm keeps of a server.
