@@ -7,7 +7,7 @@ pub(super) mod rules;
 
 use super::directive::join;
 use super::load::Loader;
-use super::proxy::{Draft, Format, Kind};
+use super::proxy::{Draft, Format, Kind, RuleKind};
 use super::server_line::ServerDraft;
 use super::{Address, CheckKind, Mode};
 use crate::config::ast::Span;
@@ -24,6 +24,7 @@ pub(super) fn proxies(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
         if proxy.is_front() {
             nothing_to_listen_on(cx, proxy);
             log_without_target(cx, proxy);
+            nowhere_to_go(cx, proxy);
         }
         if proxy.is_back() {
             duplicate_servers(cx, proxy);
@@ -159,8 +160,8 @@ fn missing_timeouts(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
             proxy.span,
             format!("{} {verb} missing in {}", join(&missing, "and"), proxy.title()),
         )
-        .label("without them a silent peer holds its connection for ever")
-        .help("set them in `defaults`, as in `timeout client 30s`"),
+        .label("a silent peer holds its connection for ever")
+        .help(format!("write it in `defaults` or here, as in `{} 30s`", missing[0])),
     );
 }
 
@@ -174,6 +175,27 @@ fn nothing_to_listen_on(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
             _ => "add a `bind` line: without one it receives nothing",
         },
     ));
+}
+
+/// A frontend whose every request would be answered with 503 (or closed).
+fn nowhere_to_go(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
+    let settings = &proxy.settings;
+    let answers = settings.rules.iter().any(|rule| rule.kind != RuleKind::Acl)
+        || settings.stats.is_some()
+        || settings.monitor_uri.is_some();
+    let leads = settings.default_backend.is_some() || !proxy.servers.is_empty();
+    if proxy.broken || proxy.binds.is_empty() || settings.disabled || answers || leads {
+        return;
+    }
+    let (missing, help) = match proxy.kind {
+        Kind::Listen => ("`server`", "add a `server` line"),
+        _ => ("`default_backend` or `use_backend`", "add `default_backend <name>`"),
+    };
+    cx.push(
+        Diagnostic::warning(proxy.span, format!("{} has no {missing}", proxy.title()))
+            .label("nothing that arrives here can go anywhere")
+            .help(help),
+    );
 }
 
 /// A log format that was chosen in the section itself, and nowhere to send the lines.

@@ -567,3 +567,43 @@ fn a_thousand_servers_are_a_matter_of_moments() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(plan.farms.iter().map(|farm| farm.servers().len()).sum::<usize>(), 1000);
 }
+
+#[test]
+fn a_frontend_that_leads_nowhere_is_a_warning() {
+    check(
+        "frontend www\n bind 127.0.0.1:80\n",
+        &["warning 6: frontend `www` has no `default_backend` or `use_backend`"],
+    );
+    check("listen www\n bind 127.0.0.1:80\n", &["warning 6: listen `www` has no `server`"]);
+    check("frontend www\n bind 127.0.0.1:80\n http-request return status 200\n", &[]);
+    check("frontend www\n bind 127.0.0.1:80\n stats enable\n", &[]);
+}
+
+/// Examples that are cut short, or have a word twice, give findings and never a panic.
+#[test]
+fn broken_lines_never_panic() {
+    let examples = super::proxy::TABLES
+        .iter()
+        .flat_map(|table| table.iter().map(|entry| entry.example))
+        .chain(super::bind::PARAMS.iter().map(|entry| entry.example))
+        .chain(super::server_line::PARAMS.iter().map(|entry| entry.example))
+        .chain(super::global::TABLE.iter().map(|entry| entry.example));
+    let mut lines = String::new();
+    for example in examples {
+        let words: Vec<&str> = example.split(' ').collect();
+        for at in 0..words.len() {
+            let cut = words[..=at].join(" ");
+            let mut swapped = words.clone();
+            swapped.swap(at, words.len() - 1);
+            let swapped = swapped.join(" ");
+            for line in [&cut, &format!("{cut} {}", words[at..].join(" ")), &swapped] {
+                lines.push_str(&format!(" {line}\n"));
+            }
+        }
+        lines.push_str(&format!(" no {example}\n"));
+    }
+    for section in ["global", "defaults base", "listen x"] {
+        let case = case(&format!("{section}\n mode http\n{lines}"));
+        assert!(case.diagnostics.has_errors());
+    }
+}

@@ -1,4 +1,7 @@
-//! `option …`
+//! `option …`: switches, and the few options with words of their own.
+//!
+//! Options about checks and logs are read in the files of those topics; this table only names them. A new switch is one
+//! row of `switch!` and one field of the settings.
 
 use super::{Draft, Handler, Row};
 use crate::plan::directive::{Args, Entry, Prefix};

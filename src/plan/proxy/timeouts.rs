@@ -1,4 +1,6 @@
-//! `timeout …`
+//! `timeout …`: one row and one field each.
+//!
+//! What a timeout bounds, and which one stands in for another that is not set, is for the shards.
 
 use super::{Handler, Row};
 use crate::plan::directive::Entry;
