@@ -105,7 +105,7 @@ defaults
 frontend www
     bind 127.0.0.1:{http}
     log-format "%HM %HP -> %b/%s: %ST, %B bytes in %Ta ms"
-    http-request deny if {{ path -i -m beg /admin }}
+    http-request deny if {{ path,url_dec -i -m beg /admin }}
     acl app1 path_end -i /app1
     acl app2 path_end -i /app2
     use_backend one if app1
