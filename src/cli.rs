@@ -254,7 +254,7 @@ fn about(all: bool) -> String {
 fn demo_command(matches: &ArgMatches) -> u8 {
     let wish =
         demo::Wish { cores: matches.get_one("cores").cloned(), driver: flags::driver(matches) };
-    demo::run(&wish, console(true))
+    demo::run(&wish, console(false))
 }
 
 fn colour() -> bool {
