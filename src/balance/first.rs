@@ -10,11 +10,7 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     doc: "The first server with a free slot, in the order of `id`, so that the last servers can be switched off in \
           quiet hours. It needs `maxconn` on the servers and ignores weights.",
     example: "balance first",
-    build: Row {
-        number: None,
-        dynamic: true,
-        make: |_, _| Box::new(First::default()),
-    },
+    build: Row { number: None, dynamic: true, make: |_, _| Box::new(First::default()) },
 };
 
 #[derive(Debug, Default)]
@@ -30,11 +26,7 @@ impl Pick for First {
     }
 
     fn pick(&mut self, farm: &Farm, _: &Key, avoid: Option<ServerId>) -> Option<ServerId> {
-        let mut free = self
-            .by_id
-            .iter()
-            .copied()
-            .filter(|&id| farm.server(id).has_room());
+        let mut free = self.by_id.iter().copied().filter(|&id| farm.server(id).has_room());
         let first = free.next()?;
         if Some(first) == avoid {
             return free.next().or(Some(first));

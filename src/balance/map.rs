@@ -9,16 +9,12 @@ use crate::server::{Farm, ServerId};
 /// Replaces `map` by the slots of the chosen servers.
 pub(super) fn fill(map: &mut Vec<ServerId>, farm: &Farm, chosen: &[ServerId]) {
     map.clear();
-    let divisor = chosen
-        .iter()
-        .fold(0, |d, &id| gcd(d, farm.server(id).weight()));
+    let divisor = chosen.iter().fold(0, |d, &id| gcd(d, farm.server(id).weight()));
     if divisor == 0 {
         return;
     }
-    let weights: Vec<i64> = chosen
-        .iter()
-        .map(|&id| i64::from(farm.server(id).weight() / divisor))
-        .collect();
+    let weights: Vec<i64> =
+        chosen.iter().map(|&id| i64::from(farm.server(id).weight() / divisor)).collect();
     spread(&weights, |at| map.push(chosen[at]));
 }
 

@@ -14,7 +14,7 @@ mod round_robin;
 mod source;
 mod static_rr;
 
-use crate::config::ast::{Span, Word};
+use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{self, Keyword};
 use crate::server::{Farm, ServerId};
@@ -52,20 +52,14 @@ pub struct Row {
 }
 
 /// Every algorithm, sorted by name.
-pub const ALGORITHMS: &[Keyword<Row>] = &[
-    first::ROW,
-    least_conn::ROW,
-    random::ROW,
-    round_robin::ROW,
-    source::ROW,
-    static_rr::ROW,
-];
+pub const ALGORITHMS: &[Keyword<Row>] =
+    &[first::ROW, least_conn::ROW, random::ROW, round_robin::ROW, source::ROW, static_rr::ROW];
 
 /// What HAProxy has and fastlb has not yet.
 const NOT_YET: &[&str] = &["hash", "hdr", "rdp-cookie", "sticky", "uri", "url_param"];
 
-/// The number of draws beyond which more cannot help.
-const NUMBER_MAX: u32 = 100;
+/// Bounds the work of one pick.
+const NUMBER_MAX: u32 = 65_535;
 
 /// A checked `balance` line.
 #[derive(Clone, Copy, Debug)]
@@ -77,18 +71,15 @@ pub struct Algorithm {
 impl Default for Algorithm {
     /// `roundrobin`, for backends without a `balance` line.
     fn default() -> Self {
-        Self {
-            row: &round_robin::ROW,
-            number: 0,
-        }
+        Self { row: &round_robin::ROW, number: 0 }
     }
 }
 
 impl Algorithm {
-    /// Returns what the words behind `balance` mean; `line` is the place of the whole line.
-    pub fn parse(words: &[Word], line: Span) -> Result<Self, Diagnostic> {
+    /// Returns what the words behind `balance` mean; no word at all means `roundrobin`.
+    pub fn parse(words: &[Word]) -> Result<Self, Diagnostic> {
         let Some(word) = words.first() else {
-            return Err(Diagnostic::error(line, "`balance` needs an algorithm").help(expected()));
+            return Ok(Self::default());
         };
         let (name, number) = match word.text.split_once('(') {
             Some((name, rest)) => (name, Some(rest)),
@@ -108,6 +99,7 @@ impl Algorithm {
                 let message = format!("`{name}` takes no number in parentheses");
                 return Err(Diagnostic::error(word.span, message));
             }
+            (Some(default), Some(")")) => default,
             (Some(_), Some(rest)) => parse_number(word, name, rest)?,
         };
         Ok(Self { row, number })

@@ -4,6 +4,7 @@ use super::{Key, Pick, Row};
 use crate::config::keyword::Keyword;
 use crate::server::{Farm, ServerId};
 use crate::stdx::rand::Rng;
+use std::hash::{BuildHasher, RandomState};
 
 pub(super) const ROW: Keyword<Row> = Keyword {
     name: "random",
@@ -29,12 +30,9 @@ struct Random {
 
 impl Random {
     fn new(draws: u32, shard: usize) -> Self {
-        Self {
-            draws,
-            rng: Rng::new(shard as u64),
-            servers: Vec::new(),
-            upto: Vec::new(),
-        }
+        // Balancers of several processes must not draw alike: the standard library's hash keys are random.
+        let seed = RandomState::new().hash_one(shard);
+        Self { draws, rng: Rng::new(seed), servers: Vec::new(), upto: Vec::new() }
     }
 
     fn draw(&mut self) -> ServerId {

@@ -1,7 +1,8 @@
 //! `roundrobin`: each server in turn by weight, spread evenly, with weights that may change at any time.
 //!
-//! With equal weights a cursor walks the servers. With others, every server has the position of its next turn, one
-//! turn being the total weight divided by its own; a heap gives the earliest. O(log n), no allocation.
+//! With equal weights a cursor walks the servers. With others, every server has the position of its next turn, each
+//! being the total weight divided by its own behind the last; a heap gives the earliest. A server that has not been
+//! chosen yet fills the first gap, the heaviest first. This is haproxy's order. O(log n), no allocation.
 
 use super::{Key, Pick, Row};
 use crate::config::keyword::Keyword;
@@ -14,11 +15,7 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     syntax: "",
     doc: "Each server in turn by weight, the smoothest order there is. Weights may be changed while it runs.",
     example: "balance roundrobin",
-    build: Row {
-        number: None,
-        dynamic: true,
-        make: |_, shard| Box::new(RoundRobin::new(shard)),
-    },
+    build: Row { number: None, dynamic: true, make: |_, shard| Box::new(RoundRobin::new(shard)) },
 };
 
 #[derive(Debug)]
@@ -36,10 +33,7 @@ enum Turns {
 
 impl RoundRobin {
     fn new(shard: usize) -> Self {
-        Self {
-            shard,
-            turns: Turns::Equal(Vec::new(), shard),
-        }
+        Self { shard, turns: Turns::Equal(Vec::new(), shard) }
     }
 }
 
@@ -110,14 +104,17 @@ struct Weighted {
     total: u64,
 }
 
-/// The next turn of one server; ordered by position, then the heavier, then the first declared.
+/// The next turn of one server; the order of its fields is the order of turns, found by watching a real haproxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
+    /// The pick it is due for.
     position: u64,
+    /// Weight less rest, where the rest is what the divisions so far left over: `0 <= rest < weight`.
+    lack: Reverse<u64>,
+    /// The pick that it was put here by.
+    since: u64,
     weight: Reverse<u64>,
     id: ServerId,
-    /// What the divisions so far left over: `rest < weight`.
-    rest: u64,
 }
 
 impl Weighted {
@@ -125,11 +122,9 @@ impl Weighted {
         let count = chosen.len();
         let mut fresh: Vec<Turn> = chosen
             .iter()
-            .map(|&id| Turn {
-                position: 0,
-                weight: Reverse(u64::from(farm.server(id).weight().max(1))),
-                id,
-                rest: 0,
+            .map(|&id| {
+                let weight = Reverse(u64::from(farm.server(id).weight().max(1)));
+                Turn { position: 0, lack: weight, since: 0, weight, id }
             })
             .collect();
         fresh.sort_unstable_by(|a, b| b.cmp(a));
@@ -165,22 +160,24 @@ impl Weighted {
         if choice.is_some() {
             self.skipped.extend(second_choice);
         }
+        let skips = !self.skipped.is_empty();
         // A server that was skipped is next in line when it has room again, and has nothing to catch up on.
         for mut turn in self.skipped.drain(..) {
             turn.position = turn.position.max(self.now);
             self.heap.push(Reverse(turn));
         }
-        let turn = choice.or(second_choice)?;
+        let mut turn = choice.or(second_choice)?;
+        if skips {
+            // Who stands in for others does not pay for it later.
+            turn.position = turn.position.min(self.now);
+        }
         self.served(turn);
         Some(turn.id)
     }
 
     /// Takes out the earliest turn that has come, else a server that was never chosen, else the earliest turn.
     fn pop(&mut self) -> Option<Turn> {
-        let due = self
-            .heap
-            .peek()
-            .is_some_and(|Reverse(turn)| turn.position <= self.now);
+        let due = self.heap.peek().is_some_and(|Reverse(turn)| turn.position <= self.now);
         if !due && let Some(mut turn) = self.fresh.pop() {
             turn.position = self.now;
             return Some(turn);
@@ -191,9 +188,10 @@ impl Weighted {
     /// Counts a pick and puts the server back at its next position.
     fn served(&mut self, mut turn: Turn) {
         let weight = turn.weight.0;
-        let rest = turn.rest + self.total % weight;
+        let rest = (weight - turn.lack.0) + self.total % weight;
         turn.position += self.total / weight + rest / weight;
-        turn.rest = rest % weight;
+        turn.lack = Reverse(weight - rest % weight);
+        turn.since = self.now;
         self.heap.push(Reverse(turn));
         self.now += 1;
     }

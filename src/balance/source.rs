@@ -38,11 +38,7 @@ impl Pick for Source {
         let slot = address_hash(*address) as usize % map.len().max(1);
         let (before, from) = map.split_at_checked(slot)?;
         let mut around = from.iter().chain(before);
-        around
-            .clone()
-            .find(|&&id| Some(id) != avoid)
-            .or_else(|| around.next())
-            .copied()
+        around.clone().find(|&&id| Some(id) != avoid).or_else(|| around.next()).copied()
     }
 }
 

@@ -1,6 +1,17 @@
 //! Everything that is wrong with a configuration, collected and rendered for people and for editors.
+//!
+//! Whoever finds something builds a [`Diagnostic`] and goes on. This module never prints: `render` gives text for a
+//! terminal and `to_json` gives data for an editor.
 
 use super::ast::Span;
+
+mod render;
+mod suggest;
+
+pub use suggest::suggest;
+
+/// Findings that are kept; further ones are only counted. A file with more mistakes is no configuration.
+pub const FINDINGS_MAX: usize = 1_000;
 
 /// How much a diagnostic weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +22,17 @@ pub enum Severity {
     Warning,
     /// The configuration cannot be used.
     Error,
+}
+
+impl Severity {
+    /// Returns the lowercase name: `notice`, `warning` or `error`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// One finding. `message` is a lowercase fragment without final dot that quotes the user's word.
@@ -81,40 +103,63 @@ impl Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    /// Findings beyond [`FINDINGS_MAX`], by severity.
+    dropped: [usize; 3],
 }
 
 impl Diagnostics {
     /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.list.push(diagnostic);
+        if self.list.len() < FINDINGS_MAX {
+            self.list.push(diagnostic);
+        } else {
+            self.dropped[diagnostic.severity as usize] += 1;
+        }
     }
 
-    /// Iterates over the findings.
+    /// Iterates over the findings that were kept.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter()
     }
 
     /// Returns how many findings have that severity.
     pub fn count(&self, severity: Severity) -> usize {
-        self.list.iter().filter(|d| d.severity == severity).count()
+        let kept = self.list.iter().filter(|d| d.severity == severity).count();
+        kept + self.dropped[severity as usize]
     }
 
     /// Returns whether any finding is an error.
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|d| d.severity == Severity::Error)
+        self.count(Severity::Error) > 0
     }
-}
 
-/// Returns the candidate nearest to `word`, if one is near enough to be worth suggesting.
-pub fn suggest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let limit = (word.chars().count() / 3).clamp(1, 4);
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= limit
-                || (candidate.len() > 3 && word.len() > 3 && (word.starts_with(candidate)))
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    /// Returns whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Sorts the findings by file and line, those without a place first; equal places keep their order.
+    ///
+    /// Call it once everything was checked, so that a reader walks through the file from top to bottom.
+    pub fn sort(&mut self) {
+        self.list
+            .sort_by_key(|d| d.span.map(|span| (span.file, span.start)));
+    }
+
+    /// Returns the counts in words, such as `3 errors, 1 warning`; `no problems` if there are none.
+    pub fn summary(&self) -> String {
+        let parts: Vec<String> = [Severity::Error, Severity::Warning, Severity::Notice]
+            .into_iter()
+            .filter_map(|severity| {
+                let count = self.count(severity);
+                let plural = if count == 1 { "" } else { "s" };
+                (count > 0).then(|| format!("{count} {}{plural}", severity.as_str()))
+            })
+            .collect();
+        if parts.is_empty() {
+            "no problems".to_owned()
+        } else {
+            parts.join(", ")
+        }
+    }
 }

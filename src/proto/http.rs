@@ -19,12 +19,33 @@ impl Slice {
     /// Returns the slice of the received buffer at `range`.
     pub fn received(range: Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end < ARENA as usize);
-        Self { start: range.start as u32, len: (range.end - range.start) as u32 }
+        Self {
+            start: range.start as u32,
+            len: (range.end - range.start) as u32,
+        }
     }
 
     /// Returns the number of bytes.
     pub fn len(self) -> usize {
         self.len as usize
+    }
+
+    /// Returns where it starts, in the received buffer or in the arena.
+    pub(super) fn offset(self) -> usize {
+        (self.start & !ARENA) as usize
+    }
+
+    /// Returns the range of the received buffer, `None` when the text was edited.
+    pub(super) fn received_range(self) -> Option<Range<usize>> {
+        (self.start & ARENA == 0).then(|| self.offset()..self.offset() + self.len())
+    }
+
+    /// Returns its first `len` bytes.
+    pub(super) fn first(self, len: usize) -> Self {
+        Self {
+            start: self.start,
+            len: self.len.min(len as u32),
+        }
     }
 
     /// Returns whether it has no bytes.
@@ -111,20 +132,24 @@ pub enum BodyLength {
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     /// What was received; its length is what is filled, its capacity what fits.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Bytes of `bytes` that the parser took as the head; 0 before it is complete.
-    head_len: usize,
+    pub(super) head_len: usize,
+    /// Bytes of `bytes` that were searched for the end of the head: `0 <= searched <= bytes.len()`.
+    pub(super) searched: usize,
     /// Text of edited fields.
     arena: Vec<u8>,
     /// Method (requests); empty for responses.
-    method: Slice,
+    pub(super) method: Slice,
     /// Request target (requests); reason phrase (responses).
-    target: Slice,
+    pub(super) target: Slice,
     /// Status code (responses); 0 for requests.
-    status: u16,
-    version: Version,
-    fields: Vec<Field>,
-    edited: bool,
+    pub(super) status: u16,
+    pub(super) version: Version,
+    pub(super) fields: Vec<Field>,
+    /// One bit per [`Known`] that may be among the fields; set when one is added, not cleared on removal.
+    pub(super) known_seen: u16,
+    pub(super) edited: bool,
     /// Body length as framed by the sender.
     pub body: BodyLength,
     /// Whether the sender wants the connection to stay open after this message.
@@ -144,9 +169,26 @@ impl Head {
     /// Forgets everything but keeps the allocations.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.searched = 0;
+        self.forget();
+    }
+
+    /// Drops this head and the `body` bytes behind it, so that the buffer starts with the next message.
+    ///
+    /// What was received of the next message stays in the buffer, ready to be parsed.
+    pub fn next_message(&mut self, body: usize) {
+        let end = (self.head_len + body).min(self.bytes.len());
+        self.bytes.drain(..end);
+        self.searched = 0;
+        self.forget();
+    }
+
+    /// Forgets what was parsed, but not the received bytes and how far they were searched.
+    pub(super) fn forget(&mut self) {
         self.head_len = 0;
         self.arena.clear();
         self.fields.clear();
+        self.known_seen = 0;
         self.method = Slice::default();
         self.target = Slice::default();
         self.status = 0;
@@ -156,6 +198,25 @@ impl Head {
         self.keep_alive = false;
         self.upgrade = false;
         self.expect_continue = false;
+    }
+
+    /// Starts a request of the proxy's own making (health checks, tests).
+    pub fn new_request(method: &[u8], target: &[u8], version: Version) -> Self {
+        let mut head = Self::new();
+        head.set_method(method);
+        head.set_target(target);
+        head.version = version;
+        head.keep_alive = version != Version::Http10;
+        head
+    }
+
+    /// Starts a response of the proxy's own making.
+    pub fn new_response(status: u16, reason: &[u8], version: Version) -> Self {
+        let mut head = Self::new();
+        head.set_status(status, reason);
+        head.version = version;
+        head.keep_alive = version != Version::Http10;
+        head
     }
 
     /// Returns the receive buffer, to be lent to a receive operation before the head is complete.
@@ -195,7 +256,11 @@ impl Head {
 
     /// Returns the request target as it stands on the request line, empty for a response.
     pub fn target(&self) -> &[u8] {
-        if self.status == 0 { self.text(self.target) } else { b"" }
+        if self.status == 0 {
+            self.text(self.target)
+        } else {
+            b""
+        }
     }
 
     /// Returns the status code, 0 for a request.
@@ -205,7 +270,11 @@ impl Head {
 
     /// Returns the reason phrase, empty for a request.
     pub fn reason(&self) -> &[u8] {
-        if self.status == 0 { b"" } else { self.text(self.target) }
+        if self.status == 0 {
+            b""
+        } else {
+            self.text(self.target)
+        }
     }
 
     /// Returns the version.
@@ -244,7 +313,31 @@ impl Head {
 
     /// Returns the value of the first field known as `known`.
     pub fn known(&self, known: Known) -> Option<&[u8]> {
-        self.fields.iter().find(|field| field.known == known).map(|field| self.text(field.value))
+        if !self.may_have(known) {
+            return None;
+        }
+        self.fields
+            .iter()
+            .find(|field| field.known == known)
+            .map(|field| self.text(field.value))
+    }
+
+    /// Iterates over index and value of the fields known as `known`, in order.
+    pub fn fields_known(&self, known: Known) -> impl DoubleEndedIterator<Item = (usize, &[u8])> {
+        let fields = if self.may_have(known) {
+            self.fields.as_slice()
+        } else {
+            &[]
+        };
+        let fields = fields.iter().enumerate();
+        fields
+            .filter(move |(_, field)| field.known == known)
+            .map(|(index, field)| (index, self.text(field.value)))
+    }
+
+    /// Returns false when there is certainly no field known as `known`; costs one test.
+    pub fn may_have(&self, known: Known) -> bool {
+        self.known_seen & (1 << known as u16) != 0
     }
 
     /// Replaces the method.
@@ -269,7 +362,12 @@ impl Head {
 
     /// Appends a field.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
-        let field = Field { name: self.keep(name), value: self.keep(value), known: known(name) };
+        let field = Field {
+            name: self.keep(name),
+            value: self.keep(value),
+            known: known(name),
+        };
+        self.known_seen |= 1 << field.known as u16;
         self.fields.push(field);
         self.edited = true;
     }
@@ -287,6 +385,9 @@ impl Head {
 
     /// Removes all fields known as `known`; returns whether there was one.
     pub fn remove_known(&mut self, known: Known) -> bool {
+        if !self.may_have(known) {
+            return false;
+        }
         let before = self.fields.len();
         self.fields.retain(|field| field.known != known);
         let removed = self.fields.len() != before;
@@ -311,31 +412,61 @@ impl Head {
         self.edited = true;
     }
 
+    /// Removes the field at `index` in [`Head::fields`].
+    pub fn remove_field(&mut self, index: usize) {
+        self.fields.remove(index);
+        self.edited = true;
+    }
+
     fn keep(&mut self, text: &[u8]) -> Slice {
         let start = self.arena.len() as u32 | ARENA;
         self.arena.extend_from_slice(text);
-        Slice { start, len: text.len() as u32 }
+        Slice {
+            start,
+            len: text.len() as u32,
+        }
     }
 }
 
 /// Returns what the proxy knows a field name as, compared without case.
+#[inline]
 pub fn known(name: &[u8]) -> Known {
-    const TABLE: &[(&[u8], Known)] = &[
-        (b"te", Known::Te),
-        (b"host", Known::Host),
-        (b"cookie", Known::Cookie),
-        (b"expect", Known::Expect),
-        (b"trailer", Known::Trailer),
-        (b"upgrade", Known::Upgrade),
-        (b"connection", Known::Connection),
-        (b"keep-alive", Known::KeepAlive),
-        (b"set-cookie", Known::SetCookie),
-        (b"content-length", Known::ContentLength),
-        (b"proxy-connection", Known::ProxyConnection),
-        (b"transfer-encoding", Known::TransferEncoding),
-    ];
-    TABLE
-        .iter()
-        .find(|(known, _)| known.len() == name.len() && known.eq_ignore_ascii_case(name))
-        .map_or(Known::Other, |(_, known)| *known)
+    let Some(first) = name.first() else {
+        return Known::Other;
+    };
+    let (text, known): (&[u8], Known) = match (name.len(), first | 0x20) {
+        (2, b't') => (b"te", Known::Te),
+        (4, b'h') => (b"host", Known::Host),
+        (6, b'c') => (b"cookie", Known::Cookie),
+        (6, b'e') => (b"expect", Known::Expect),
+        (7, b't') => (b"trailer", Known::Trailer),
+        (7, b'u') => (b"upgrade", Known::Upgrade),
+        (10, b'c') => (b"connection", Known::Connection),
+        (10, b'k') => (b"keep-alive", Known::KeepAlive),
+        (10, b's') => (b"set-cookie", Known::SetCookie),
+        (14, b'c') => (b"content-length", Known::ContentLength),
+        (16, b'p') => (b"proxy-connection", Known::ProxyConnection),
+        (17, b't') => (b"transfer-encoding", Known::TransferEncoding),
+        _ => return Known::Other,
+    };
+    if name.eq_ignore_ascii_case(text) {
+        known
+    } else {
+        Known::Other
+    }
+}
+
+/// Appends a number in decimal digits.
+pub fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
 }

@@ -1,5 +1,13 @@
 //! From bytes to messages and back. No IO, no clocks.
+//!
+//! Start with [`http`]: the head that every protocol fills and every rule reads. [`h1`] is HTTP/1 on the wire, [`uri`]
+//! takes request targets apart, [`cookie`] finds and edits cookies, [`reply`] is what the proxy answers by itself.
 
+pub mod cookie;
+pub mod date;
 pub mod h1;
 pub mod http;
+pub mod reply;
+mod scan;
+pub mod status;
 pub mod uri;

@@ -2,6 +2,7 @@
 
 use crate::proto::http::Head;
 use crate::server::Farm;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -84,6 +85,26 @@ pub struct Record {
     pub server_local: Option<SocketAddr>,
     /// Counter of requests in the process (`%rt`).
     pub request_counter: u32,
+    /// Whether this is the first request of its connection.
+    pub first_request: bool,
+    /// Whether the line is written before the end (`option logasap`): totals are marked with `+`.
+    pub partial: bool,
+    /// Who answered instead of a server, such as `<STATS>`.
+    pub applet: Option<&'static str>,
+    /// What `set-log-level` said; rules set it while they run.
+    pub log_level: Cell<LogLevel>,
+}
+
+/// The level that a stream is logged with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// As the proxy decides.
+    #[default]
+    Default,
+    /// Not at all.
+    Silent,
+    /// This one (0 emerg ..= 7 debug).
+    Level(u8),
 }
 
 impl Default for Record {
@@ -113,6 +134,10 @@ impl Default for Record {
             server_address: None,
             server_local: None,
             request_counter: 0,
+            first_request: false,
+            partial: false,
+            applet: None,
+            log_level: Cell::default(),
         }
     }
 }
@@ -124,6 +149,10 @@ pub struct NameTable {
     pub frontends: Vec<String>,
     /// Names of backends by index.
     pub backends: Vec<String>,
+    /// Names of servers by backend and index.
+    pub servers: Vec<Vec<String>>,
+    /// Name of the machine (`%H`, `hostname`).
+    pub hostname: String,
 }
 
 /// One stream at one moment.

@@ -4,10 +4,18 @@
 //! [`context::Context`]. Nothing here does IO or looks at a clock.
 
 pub mod action;
+mod call;
 pub mod condition;
 pub mod context;
+pub mod convert;
+pub mod fetch;
+pub mod known;
 pub mod log_format;
+pub mod pattern;
+mod regexp;
 pub mod sample;
+mod text;
+mod write;
 
 use crate::config::ast::Span;
 use crate::config::diagnostic::Diagnostics;

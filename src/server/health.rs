@@ -2,7 +2,8 @@
 //!
 //! A pure state machine: the checker connects and measures, hands the verdict to [`Health::on_result`], and gets
 //! back what changed and how long to wait. [`super::Farm::record_check`] publishes it. Administrative states are
-//! not its business; a server that leaves maintenance gets a fresh one by [`Health::new`].
+//! not its business: a server in maintenance is not checked, and one that leaves it gets a fresh [`Health::new`],
+//! published by [`super::Farm::publish_health`].
 
 use super::state::{CheckResult, CheckStatus, Operational};
 use crate::stdx::rand::Rng;
@@ -65,11 +66,7 @@ impl Health {
             fall: spec.fall.clamp(1, u16::MAX / 2),
             ..spec
         };
-        Self {
-            health: spec.rise,
-            spec,
-            state: Operational::Up,
-        }
+        Self { health: spec.rise, spec, state: Operational::Up }
     }
 
     /// Returns a server whose state is known, as after a reload.
@@ -152,7 +149,8 @@ impl Health {
         self.spec.rise + self.spec.fall - 1
     }
 
-    fn progress(&self) -> Option<(u16, u16)> {
+    /// Returns `(done, of)` while the state is about to change, or not known yet.
+    pub fn progress(&self) -> Option<(u16, u16)> {
         if self.health == 0 || self.health == self.full() {
             None
         } else if self.health < self.spec.rise {
@@ -173,5 +171,145 @@ impl Health {
         };
         let span_ms = steady_ms.saturating_mul(u64::from(spec.spread_percent.min(50))) / 100;
         steady_ms - span_ms + rng.below(2 * span_ms + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CheckStatus::{L4Connection, L4Ok, L7OkConditional};
+
+    fn spec() -> HealthSpec {
+        HealthSpec {
+            rise: 3,
+            fall: 3,
+            inter_ms: 400,
+            fastinter_ms: Some(200),
+            downinter_ms: Some(300),
+            spread_percent: 0,
+        }
+    }
+
+    /// Feeds one check and returns what the statistics would show, and the interval that follows.
+    fn step(health: &mut Health, status: CheckStatus) -> (String, u64) {
+        let outcome = health.on_result(&CheckResult::new(status, 1), &mut Rng::new(0));
+        let word = match health.state() {
+            Operational::Down => "DOWN",
+            Operational::Up => "UP",
+            Operational::Stopping => "NOLB",
+        };
+        let text = match outcome.progress {
+            Some((done, of)) => format!("{word} {done}/{of}"),
+            None => word.to_owned(),
+        };
+        (text, outcome.next_in_ms)
+    }
+
+    /// The history of a real haproxy 2.6 with the same numbers.
+    #[test]
+    fn a_server_goes_down_and_up_as_in_haproxy() {
+        let mut health = Health::new(spec());
+        assert_eq!(health.progress(), Some((1, 3)));
+        for (status, text, next_in_ms) in [
+            (L4Connection, "DOWN", 300),
+            (L4Connection, "DOWN", 300),
+            (L4Ok, "DOWN 1/3", 200),
+            (L4Ok, "DOWN 2/3", 200),
+            (L4Ok, "UP", 400),
+            (L4Connection, "UP 2/3", 200),
+            (L4Connection, "UP 1/3", 200),
+            (L4Connection, "DOWN", 300),
+            (L4Ok, "DOWN 1/3", 200),
+            (L4Connection, "DOWN", 300),
+        ] {
+            assert_eq!(step(&mut health, status), (text.to_owned(), next_in_ms));
+        }
+    }
+
+    #[test]
+    fn the_first_good_check_makes_a_new_server_fully_up() {
+        let mut health = Health::new(spec());
+        assert_eq!(step(&mut health, L4Ok), ("UP".to_owned(), 400));
+    }
+
+    #[test]
+    fn intervals_fall_back_to_inter() {
+        let mut health = Health::new(HealthSpec::default());
+        assert_eq!(step(&mut health, L4Connection).1, 2_000);
+        assert_eq!(step(&mut health, L4Ok).1, 2_000);
+    }
+
+    #[test]
+    fn a_conditional_pass_stops_a_server_and_a_plain_one_starts_it_again() {
+        let mut health = Health::resume(spec(), Operational::Up);
+        assert_eq!(step(&mut health, L7OkConditional).0, "NOLB");
+        assert_eq!(step(&mut health, L4Connection).0, "NOLB 2/3");
+        assert_eq!(step(&mut health, L4Ok).0, "UP");
+        let mut down = Health::resume(spec(), Operational::Down);
+        for _ in 0..5 {
+            assert_eq!(step(&mut down, L7OkConditional).0, "DOWN");
+        }
+    }
+
+    #[test]
+    fn an_operators_word_counts_at_once_and_checks_go_on_from_there() {
+        let mut health = Health::new(spec());
+        assert_eq!(health.force_down(), Some(Operational::Down));
+        assert_eq!(health.force_down(), None);
+        assert_eq!(health.force_up(), Some(Operational::Up));
+        assert_eq!(step(&mut health, L4Connection).0, "UP 2/3");
+    }
+
+    #[test]
+    fn first_checks_are_spread_over_one_interval() {
+        let health = Health::new(spec());
+        let starts: Vec<u64> = (0..4).map(|at| health.first_in_ms(at, 4)).collect();
+        assert_eq!(starts, [0, 100, 200, 300]);
+        assert_eq!(health.first_in_ms(0, 0), 0);
+    }
+
+    #[test]
+    fn spread_checks_moves_intervals_both_ways_within_its_percent() {
+        let mut health =
+            Health::resume(HealthSpec { spread_percent: 10, ..spec() }, Operational::Up);
+        let mut rng = Rng::new(1);
+        let mut intervals: Vec<u64> = (0..1_000)
+            .map(|_| {
+                let result = CheckResult::new(L4Ok, 1);
+                health.on_result(&result, &mut rng).next_in_ms
+            })
+            .collect();
+        intervals.sort_unstable();
+        assert_eq!((intervals[0], intervals[999]), (360, 440));
+    }
+
+    /// Against a model that only counts results in a row; the seed is printed when they differ.
+    #[test]
+    fn random_histories_change_state_after_rise_or_fall_results_in_a_row() {
+        for seed in 0..2_000 {
+            let mut rng = Rng::new(seed);
+            let spec = HealthSpec {
+                rise: 1 + rng.below(4) as u16,
+                fall: 1 + rng.below(4) as u16,
+                ..spec()
+            };
+            let mut health = Health::new(spec);
+            // A new server is one failure away from down.
+            let (mut up, mut against) = (true, spec.fall - 1);
+            for step in 0..60 {
+                let passed = rng.percent(if seed % 2 == 0 { 50 } else { 80 });
+                let status = if passed { L4Ok } else { L4Connection };
+                let outcome = health.on_result(&CheckResult::new(status, 0), &mut rng);
+                against = if passed == up { 0 } else { against + 1 };
+                let changes = against == if up { spec.fall } else { spec.rise };
+                if changes {
+                    (up, against) = (!up, 0);
+                }
+                let context = format!("seed {seed}, step {step}");
+                assert_eq!(outcome.change.is_some(), changes, "{context}");
+                assert_eq!(health.state() == Operational::Up, up, "{context}");
+                assert_eq!(outcome.progress.is_some(), against > 0, "{context}");
+            }
+        }
     }
 }

@@ -196,11 +196,7 @@ impl Live {
             status: CheckStatus::from_bits(self.check_status.load(Relaxed)),
             code: self.check_code.load(Relaxed),
             duration_ms: self.check_duration_ms.load(Relaxed),
-            text: self
-                .check_text
-                .lock()
-                .map(|text| text.clone())
-                .unwrap_or_default(),
+            text: self.check_text.lock().map(|text| text.clone()).unwrap_or_default(),
         }
     }
 
@@ -300,8 +296,7 @@ impl Live {
             }
             (false, true) => {
                 let since = self.changed_ms.load(Relaxed);
-                self.downtime_ms
-                    .fetch_add(now_ms.saturating_sub(since), Relaxed);
+                self.downtime_ms.fetch_add(now_ms.saturating_sub(since), Relaxed);
             }
             // Maintenance of a server that is down, or a check while it is: the downtime goes on.
             (false, false) => return,
@@ -328,10 +323,12 @@ impl Live {
         if let Ok(mut text) = self.check_text.lock() {
             text.clone_from(&result.text);
         }
-        let progress = outcome
-            .progress
-            .map_or(0, |(done, of)| u32::from(done) << 16 | u32::from(of));
-        self.progress.store(progress, Relaxed);
+        self.store_progress(outcome.progress);
+    }
+
+    pub(super) fn store_progress(&self, progress: Option<(u16, u16)>) {
+        let bits = progress.map_or(0, |(done, of)| u32::from(done) << 16 | u32::from(of));
+        self.progress.store(bits, Relaxed);
     }
 
     /// Applies what differs between the file before and the file after a reload.
@@ -354,9 +351,5 @@ impl Live {
 }
 
 fn configured_admin(spec: &ServerSpec) -> Admin {
-    if spec.disabled {
-        Admin::Maint
-    } else {
-        Admin::Ready
-    }
+    if spec.disabled { Admin::Maint } else { Admin::Ready }
 }

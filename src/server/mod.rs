@@ -17,7 +17,7 @@ pub use live::Live;
 pub use queue::{Enqueue, QueueKey, Ticket, Wake};
 pub use state::{Admin, CheckResult, CheckStatus, Operational};
 
-use health::Outcome;
+use health::{Health, Outcome};
 use queue::Lanes;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -96,7 +96,6 @@ impl Server {
             (Admin::Drain, _) => "DRAIN",
             (_, Operational::Stopping) => "NOLB",
             (_, Operational::Up) if !self.spec.checked => return "no check".to_owned(),
-            (_, Operational::Up) if self.weight() == 0 => "DRAIN",
             (_, Operational::Up) => "UP",
         };
         match self.progress() {
@@ -131,19 +130,11 @@ impl Farm {
     pub fn new(specs: Vec<ServerSpec>, all_backups: bool, queue_max: u32, now_ms: u64) -> Self {
         let servers: Vec<Server> = specs
             .into_iter()
-            .map(|spec| Server {
-                live: Arc::new(Live::new(&spec, now_ms)),
-                spec,
-            })
+            .map(|spec| Server { live: Arc::new(Live::new(&spec, now_ms)), spec })
             .collect();
         let lanes = Arc::new(Lanes::new(queue_max, now_ms));
         let generation = lanes.register(servers.iter().map(|s| s.uid()).collect());
-        Self {
-            servers,
-            all_backups,
-            lanes,
-            generation,
-        }
+        Self { servers, all_backups, lanes, generation }
     }
 
     /// Takes over what is live in `old`: counts, health, queues, and runtime changes that the new file does not undo.
@@ -162,9 +153,7 @@ impl Farm {
             server.live = Arc::clone(&before.live);
             server.live.reconfigure(&before.spec, &server.spec);
         }
-        self.generation = self
-            .lanes
-            .register(self.servers.iter().map(|s| s.uid()).collect());
+        self.generation = self.lanes.register(self.servers.iter().map(|s| s.uid()).collect());
         self.lanes.bump();
         let mut wakes = Vec::new();
         for at in 0..self.servers.len() {
@@ -204,10 +193,7 @@ impl Farm {
 
     /// Returns how many servers of that kind could take new streams.
     pub fn count_usable(&self, backup: bool) -> usize {
-        self.servers
-            .iter()
-            .filter(|s| s.spec.backup == backup && s.takes_new())
-            .count()
+        self.servers.iter().filter(|s| s.spec.backup == backup && s.takes_new()).count()
     }
 
     /// Returns the sum of the weights of the servers that take new streams now.
@@ -245,9 +231,7 @@ impl Farm {
     }
 
     fn first_backup(&self) -> Option<ServerId> {
-        self.servers
-            .iter()
-            .position(|s| s.spec.backup && s.takes_new())
+        self.servers.iter().position(|s| s.spec.backup && s.takes_new())
     }
 
     /// Returns how many streams are in service on all servers.
@@ -285,6 +269,13 @@ impl Farm {
             Some(to) => self.set_operational(id, to, now_ms),
             None => Vec::new(),
         }
+    }
+
+    /// Publishes a health that did not come from a check: at the start, after maintenance, by an operator's word.
+    #[must_use = "the woken streams wait for their shard to be told"]
+    pub fn publish_health(&self, id: ServerId, health: &Health, now_ms: u64) -> Vec<Wake> {
+        self.servers[id].store_progress(health.progress());
+        self.set_operational(id, health.state(), now_ms)
     }
 
     /// Sets what health checks say about a server.
@@ -337,3 +328,6 @@ impl Drop for Farm {
         self.lanes.forget(self.generation);
     }
 }
+
+#[cfg(test)]
+mod tests;

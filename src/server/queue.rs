@@ -216,9 +216,7 @@ impl Farm {
             true => inner.first_backend(live.uid()),
             false => None,
         };
-        own.into_iter()
-            .chain(backend)
-            .min_by_key(|key| key.sequence)
+        own.into_iter().chain(backend).min_by_key(|key| key.sequence)
     }
 
     /// Calls the stream at that place, which must exist, to the slot that was taken for it.
@@ -229,10 +227,7 @@ impl Farm {
             None => self.lanes.publish(inner),
             Some(_) => inner.publish_own(live),
         }
-        Some(Wake {
-            ticket: entry.ticket,
-            server: inner.index_of(entry.generation, live.uid()),
-        })
+        Some(Wake { ticket: entry.ticket, server: inner.index_of(entry.generation, live.uid()) })
     }
 }
 
@@ -306,9 +301,7 @@ impl Lanes {
     pub(super) fn forget(&self, generation: u64) {
         let mut inner = self.lock();
         inner.farms.retain(|(name, _)| *name != generation);
-        inner
-            .backend
-            .retain(|_, entry| entry.generation != generation);
+        inner.backend.retain(|_, entry| entry.generation != generation);
         self.publish(&inner);
     }
 
@@ -401,17 +394,11 @@ impl Inner {
 
     fn first_own(&self, uid: u64) -> Option<QueueKey> {
         self.first_of(self.own.get(&uid)?, uid)
-            .map(|sequence| QueueKey {
-                sequence,
-                uid: Some(uid),
-            })
+            .map(|sequence| QueueKey { sequence, uid: Some(uid) })
     }
 
     fn first_backend(&self, uid: u64) -> Option<QueueKey> {
-        self.first_of(&self.backend, uid).map(|sequence| QueueKey {
-            sequence,
-            uid: None,
-        })
+        self.first_of(&self.backend, uid).map(|sequence| QueueKey { sequence, uid: None })
     }
 
     /// The first whose farm knows the server: another than the very first only around a reload.
@@ -429,9 +416,6 @@ impl Inner {
 
 impl Entry {
     fn balance_again(self) -> Wake {
-        Wake {
-            ticket: self.ticket,
-            server: None,
-        }
+        Wake { ticket: self.ticket, server: None }
     }
 }

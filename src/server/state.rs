@@ -83,12 +83,7 @@ const CHECK_STATUS: &[(CheckStatus, &str, &str, bool)] = {
         (L6Timeout, "L6TOUT", "Layer6 timeout", false),
         (L6Response, "L6RSP", "Layer6 invalid response", false),
         (L7Ok, "L7OK", "Layer7 check passed", true),
-        (
-            L7OkConditional,
-            "L7OKC",
-            "Layer7 check conditionally passed",
-            true,
-        ),
+        (L7OkConditional, "L7OKC", "Layer7 check conditionally passed", true),
         (L7Timeout, "L7TOUT", "Layer7 timeout", false),
         (L7Response, "L7RSP", "Layer7 invalid response", false),
         (L7Status, "L7STS", "Layer7 wrong status", false),
@@ -112,9 +107,7 @@ impl CheckStatus {
     }
 
     pub(super) fn from_bits(bits: u8) -> Self {
-        CHECK_STATUS
-            .get(usize::from(bits))
-            .map_or(Self::Unknown, |row| row.0)
+        CHECK_STATUS.get(usize::from(bits)).map_or(Self::Unknown, |row| row.0)
     }
 }
 
@@ -134,11 +127,7 @@ pub struct CheckResult {
 impl CheckResult {
     /// Returns a result without code and text.
     pub fn new(status: CheckStatus, duration_ms: u32) -> Self {
-        Self {
-            status,
-            duration_ms,
-            ..Self::default()
-        }
+        Self { status, duration_ms, ..Self::default() }
     }
 }
 

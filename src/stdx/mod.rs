@@ -1,7 +1,10 @@
-//! What could live in the standard library: a timer wheel, placement hashes, a small random generator.
+//! What could live in the standard library: a timer wheel, placement hashes, a small random generator, civil time,
+//! system calls.
 //!
-//! Nothing here knows a load-balancer noun, reads a clock or does IO.
+//! Nothing here knows a load-balancer noun, reads a clock or does IO (but [`sys`], which only names the kernel's calls).
 
 pub mod hash;
 pub mod rand;
+pub mod sys;
+pub mod time;
 pub mod wheel;

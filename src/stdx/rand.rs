@@ -13,9 +13,7 @@ impl Rng {
     /// Returns the generator of that seed; any seed is good.
     pub fn new(seed: u64) -> Self {
         let mut mix = seed;
-        Self {
-            state: std::array::from_fn(|_| splitmix64(&mut mix)),
-        }
+        Self { state: std::array::from_fn(|_| splitmix64(&mut mix)) }
     }
 
     /// Returns 64 random bits.
@@ -62,11 +60,7 @@ mod tests {
         let got: Vec<u64> = (0..3).map(|_| splitmix64(&mut state)).collect();
         assert_eq!(
             got,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
         );
     }
 

@@ -1,0 +1,1 @@
+//! The manual page that is printed from the tables.

@@ -1,0 +1,92 @@
+//! Rules that can never match, and denies that a client can get around.
+
+use crate::config::ast::Span;
+use crate::config::diagnostic::Diagnostic;
+use crate::config::diagnostic::Diagnostics;
+use crate::rules::action::Rule;
+use crate::rules::condition::Condition;
+use crate::plan::UseBackend;
+
+/// A rule that ends its list when its condition holds.
+struct Ending<'r> {
+    condition: Option<&'r Condition>,
+    span: Span,
+}
+
+/// Looks at a list of `use_backend` rules.
+pub(in crate::plan) fn use_backend(diagnostics: &mut Diagnostics, rules: &[UseBackend]) {
+    let mut seen: Vec<Ending<'_>> = Vec::new();
+    for rule in rules {
+        let condition = rule.condition.as_ref();
+        shadowed(diagnostics, &seen, condition, rule.span, "use_backend");
+        seen.push(Ending { condition, span: rule.span });
+    }
+}
+
+/// Looks at a list of `http-request` or `http-response` rules; `name` is the directive.
+pub(in crate::plan) fn http(diagnostics: &mut Diagnostics, rules: &[Rule], name: &str) {
+    let mut seen: Vec<Ending<'_>> = Vec::new();
+    for rule in rules {
+        let condition = rule.condition.as_ref();
+        shadowed(diagnostics, &seen, condition, rule.span, name);
+        if rule.is_refusal() {
+            bypass(diagnostics, condition, rule.span);
+        }
+        if rule.is_final() {
+            seen.push(Ending { condition, span: rule.span });
+        } else {
+            // It may change what conditions see, so only what always ends the list is still known to.
+            seen.retain(|ending| is_always(ending.condition));
+        }
+    }
+}
+
+fn is_always(condition: Option<&Condition>) -> bool {
+    condition.is_none_or(Condition::is_always)
+}
+
+/// Reports a rule that an earlier one always takes first.
+fn shadowed(
+    diagnostics: &mut Diagnostics,
+    seen: &[Ending<'_>],
+    condition: Option<&Condition>,
+    span: Span,
+    name: &str,
+) {
+    let earlier = seen.iter().find(|ending| match (ending.condition, condition) {
+        (None, _) => true,
+        (Some(wide), None) => wide.is_always(),
+        (Some(wide), Some(narrow)) => wide.is_always() || narrow.is_subset_of(wide),
+    });
+    let Some(earlier) = earlier else { return };
+    let why = if is_always(earlier.condition) {
+        "this rule takes every request"
+    } else {
+        "this rule takes every request that the later one would"
+    };
+    diagnostics.push(
+        Diagnostic::warning(span, format!("this `{name}` rule can never match"))
+            .label("an earlier rule always wins")
+            .related(earlier.span, why)
+            .help("put the more specific rule first"),
+    );
+}
+
+/// Reports a refusal that looks at the path as the client wrote it.
+fn bypass(diagnostics: &mut Diagnostics, condition: Option<&Condition>, span: Span) {
+    let Some(condition) = condition else { return };
+    let paths = condition.raw_path_patterns();
+    let Some(path) = paths.iter().find(|path| path.pattern.len() > 1) else { return };
+    let tail = path.pattern.trim_start_matches('/');
+    let Some(first) = tail.chars().next().filter(char::is_ascii) else { return };
+    let encoded = format!("%{:02x}{}", first as u32, &tail[1..]);
+    let mut finding = Diagnostic::warning(
+        span,
+        format!("this rule can be got around: `/{encoded}`, `//{tail}` and `/./{tail}` do not match `{}`", path.pattern),
+    )
+    .help("many servers take them for the same path; compare a decoded path, as in `path,url_dec -m beg`, or allow what is known and deny the rest");
+    if path.span != span {
+        finding = finding.related(path.span, "compared with the path as the client wrote it");
+    }
+    diagnostics.push(finding);
+}

@@ -1,0 +1,119 @@
+//! Frontends, their listening sockets and the rules that choose a backend.
+
+use super::{
+    Address, ConnectionMode, ErrorFiles, ForwardFor, Gauge, LogSettings, Mode, SocketOptions,
+    Splice, StatsPage, Timeouts,
+};
+use crate::config::ast::Span;
+use crate::metrics::ObjectId;
+use crate::rules::action::Rule;
+use crate::rules::condition::Condition;
+use crate::rules::log_format::LogFormat;
+use std::sync::Arc;
+
+/// A frontend.
+pub struct Frontend {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
+    /// `mode`
+    pub mode: Mode,
+    /// `bind` lines, port ranges expanded.
+    pub binds: Vec<Bind>,
+    /// `maxconn`
+    pub maxconn: u32,
+    /// Current connections.
+    pub connections: Gauge,
+    /// Timeouts of the client side.
+    pub timeouts: Timeouts,
+    /// Connection handling.
+    pub connection_mode: ConnectionMode,
+    /// `http-request` rules in order, then `redirect` rules.
+    pub http_request: Vec<Rule>,
+    /// `http-response` rules.
+    pub http_response: Vec<Rule>,
+    /// `use_backend` rules in order.
+    pub use_backend: Vec<UseBackend>,
+    /// `default_backend`
+    pub default_backend: Option<u32>,
+    /// `monitor-uri`
+    pub monitor_uri: Option<String>,
+    /// `monitor fail` conditions.
+    pub monitor_fail: Vec<Condition>,
+    /// The statistics page.
+    pub stats: Option<Arc<StatsPage>>,
+    /// `option forwardfor`
+    pub forward_for: Option<ForwardFor>,
+    /// Logging.
+    pub log: LogSettings,
+    /// `errorfile` and defaults.
+    pub error_files: ErrorFiles,
+    /// Socket options of the client side.
+    pub socket: SocketOptions,
+    /// `option splice-request` / `splice-auto`, `splice-response`
+    pub splice: Splice,
+    /// `backlog`
+    pub backlog: Option<u32>,
+    /// The back half of the same `listen` section: its rules are this frontend's own and must not run twice.
+    pub backend: Option<u32>,
+    /// `id`: the number in statistics.
+    pub id: Option<u32>,
+    /// `disabled`
+    pub disabled: bool,
+    /// Counters.
+    pub object: ObjectId,
+}
+
+/// One listening socket of a frontend (a port range is several).
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// Where to listen.
+    pub address: Address,
+    /// `name`, or the address.
+    pub name: String,
+    /// `maxconn` of the bind line.
+    pub maxconn: Option<u32>,
+    /// `backlog`
+    pub backlog: Option<u32>,
+    /// `v6only` / `v4v6`
+    pub v6only: Option<bool>,
+    /// `interface`
+    pub interface: Option<String>,
+    /// `mode`, octal, for unix sockets.
+    pub mode: Option<u32>,
+    /// `user`/`uid` of a unix socket.
+    pub uid: Option<u32>,
+    /// `group`/`gid` of a unix socket.
+    pub gid: Option<u32>,
+    /// `transparent`
+    pub transparent: bool,
+    /// `tfo`
+    pub tfo: bool,
+    /// `defer-accept`
+    pub defer_accept: bool,
+    /// Counters of the listener.
+    pub object: ObjectId,
+    /// Where the line stands.
+    pub span: Span,
+}
+
+/// A `use_backend` rule.
+#[derive(Debug)]
+pub struct UseBackend {
+    /// The backend.
+    pub target: BackendTarget,
+    /// When; `None` is always.
+    pub condition: Option<Condition>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A backend named in a rule.
+#[derive(Debug)]
+pub enum BackendTarget {
+    /// A fixed one.
+    Fixed(u32),
+    /// A name made by a log-format expression; an unknown name skips the rule.
+    Named(LogFormat),
+}

@@ -1,0 +1,143 @@
+//! What frontends and backends have in common.
+
+use crate::log::LogTarget;
+use crate::rules::log_format::LogFormat;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a socket listens or connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP over IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A unix socket by path.
+    Unix(PathBuf),
+    /// A socket in Linux's abstract namespace.
+    Abstract(Vec<u8>),
+    /// An inherited descriptor (`fd@N`).
+    Fd(i32),
+}
+
+/// Protocol of a proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Relay bytes.
+    #[default]
+    Tcp,
+    /// Understand HTTP.
+    Http,
+}
+
+/// Timeouts; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timeouts {
+    /// `timeout client`
+    pub client: Option<Duration>,
+    /// `timeout http-request`
+    pub http_request: Option<Duration>,
+    /// `timeout http-keep-alive`
+    pub http_keep_alive: Option<Duration>,
+    /// `timeout client-fin`
+    pub client_fin: Option<Duration>,
+    /// `timeout connect`
+    pub connect: Option<Duration>,
+    /// `timeout server`
+    pub server: Option<Duration>,
+    /// `timeout server-fin`
+    pub server_fin: Option<Duration>,
+    /// `timeout queue`
+    pub queue: Option<Duration>,
+    /// `timeout tunnel`
+    pub tunnel: Option<Duration>,
+    /// `timeout check`
+    pub check: Option<Duration>,
+    /// `timeout tarpit`
+    pub tarpit: Option<Duration>,
+}
+
+/// How connections are kept (`option http-keep-alive|http-server-close|httpclose`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConnectionMode {
+    /// Both sides stay open.
+    #[default]
+    KeepAlive,
+    /// The server side closes after each response.
+    ServerClose,
+    /// Both sides close.
+    Close,
+}
+
+/// `option forwardfor`
+#[derive(Clone, Debug)]
+pub struct ForwardFor {
+    /// Field to write; `X-Forwarded-For` unless `header` says otherwise.
+    pub header: String,
+    /// Networks whose clients are not added.
+    pub except: Option<ipnet::IpNet>,
+    /// Only when the request has none.
+    pub if_none: bool,
+}
+
+/// `option tcpka`, `clitcpka`, `srvtcpka`, `nolinger`, `splice-*`
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SocketOptions {
+    /// Send TCP keep-alives.
+    pub keep_alive: bool,
+    /// Reset instead of lingering.
+    pub no_linger: bool,
+    /// Allowed to splice what this side sends us.
+    pub splice: bool,
+}
+
+/// Which directions may be spliced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Splice {
+    /// Client to server.
+    pub request: bool,
+    /// Server to client.
+    pub response: bool,
+}
+
+/// Which lines are logged, how and where.
+#[derive(Debug, Default)]
+pub struct LogSettings {
+    /// Targets; empty is no log.
+    pub targets: Vec<LogTarget>,
+    /// The format; `None` only without targets.
+    pub format: Option<LogFormat>,
+    /// `option dontlognull`
+    pub dont_log_null: bool,
+    /// `option dontlog-normal`
+    pub dont_log_normal: bool,
+    /// `option logasap`
+    pub log_asap: bool,
+    /// `log-tag`
+    pub tag: Option<String>,
+}
+
+/// Answers for errors that the proxy makes itself, by status.
+pub type ErrorFiles = BTreeMap<u16, Arc<[u8]>>;
+
+/// The statistics page of a proxy (`stats …`).
+#[derive(Clone, Debug)]
+pub struct StatsPage {
+    /// `stats uri`
+    pub uri: String,
+    /// `stats refresh`
+    pub refresh: Option<Duration>,
+    /// `stats auth` lines: `user:password`.
+    pub auth: Vec<String>,
+    /// `stats realm`
+    pub realm: String,
+    /// `stats hide-version`
+    pub hide_version: bool,
+    /// `stats show-node`
+    pub show_node: Option<String>,
+    /// `stats show-desc`
+    pub show_desc: Option<String>,
+    /// `stats scope`; empty shows all.
+    pub scope: Vec<String>,
+}

@@ -1,0 +1,137 @@
+//! `option …`
+
+use super::{Draft, Handler, Row};
+use crate::plan::directive::{Args, Entry, Prefix};
+use crate::plan::load::Loader;
+use crate::plan::proxy::check::{httpchk, tcp_check};
+use crate::plan::proxy::log::{httplog, tcplog};
+use crate::plan::{ConnectionMode, ForwardFor};
+
+/// A switch: one boolean place in the draft.
+macro_rules! switch {
+    ($name:literal, |$draft:ident| $place:expr) => {
+        Entry {
+            name: concat!("option ", $name),
+            example: concat!("option ", $name),
+            build: Row::new({
+                const HANDLER: Handler = |_, $draft, args| $place = args.prefix == Prefix::None;
+                HANDLER
+            }),
+        }
+    };
+}
+
+/// A way to keep connections.
+macro_rules! connection_mode {
+    ($name:literal, $mode:expr) => {
+        Entry {
+            name: concat!("option ", $name),
+            example: concat!("option ", $name),
+            build: Row::new({
+                const HANDLER: Handler = |_, draft, args| {
+                    let current = &mut draft.settings.connection_mode;
+                    if args.prefix == Prefix::None {
+                        *current = $mode;
+                    } else if *current == $mode {
+                        *current = ConnectionMode::default();
+                    }
+                };
+                HANDLER
+            }),
+        }
+    };
+}
+
+/// One row per option.
+pub(super) static TABLE: &[Entry<Row>] = &[
+    switch!("allbackups", |draft| draft.settings.all_backups),
+    switch!("clitcpka", |draft| draft.settings.keep_alive_client),
+    switch!("dontlog-normal", |draft| draft.settings.log.dont_log_normal),
+    switch!("dontlognull", |draft| draft.settings.log.dont_log_null),
+    Entry {
+        name: "option forwardfor",
+        example: "option forwardfor except 127.0.0.0/8",
+        build: Row::new(forward_for).http(),
+    },
+    connection_mode!("http-keep-alive", ConnectionMode::KeepAlive),
+    connection_mode!("http-server-close", ConnectionMode::ServerClose),
+    Entry {
+        name: "option httpchk",
+        example: "option httpchk GET /health",
+        build: Row::new(httpchk),
+    },
+    connection_mode!("httpclose", ConnectionMode::Close),
+    Entry { name: "option httplog", example: "option httplog", build: Row::new(httplog) },
+    switch!("logasap", |draft| draft.settings.log.log_asap),
+    switch!("nolinger", |draft| draft.settings.no_linger),
+    Entry {
+        name: "option redispatch",
+        example: "option redispatch 1",
+        build: Row::new(redispatch),
+    },
+    switch!("splice-auto", |draft| draft.settings.splice_auto),
+    switch!("splice-request", |draft| draft.settings.splice.request),
+    switch!("splice-response", |draft| draft.settings.splice.response),
+    switch!("srvtcpka", |draft| draft.settings.keep_alive_server),
+    Entry { name: "option tcp-check", example: "option tcp-check", build: Row::new(tcp_check) },
+    Entry {
+        name: "option tcpka",
+        example: "option tcpka",
+        build: Row::new(|_, draft, args| {
+            let on = args.prefix == Prefix::None;
+            draft.settings.keep_alive_client = on;
+            draft.settings.keep_alive_server = on;
+        }),
+    },
+    Entry { name: "option tcplog", example: "option tcplog", build: Row::new(tcplog) },
+];
+
+fn forward_for(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
+    if args.prefix != Prefix::None {
+        draft.settings.forward_for = None;
+        return;
+    }
+    let mut option =
+        ForwardFor { header: "X-Forwarded-For".to_owned(), except: None, if_none: false };
+    while let Some(word) = args.next() {
+        match word.as_str() {
+            "except" => {
+                let Some(network) = args.required(cx, "a network behind `except`") else { return };
+                match crate::plan::address::network(network.as_str()) {
+                    Some(network) => option.except = Some(network),
+                    None => {
+                        let text = format!("`{}` is not a network", network.as_str());
+                        return args.fail(cx, network.span, text);
+                    }
+                }
+            }
+            "header" => {
+                let Some(name) = args.required(cx, "a name behind `header`") else { return };
+                option.header.clone_from(&name.text);
+            }
+            "if-none" => option.if_none = true,
+            _ => return args.not_one_of(cx, word, &["except", "header", "if-none"]),
+        }
+    }
+    draft.settings.forward_for = Some(option);
+}
+
+fn redispatch(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
+    if args.prefix != Prefix::None {
+        draft.settings.redispatch = None;
+        return;
+    }
+    let Some(word) = args.next() else {
+        // The manual's default: only the last attempt goes elsewhere.
+        draft.settings.redispatch = Some(-1);
+        return;
+    };
+    match word.as_str().parse::<i32>() {
+        Ok(0) => draft.settings.redispatch = None,
+        Ok(interval) => draft.settings.redispatch = Some(interval),
+        Err(_) => {
+            let text = format!("`{}` is not an interval", word.as_str());
+            args.fail(cx, word.span, text);
+        }
+    }
+}

@@ -1,0 +1,564 @@
+//! Drafts into a plan: names become indices, rules are compiled, and sections are checked against each other.
+
+use super::global::GlobalDraft;
+use super::load::{Loader, read_file};
+use super::proxy::{Draft, RuleKind, built_in_errors};
+use super::server_line::ServerDraft;
+use super::{
+    Backend, BackendTarget, ErrorFiles, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server,
+    ServerTarget, SocketOptions, Splice, UseBackend, UseServer,
+};
+use crate::config::ast::{FileId, Line, Span, Word};
+use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
+use crate::log::LogTarget;
+use crate::metrics::{ObjectId, Registry};
+use crate::rules::action::{Rule, RuleSet};
+use crate::rules::condition::{AclSet, Condition};
+use crate::rules::context::NameTable;
+use crate::rules::log_format::LogFormat;
+use crate::rules::{Compiler, Names, Position};
+use crate::server::{Farm, ServerSpec};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Turns all drafts into a plan. Errors go to the loader; the plan is only good without any.
+pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: Vec<Draft<'_>>) -> Plan {
+    let no_splice = draft.no_splice;
+    let global = draft.finish(cx);
+    let index = Index::new(cx, &proxies);
+    let mut build = Build {
+        global: &global,
+        index: &index,
+        no_splice,
+        objects: 0,
+        reported: HashSet::new(),
+        frontends: Vec::new(),
+        backends: Vec::new(),
+        farms: Vec::new(),
+    };
+    for proxy in &proxies {
+        build.proxy(cx, proxy);
+    }
+    let Build { objects, frontends, backends, farms, .. } = build;
+    let names = NameTable {
+        frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
+        backends: index.backend_names.clone(),
+        servers: backends.iter().map(|b| b.servers.iter().map(|server| server.name.clone()).collect()).collect(),
+        hostname: global.hostname.clone(),
+    };
+    let shards = if cx.options.check_only { 0 } else { cx.options.shards };
+    Plan {
+        backend_by_name: index.backends.iter().map(|(name, at)| (name.to_string(), *at)).collect(),
+        global,
+        frontends,
+        backends,
+        farms,
+        names,
+        metrics: Registry::new(shards, objects as usize),
+        connections: Gauge::default(),
+    }
+}
+
+/// Names of backends and servers by index.
+struct Index<'a> {
+    backends: HashMap<&'a str, u32>,
+    backend_names: Vec<String>,
+    backend_modes: Vec<(Mode, Span)>,
+    frontends: HashSet<&'a str>,
+    servers: Vec<HashMap<&'a str, u32>>,
+    base_dir: Option<&'a Path>,
+}
+
+impl<'a> Index<'a> {
+    fn new(cx: &Loader<'a>, proxies: &'a [Draft<'_>]) -> Self {
+        let mut index = Self {
+            backends: HashMap::new(),
+            backend_names: Vec::new(),
+            backend_modes: Vec::new(),
+            frontends: HashSet::new(),
+            servers: Vec::new(),
+            base_dir: cx.options.base_dir.as_deref(),
+        };
+        for proxy in proxies {
+            if proxy.is_front() {
+                index.frontends.insert(&proxy.name);
+            }
+            if proxy.is_back() {
+                let at = index.backend_names.len() as u32;
+                index.backends.entry(&proxy.name).or_insert(at);
+                index.backend_names.push(proxy.name.clone());
+                index.backend_modes.push((proxy.mode(), proxy.span));
+                let servers = proxy.servers.iter().enumerate();
+                index
+                    .servers
+                    .push(servers.map(|(at, server)| (server.name.as_str(), at as u32)).collect());
+            }
+        }
+        index
+    }
+}
+
+impl Names for Index<'_> {
+    fn backend(&self, name: &str) -> Option<u32> {
+        self.backends.get(name).copied()
+    }
+
+    fn server(&self, backend: u32, name: &str) -> Option<u32> {
+        self.servers.get(backend as usize)?.get(name).copied()
+    }
+
+    fn backends(&self) -> Vec<&str> {
+        self.backend_names.iter().map(String::as_str).collect()
+    }
+
+    fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
+        read_file(self.base_dir, path)
+    }
+}
+
+/// The plan while proxies are added to it.
+struct Build<'b> {
+    global: &'b Global,
+    index: &'b Index<'b>,
+    no_splice: bool,
+    /// Number of counted objects so far.
+    objects: u32,
+    /// Lines of `defaults` sections whose findings were already given.
+    reported: HashSet<(FileId, u32)>,
+    frontends: Vec<Frontend>,
+    backends: Vec<Backend>,
+    farms: Vec<Arc<Farm>>,
+}
+
+/// The compiled rules of one half of a proxy.
+#[derive(Default)]
+struct Compiled {
+    http_request: Vec<Rule>,
+    http_response: Vec<Rule>,
+    use_backend: Vec<UseBackend>,
+    use_server: Vec<UseServer>,
+    monitor_fail: Vec<Condition>,
+}
+
+/// The half of a proxy that rules are compiled for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Half {
+    Front,
+    Back,
+}
+
+impl Build<'_> {
+    fn proxy(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) {
+        let backend = draft.is_back().then_some(self.backends.len() as u32);
+        let frontend = draft.is_front().then_some(self.frontends.len() as u32);
+        if draft.is_front() {
+            let rules = self.rules(cx, draft, Half::Front, backend);
+            let frontend = self.frontend(cx, draft, rules, backend);
+            self.frontends.push(frontend);
+        }
+        if draft.is_back() {
+            let rules = self.rules(cx, draft, Half::Back, backend);
+            let backend = self.backend(draft, rules, frontend);
+            self.backends.push(backend);
+        }
+    }
+
+    fn object(&mut self) -> ObjectId {
+        self.objects += 1;
+        ObjectId(self.objects - 1)
+    }
+
+    fn frontend(
+        &mut self,
+        cx: &mut Loader<'_>,
+        draft: &Draft<'_>,
+        rules: Compiled,
+        backend: Option<u32>,
+    ) -> Frontend {
+        let settings = &draft.settings;
+        let object = self.object();
+        let mut binds = draft.binds.clone();
+        for bind in &mut binds {
+            bind.object = self.object();
+        }
+        let default_backend = settings
+            .default_backend
+            .and_then(|word| self.target(cx, draft, word, "default_backend"))
+            .or(backend);
+        Frontend {
+            name: draft.name.clone(),
+            span: draft.span,
+            mode: draft.mode(),
+            binds,
+            maxconn: settings.maxconn.unwrap_or(self.global.maxconn),
+            connections: Gauge::default(),
+            timeouts: settings.timeouts,
+            connection_mode: settings.connection_mode,
+            http_request: rules.http_request,
+            http_response: rules.http_response,
+            use_backend: rules.use_backend,
+            default_backend,
+            monitor_uri: settings.monitor_uri.clone().filter(|_| draft.mode() == Mode::Http),
+            monitor_fail: rules.monitor_fail,
+            stats: self.stats(draft),
+            forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
+            log: self.log(cx, draft),
+            error_files: error_files(draft),
+            socket: SocketOptions {
+                keep_alive: settings.keep_alive_client,
+                no_linger: settings.no_linger,
+                splice: self.splice(draft).request,
+            },
+            splice: self.splice(draft),
+            backlog: settings.backlog,
+            backend,
+            id: settings.id,
+            disabled: settings.disabled,
+            object,
+        }
+    }
+
+    fn backend(&mut self, draft: &Draft<'_>, rules: Compiled, frontend: Option<u32>) -> Backend {
+        let settings = &draft.settings;
+        let object = self.object();
+        let servers: Vec<Server> =
+            draft.servers.iter().map(|server| self.server(draft, server)).collect();
+        let specs = draft.servers.iter().enumerate().map(|(at, server)| spec(at, server)).collect();
+        self.farms.push(Arc::new(Farm::new(specs, settings.all_backups, self.global.maxconn, 0)));
+        let http = draft.mode() == Mode::Http;
+        Backend {
+            name: draft.name.clone(),
+            span: draft.span,
+            mode: draft.mode(),
+            balance: settings.balance.unwrap_or_default(),
+            servers,
+            timeouts: settings.timeouts,
+            retries: settings.retries.unwrap_or(3),
+            redispatch: settings.redispatch,
+            connection_mode: settings.connection_mode,
+            reuse: settings.reuse.unwrap_or_default(),
+            cookie: settings.cookie.clone().filter(|_| http),
+            http_request: rules.http_request,
+            http_response: rules.http_response,
+            use_server: rules.use_server,
+            stats: self.stats(draft),
+            forward_for: settings.forward_for.clone().filter(|_| http),
+            check: settings.check.kind(),
+            error_files: error_files(draft),
+            socket: SocketOptions {
+                keep_alive: settings.keep_alive_server,
+                no_linger: settings.no_linger,
+                splice: self.splice(draft).response,
+            },
+            splice: self.splice(draft),
+            logs: self.log_targets(draft),
+            all_backups: settings.all_backups,
+            frontend,
+            streams: Gauge::default(),
+            id: settings.id,
+            disabled: settings.disabled,
+            object,
+        }
+    }
+
+    fn server(&mut self, draft: &Draft<'_>, server: &ServerDraft<'_>) -> Server {
+        let params = &server.params;
+        let http = draft.mode() == Mode::Http;
+        Server {
+            name: server.name.text.clone(),
+            address: server.address.clone(),
+            port_offset: server.port_offset,
+            address_text: server.address_text.clone(),
+            weight: params.weight.unwrap_or(1),
+            maxconn: params.maxconn,
+            maxqueue: params.maxqueue,
+            cookie: params.cookie.filter(|_| http).map(|word| word.text.clone()),
+            backup: params.backup,
+            disabled: params.disabled,
+            check: server.check.clone(),
+            object: self.object(),
+            span: server.span,
+        }
+    }
+
+    fn stats(&self, draft: &Draft<'_>) -> Option<Arc<super::StatsPage>> {
+        let stats = draft.settings.stats.as_ref().filter(|_| draft.mode() == Mode::Http)?;
+        let node = self.global.node.as_deref().unwrap_or(&self.global.hostname);
+        Some(Arc::new(stats.page(&draft.name, node, self.global.description.as_deref())))
+    }
+
+    fn splice(&self, draft: &Draft<'_>) -> Splice {
+        let settings = &draft.settings;
+        Splice {
+            request: !self.no_splice && (settings.splice_auto || settings.splice.request),
+            response: !self.no_splice && (settings.splice_auto || settings.splice.response),
+        }
+    }
+
+    fn log_targets(&self, draft: &Draft<'_>) -> Vec<LogTarget> {
+        let log = &draft.settings.log;
+        let global = log.global.iter().flat_map(|_| self.global.logs.iter());
+        global.chain(&log.targets).cloned().collect()
+    }
+
+    fn log(&self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> LogSettings {
+        let log = &draft.settings.log;
+        let targets = self.log_targets(draft);
+        let http = draft.mode() == Mode::Http;
+        let span = log.format.span().unwrap_or(draft.span);
+        let mut compiler = Compiler {
+            diagnostics: cx.diagnostics,
+            names: self.index,
+            position: Position::Log,
+            http,
+            backend: None,
+            line: span,
+        };
+        let format = LogFormat::parse(&log.format.text(http), span, &mut compiler);
+        LogSettings {
+            format: format.filter(|_| !targets.is_empty()),
+            targets,
+            dont_log_null: log.dont_log_null,
+            dont_log_normal: log.dont_log_normal,
+            log_asap: log.log_asap,
+            tag: log.tag.clone(),
+        }
+    }
+
+    /// Returns the index of the backend that `word` names; reports a name that no backend has, or one of another mode.
+    fn target(
+        &self,
+        cx: &mut Loader<'_>,
+        draft: &Draft<'_>,
+        word: &Word,
+        directive: &str,
+    ) -> Option<u32> {
+        let name = word.as_str();
+        let Some(at) = self.index.backend(name) else {
+            let mut finding = Diagnostic::error(
+                word.span,
+                format!("`{directive}`: there is no backend `{name}`"),
+            );
+            if let Some(near) = suggest(name, self.index.backends.keys().copied()) {
+                finding = finding.label(format!("did you mean `{near}`?"));
+            } else if self.index.frontends.contains(name) {
+                finding = finding.label("this is a frontend");
+            }
+            cx.push(finding);
+            return None;
+        };
+        let (mode, span) = self.index.backend_modes[at as usize];
+        if mode != draft.mode() {
+            let (ours, theirs) = match mode {
+                Mode::Tcp => ("http", "tcp"),
+                Mode::Http => ("tcp", "http"),
+            };
+            cx.push(
+                Diagnostic::error(
+                    word.span,
+                    format!(
+                        "{} is `mode {ours}` and backend `{name}` is `mode {theirs}`",
+                        draft.title()
+                    ),
+                )
+                .related(span, format!("`mode {theirs}` counts here"))
+                .help("give both sections the same `mode`, best in their `defaults`"),
+            );
+        }
+        Some(at)
+    }
+
+    /// Compiles the rules of one half. What is wrong with them is reported once, even for a `listen` section, whose
+    /// rules are compiled for both halves, and for a `defaults` section, whose rules many proxies have.
+    fn rules(
+        &mut self,
+        cx: &mut Loader<'_>,
+        draft: &Draft<'_>,
+        half: Half,
+        backend: Option<u32>,
+    ) -> Compiled {
+        let http = draft.mode() == Mode::Http;
+        let second = half == Half::Back && draft.is_front();
+        let mut acls = AclSet::default();
+        let mut out = Compiled::default();
+        let mut redirects = Vec::new();
+        let mut silent = Diagnostics::default();
+        let mut dropped = false;
+        for pass in [true, false] {
+            for rule in &draft.settings.rules {
+                if (rule.kind == RuleKind::Acl) != pass {
+                    continue;
+                }
+                if rule.kind.needs_http() && !http {
+                    dropped = true;
+                    continue;
+                }
+                let at = rule.line.span;
+                let quiet =
+                    second || (rule.inherited && !self.reported.insert((at.file, at.start)));
+                let diagnostics: &mut Diagnostics =
+                    if quiet { &mut silent } else { &mut *cx.diagnostics };
+                let mut compiler = Compiler {
+                    diagnostics,
+                    names: self.index,
+                    position: match rule.kind {
+                        RuleKind::HttpResponse => Position::Response,
+                        _ => Position::Request,
+                    },
+                    http,
+                    backend,
+                    line: at,
+                };
+                match (rule.kind, half) {
+                    (RuleKind::Acl, _) => acls.declare(rule.line, &mut compiler),
+                    (RuleKind::HttpRequest, _) => out.http_request.extend(Rule::parse(
+                        RuleSet::HttpRequest,
+                        rule.line,
+                        &mut acls,
+                        &mut compiler,
+                    )),
+                    (RuleKind::HttpResponse, _) => out.http_response.extend(Rule::parse(
+                        RuleSet::HttpResponse,
+                        rule.line,
+                        &mut acls,
+                        &mut compiler,
+                    )),
+                    (RuleKind::Redirect, _) => redirects.extend(Rule::parse(
+                        RuleSet::Redirect,
+                        rule.line,
+                        &mut acls,
+                        &mut compiler,
+                    )),
+                    (RuleKind::MonitorFail, Half::Front) => {
+                        let words = &rule.line.words[2..];
+                        out.monitor_fail.extend(Condition::parse(words, &mut acls, &mut compiler));
+                    }
+                    (RuleKind::UseBackend, Half::Front) => {
+                        let compiled = use_backend(rule.line, &mut acls, &mut compiler);
+                        let Some((target, condition)) = compiled else { continue };
+                        let target = match target {
+                            Some(format) => BackendTarget::Named(format),
+                            None => {
+                                let word = &rule.line.words[1];
+                                match self.target(cx, draft, word, "use_backend") {
+                                    Some(at) => BackendTarget::Fixed(at),
+                                    None => continue,
+                                }
+                            }
+                        };
+                        out.use_backend.push(UseBackend { target, condition, span: at });
+                    }
+                    (RuleKind::UseServer, Half::Back) => {
+                        let Some(backend) = backend else { continue };
+                        out.use_server.extend(use_server(
+                            rule.line,
+                            backend,
+                            self.index,
+                            draft,
+                            &mut acls,
+                            &mut compiler,
+                        ));
+                    }
+                    (RuleKind::MonitorFail | RuleKind::UseBackend, Half::Back)
+                    | (RuleKind::UseServer, Half::Front) => {}
+                }
+            }
+        }
+        out.http_request.extend(redirects);
+        // An ACL may be used by a line that was dropped or could not be read, so its users are only known without.
+        if !second && !draft.broken && !dropped {
+            acls.finish(&mut Compiler {
+                diagnostics: cx.diagnostics,
+                names: self.index,
+                position: Position::Request,
+                http,
+                backend,
+                line: draft.span,
+            });
+        }
+        out
+    }
+}
+
+/// Compiles a `use_backend` line: the format of a dynamic name, and the condition.
+fn use_backend(
+    line: &Line,
+    acls: &mut AclSet,
+    compiler: &mut Compiler<'_>,
+) -> Option<(Option<LogFormat>, Option<Condition>)> {
+    let name = &line.words[1];
+    let format = if name.as_str().contains("%[") || name.as_str().contains("%{") {
+        Some(LogFormat::parse(name.as_str(), name.span, compiler)?)
+    } else {
+        None
+    };
+    let condition = condition(&line.words[2..], acls, compiler)?;
+    Some((format, condition))
+}
+
+/// Compiles a `use-server` line.
+fn use_server(
+    line: &Line,
+    backend: u32,
+    index: &Index<'_>,
+    draft: &Draft<'_>,
+    acls: &mut AclSet,
+    compiler: &mut Compiler<'_>,
+) -> Option<UseServer> {
+    let word = &line.words[1];
+    let name = word.as_str();
+    let target = if name.contains("%[") {
+        ServerTarget::Named(LogFormat::parse(name, word.span, compiler)?)
+    } else if let Some(at) = index.server(backend, name) {
+        ServerTarget::Fixed(at)
+    } else {
+        let names = draft.servers.iter().map(|server| server.name.as_str());
+        let mut finding = Diagnostic::error(
+            word.span,
+            format!("`use-server`: {} has no server `{name}`", draft.title()),
+        );
+        if let Some(near) = suggest(name, names) {
+            finding = finding.label(format!("did you mean `{near}`?"));
+        }
+        compiler.diagnostics.push(finding);
+        return None;
+    };
+    let condition = condition(&line.words[2..], acls, compiler)?;
+    Some(UseServer { target, condition })
+}
+
+/// Compiles the words from `if` or `unless` on; no words are no condition.
+fn condition(
+    words: &[Word],
+    acls: &mut AclSet,
+    compiler: &mut Compiler<'_>,
+) -> Option<Option<Condition>> {
+    match words.first() {
+        None => Some(None),
+        Some(_) => Condition::parse(words, acls, compiler).map(Some),
+    }
+}
+
+/// Returns the built-in answers, overridden by those of the draft.
+fn error_files(draft: &Draft<'_>) -> ErrorFiles {
+    let mut files = built_in_errors();
+    files.extend(draft.settings.error_files.iter().map(|(code, file)| (*code, file.clone())));
+    files
+}
+
+/// Returns what the farm keeps of a server.
+fn spec(at: usize, server: &ServerDraft<'_>) -> ServerSpec {
+    let params = &server.params;
+    ServerSpec {
+        address: server.address_text.clone(),
+        id: params.id.unwrap_or(at as u32 + 1),
+        weight: params.weight.unwrap_or(1) as u16,
+        backup: params.backup,
+        disabled: params.disabled,
+        checked: server.check.is_some(),
+        maxconn: params.maxconn,
+        maxqueue: params.maxqueue,
+        ..ServerSpec::new(server.name.text.clone(), 0)
+    }
+}

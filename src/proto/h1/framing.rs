@@ -1,0 +1,283 @@
+//! What the fields of a parsed head mean: length of the body, life of the connection, upgrade (RFC 9112 sections 6 and 9).
+//!
+//! Everything that could make the next hop see another message than the proxy does is refused here, or taken out of the
+//! head so that only one reading is left. A refused request gets a 4xx, a refused response becomes a 502.
+
+use super::parse::{ErrorKind, ParseError, RequestKind};
+use crate::proto::http::{BodyLength, Head, Known, Version};
+use crate::proto::{scan, uri};
+
+/// What the framing fields of either kind of message say.
+#[derive(Default)]
+struct Found {
+    length: Option<u64>,
+    /// Offset of the first `Content-Length`.
+    length_at: usize,
+    chunked: bool,
+    connection: Connection,
+}
+
+/// What the `Connection` fields say.
+#[derive(Default)]
+struct Connection {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+}
+
+/// Judges a request and fills `body`, `keep_alive`, `upgrade` and `expect_continue` of the head.
+pub(super) fn request(head: &mut Head) -> Result<(), ParseError> {
+    let found = find(head)?;
+    host(head)?;
+    if found.chunked && found.length.is_some() {
+        return Err(ErrorKind::AmbiguousLength.at(found.length_at));
+    }
+    head.body = match (found.chunked, found.length) {
+        (true, _) => BodyLength::Chunked,
+        (false, None | Some(0)) => BodyLength::None,
+        (false, Some(length)) => BodyLength::Length(length),
+    };
+    let http10 = head.version == Version::Http10;
+    // HTTP/1.0 servers took the end of such requests from the method alone.
+    if http10
+        && head.body != BodyLength::None
+        && matches!(head.method(), b"GET" | b"HEAD" | b"DELETE")
+    {
+        return Err(ErrorKind::UnexpectedBody.at(found.length_at));
+    }
+    head.keep_alive = found.connection.keeps_alive(head.version);
+    head.expect_continue = !http10
+        && head
+            .known(Known::Expect)
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+    head.upgrade = !http10 && found.connection.upgrade && head.known(Known::Upgrade).is_some();
+    if head.upgrade && head.body != BodyLength::None {
+        // Where the body ends and the new protocol starts is too easy to disagree about: no upgrade then.
+        head.remove_known(Known::Upgrade);
+        head.upgrade = false;
+    }
+    Ok(())
+}
+
+/// Judges a response and fills `body`, `keep_alive` and `upgrade` of the head.
+///
+/// `upgrade` of a response means that a tunnel follows the head: 101, or 2xx to CONNECT.
+pub(super) fn response(head: &mut Head, request_was: RequestKind) -> Result<(), ParseError> {
+    let found = find(head)?;
+    let status = head.status();
+    head.keep_alive = found.connection.keeps_alive(head.version);
+    if status == 101 && !request_was.upgrade {
+        return Err(ErrorKind::UnexpectedUpgrade.at(9));
+    }
+    head.upgrade = status == 101 || (request_was.connect && (200..300).contains(&status));
+    if head.upgrade || status < 200 || status == 204 {
+        // Such a response has no body, and neither field may stand in it (RFC 9110 section 8.6, RFC 9112 section 6.1).
+        head.remove_known(Known::ContentLength);
+        head.remove_known(Known::TransferEncoding);
+        head.body = BodyLength::None;
+        return Ok(());
+    }
+    if found.chunked && found.length.is_some() {
+        // `Transfer-Encoding` overrides; the sender is not trusted with a second message (RFC 9112 section 6.3).
+        head.remove_known(Known::ContentLength);
+        head.keep_alive = false;
+    }
+    head.body = match (found.chunked, found.length) {
+        _ if request_was.head || status == 304 => BodyLength::None,
+        (true, _) => BodyLength::Chunked,
+        (false, Some(0)) => BodyLength::None,
+        (false, Some(length)) => BodyLength::Length(length),
+        (false, None) => BodyLength::UntilClose,
+    };
+    head.keep_alive &= head.body != BodyLength::UntilClose;
+    Ok(())
+}
+
+/// Reads the framing fields; drops repeated `Content-Length` fields of the same value.
+fn find(head: &mut Head) -> Result<Found, ParseError> {
+    let mut found = Found::default();
+    let interesting = [
+        Known::ContentLength,
+        Known::TransferEncoding,
+        Known::Connection,
+    ];
+    if !interesting.into_iter().any(|known| head.may_have(known)) {
+        return Ok(found);
+    }
+    let mut index = 0;
+    while let Some(field) = head.fields.get(index).copied() {
+        index += 1;
+        let value = head.text(field.value);
+        match field.known {
+            Known::Connection => found.connection.note(value),
+            Known::ContentLength => {
+                let at = field.value.offset();
+                let (length, once) =
+                    content_length(value).ok_or(ErrorKind::ContentLength.at(at))?;
+                match found.length {
+                    None => {
+                        found.length = Some(length);
+                        found.length_at = at;
+                        if once < value.len() {
+                            head.fields[index - 1].value = field.value.first(once);
+                            head.edited = true;
+                        }
+                    }
+                    Some(first) if first == length => {
+                        index -= 1;
+                        head.fields.remove(index);
+                        head.edited = true;
+                    }
+                    Some(_) => return Err(ErrorKind::ContentLength.at(at)),
+                }
+            }
+            Known::TransferEncoding => {
+                let at = field.value.offset();
+                if found.chunked || head.version == Version::Http10 {
+                    return Err(ErrorKind::TransferEncoding.at(at));
+                }
+                chunked(value).map_err(|kind| kind.at(at))?;
+                found.chunked = true;
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Reads `Content-Length`, also as a list that repeats one value; returns the length and the bytes of its first mention.
+fn content_length(value: &[u8]) -> Option<(u64, usize)> {
+    let mut found = None;
+    for (index, item) in value.split(|byte| *byte == b',').enumerate() {
+        let item = if index == 0 {
+            item
+        } else {
+            scan::trim_start(item)
+        };
+        let item = scan::trim_end(item);
+        if item.is_empty() {
+            return None;
+        }
+        let mut length = 0u64;
+        for byte in item {
+            if !byte.is_ascii_digit() {
+                return None;
+            }
+            length = length
+                .checked_mul(10)?
+                .checked_add(u64::from(byte - b'0'))?;
+        }
+        match found {
+            None => found = Some((length, item.len())),
+            Some((first, _)) if first == length => {}
+            Some(_) => return None,
+        }
+    }
+    found
+}
+
+/// Accepts exactly `chunked`; everything else is an error, for which codings before a last `chunked` have their own.
+fn chunked(value: &[u8]) -> Result<(), ErrorKind> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    let mut items = value.split(|byte| *byte == b',').map(scan::trim);
+    let last_is_chunked = items
+        .next_back()
+        .is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+    let others_are_not =
+        items.all(|item| !item.is_empty() && !item.eq_ignore_ascii_case(b"chunked"));
+    if last_is_chunked && others_are_not {
+        Err(ErrorKind::UnsupportedCoding)
+    } else {
+        Err(ErrorKind::TransferEncoding)
+    }
+}
+
+impl Connection {
+    fn note(&mut self, value: &[u8]) {
+        for token in tokens(value) {
+            self.close |= token.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade |= token.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+
+    /// RFC 9112 section 9.3.
+    fn keeps_alive(&self, version: Version) -> bool {
+        !self.close && (version != Version::Http10 || self.keep_alive)
+    }
+}
+
+/// Iterates over the members of a comma-separated list, without blanks around them and without empty ones.
+pub fn tokens(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    value
+        .split(|byte| *byte == b',')
+        .map(scan::trim)
+        .filter(|token| !token.is_empty())
+}
+
+/// Checks the target's form and `Host` against it (RFC 9112 sections 3.2 and 3.3).
+fn host(head: &mut Head) -> Result<(), ParseError> {
+    let mut first: Option<usize> = None;
+    if head.may_have(Known::Host) {
+        let mut index = 0;
+        while let Some(field) = head.fields.get(index).copied() {
+            index += 1;
+            if field.known != Known::Host {
+                continue;
+            }
+            let value = head.text(field.value);
+            let at = field.value.offset();
+            match first {
+                None => {
+                    if let Some(wrong) = value.iter().position(|byte| !uri::is_host_byte(*byte)) {
+                        return Err(ErrorKind::Host.at(at + wrong));
+                    }
+                    first = Some(index - 1);
+                }
+                Some(first) => {
+                    if !value.eq_ignore_ascii_case(head.text(head.fields[first].value)) {
+                        return Err(ErrorKind::Host.at(at));
+                    }
+                    index -= 1;
+                    head.fields.remove(index);
+                    head.edited = true;
+                }
+            }
+        }
+    }
+    if head.target().first() == Some(&b'/') && head.method() != b"CONNECT" {
+        return Ok(());
+    }
+    let host = first.map(|index| head.text(head.fields[index].value));
+    target_form(head.method(), head.target(), host).map_err(|kind| kind.at(head.target.offset()))
+}
+
+/// Checks a target that is not in origin form.
+fn target_form(method: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(), ErrorKind> {
+    if method == b"CONNECT" {
+        let (name, port) = uri::host_and_port(target);
+        if name.is_empty() || port.is_none() || target.contains(&b'/') || target.contains(&b'@') {
+            return Err(ErrorKind::Target);
+        }
+        return match host {
+            Some(host) if !uri::same_authority(target, host, Some(443)) => Err(ErrorKind::Host),
+            _ => Ok(()),
+        };
+    }
+    let split = uri::Target::parse(target).ok_or(ErrorKind::Target)?;
+    if split.form == uri::Form::Authority {
+        return Err(ErrorKind::Target);
+    }
+    let Some(authority) = split.authority else {
+        return Ok(());
+    };
+    let default_port = split.scheme.and_then(uri::default_port);
+    match host {
+        Some(host) if !uri::same_authority(uri::without_user(authority), host, default_port) => {
+            Err(ErrorKind::Host)
+        }
+        _ => Ok(()),
+    }
+}

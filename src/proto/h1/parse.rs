@@ -1,0 +1,430 @@
+//! The syntax of a message head, parsed in place (RFC 9112 sections 2 to 5).
+//!
+//! One pass over the buffer fills the head's ranges. When the head is not complete yet, the next call first looks only
+//! at the bytes that are new, so that a head that trickles in costs no more than twice its length. What the fields mean
+//! for framing and connection is left to [`framing`].
+//!
+//! Strict where leniency lets two parsers disagree: line ends are CRLF, one blank between the parts of a start line, no
+//! blank before a colon, no NUL or lone CR in values. A folded line (obs-fold) is unfolded in the buffer itself.
+
+use std::fmt;
+
+use super::framing;
+use crate::proto::http::{Field, Head, Known, Slice, Version, known};
+use crate::proto::scan;
+
+/// The bounds of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes from start line to empty line (`tune.bufsize` less `tune.maxrewrite`).
+    pub head_bytes_max: usize,
+    /// Most field lines (`tune.http.maxhdr`).
+    pub fields_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 16384 - 1024,
+            fields_max: 101,
+        }
+    }
+}
+
+/// How far a parse came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// The head is complete and described by the [`Head`].
+    Complete,
+    /// More bytes are needed: append to [`Head::buffer_mut`] and parse again.
+    Partial,
+}
+
+/// What of the request decides how its response is framed (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestKind {
+    /// The method was HEAD: the response has no body.
+    pub head: bool,
+    /// The method was CONNECT: a 2xx response opens a tunnel.
+    pub connect: bool,
+    /// The request asked for an upgrade: 101 is an answer.
+    pub upgrade: bool,
+}
+
+impl RequestKind {
+    /// Returns the kind of a parsed request.
+    pub fn of(request: &Head) -> Self {
+        Self {
+            head: request.method() == b"HEAD",
+            connect: request.method() == b"CONNECT",
+            upgrade: request.upgrade,
+        }
+    }
+}
+
+/// Why a head is refused, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    /// What is wrong.
+    pub kind: ErrorKind,
+    /// Offset in the received buffer of the byte (or of the field) that is wrong.
+    pub at: usize,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} at byte {}", self.kind.text(), self.at)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// What is wrong with a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The method is no token, or no single blank follows it.
+    Method,
+    /// The target has no valid form, or holds a byte that no target has.
+    Target,
+    /// The start line does not end in a version.
+    StartLine,
+    /// A version that is neither 1.0 nor 1.x.
+    Version,
+    /// The status code is not three digits from 100 on.
+    Status,
+    /// A CR without LF, or an LF without CR.
+    LineEnd,
+    /// A field name is empty, is no token, or has no colon directly behind it.
+    FieldName,
+    /// A NUL in a field value.
+    FieldValue,
+    /// More fields than `fields_max`.
+    TooManyFields,
+    /// More bytes than `head_bytes_max`.
+    HeadTooLarge,
+    /// `Content-Length` is no number, too large, or given twice with different values.
+    ContentLength,
+    /// Both `Content-Length` and `Transfer-Encoding`.
+    AmbiguousLength,
+    /// `Transfer-Encoding` does not end in exactly one `chunked`, or stands in an HTTP/1.0 message.
+    TransferEncoding,
+    /// Transfer codings besides `chunked`, which the proxy does not know.
+    UnsupportedCoding,
+    /// `Host` is invalid, given twice with different values, or differs from the authority of the target.
+    Host,
+    /// A body on an HTTP/1.0 request whose method has none.
+    UnexpectedBody,
+    /// The response is 101 although no upgrade was asked for.
+    UnexpectedUpgrade,
+}
+
+impl ErrorKind {
+    /// Returns the status that answers a request with this error; an invalid response is a 502 whatever is wrong.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Version => 505,
+            Self::UnsupportedCoding => 422,
+            Self::UnexpectedBody => 413,
+            _ => 400,
+        }
+    }
+
+    /// Returns the error in words, as a lowercase fragment.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Method => "invalid method",
+            Self::Target => "invalid request target",
+            Self::StartLine => "invalid start line",
+            Self::Version => "unsupported protocol version",
+            Self::Status => "invalid status code",
+            Self::LineEnd => "line end is not CRLF",
+            Self::FieldName => "invalid field name",
+            Self::FieldValue => "invalid field value",
+            Self::TooManyFields => "too many fields",
+            Self::HeadTooLarge => "message head too large",
+            Self::ContentLength => "invalid Content-Length",
+            Self::AmbiguousLength => "both Content-Length and Transfer-Encoding",
+            Self::TransferEncoding => "invalid Transfer-Encoding",
+            Self::UnsupportedCoding => "unsupported transfer coding",
+            Self::Host => "invalid or contradicting Host",
+            Self::UnexpectedBody => "body with a method that has none",
+            Self::UnexpectedUpgrade => "protocol switch that was not asked for",
+        }
+    }
+
+    /// Returns this error at an offset.
+    pub(super) fn at(self, at: usize) -> ParseError {
+        ParseError { kind: self, at }
+    }
+}
+
+/// Parses a request head from the front of the head's buffer.
+///
+/// Empty lines before the request line are dropped from the buffer (RFC 9112 section 2.2). On `Complete` the head says
+/// everything about the message, and its buffer behind [`Head::received`] is body or the next message. After an error
+/// the connection cannot be used any further.
+pub fn request(head: &mut Head, limits: &Limits) -> Result<Parsed, ParseError> {
+    drop_empty_lines(head);
+    parse(head, limits, request_line, framing::request)
+}
+
+/// Parses a response head from the front of the head's buffer.
+///
+/// An interim response (1xx other than 101) is a complete head of its own: forward it, call
+/// [`Head::next_message`] and parse on.
+pub fn response(
+    head: &mut Head,
+    limits: &Limits,
+    request_was: RequestKind,
+) -> Result<Parsed, ParseError> {
+    drop_empty_lines(head);
+    parse(head, limits, status_line, |head| {
+        framing::response(head, request_was)
+    })
+}
+
+/// A step of the parse: the offset behind it, `None` when the buffer ends first.
+type Step = Result<Option<usize>, ParseError>;
+
+fn parse(
+    head: &mut Head,
+    limits: &Limits,
+    start_line: fn(&mut Head) -> Step,
+    frame: impl FnOnce(&mut Head) -> Result<(), ParseError>,
+) -> Result<Parsed, ParseError> {
+    // A lone CR may be the first half of an empty line.
+    if !may_be_complete(head) || head.bytes == b"\r" {
+        return partial(head, limits);
+    }
+    head.forget();
+    let Some(at) = start_line(head)? else {
+        return partial(head, limits);
+    };
+    let Some(end) = fields(head, at, limits)? else {
+        return partial(head, limits);
+    };
+    if end > limits.head_bytes_max {
+        return Err(ErrorKind::HeadTooLarge.at(limits.head_bytes_max));
+    }
+    head.head_len = end;
+    head.searched = end;
+    frame(head)?;
+    Ok(Parsed::Complete)
+}
+
+/// Drops CRLFs that stand before a start line; what is left starts with the message.
+fn drop_empty_lines(head: &mut Head) {
+    let mut start = 0;
+    while head.bytes[start..].starts_with(b"\r\n") {
+        start += 2;
+    }
+    if start > 0 {
+        head.bytes.drain(..start);
+        head.searched = 0;
+    }
+}
+
+/// Returns false when the bytes that came since the last parse hold no end of a head.
+fn may_be_complete(head: &Head) -> bool {
+    let seen = head.searched.min(head.bytes.len());
+    if seen == 0 {
+        return true;
+    }
+    // The empty line may have begun up to two bytes before the new ones.
+    let fresh = &head.bytes[seen.saturating_sub(2)..];
+    memchr::memchr_iter(b'\n', fresh).any(|at| {
+        let behind = &fresh[at + 1..];
+        behind.starts_with(b"\r\n") || behind.starts_with(b"\n")
+    })
+}
+
+fn partial(head: &mut Head, limits: &Limits) -> Result<Parsed, ParseError> {
+    let have = head.bytes.len();
+    head.forget();
+    head.searched = have;
+    if have >= limits.head_bytes_max {
+        return Err(ErrorKind::HeadTooLarge.at(limits.head_bytes_max));
+    }
+    Ok(Parsed::Partial)
+}
+
+/// `method SP request-target SP HTTP-version CRLF` (RFC 9112 section 3).
+fn request_line(head: &mut Head) -> Step {
+    let bytes = head.bytes.as_slice();
+    let method_end = scan::token_end(bytes, 0);
+    match bytes.get(method_end) {
+        None => return Ok(None),
+        Some(b' ') if method_end > 0 => {}
+        Some(b'\r' | b'\n') if method_end > 0 => {
+            return Err(ErrorKind::StartLine.at(method_end));
+        }
+        Some(_) => return Err(ErrorKind::Method.at(method_end)),
+    }
+    let target_start = method_end + 1;
+    let target_end = scan::target_end(bytes, target_start);
+    match bytes.get(target_end) {
+        None => return Ok(None),
+        Some(b' ') if target_end > target_start => {}
+        // HTTP/0.9 has no version: not spoken here.
+        Some(b'\r' | b'\n') => return Err(ErrorKind::StartLine.at(target_end)),
+        Some(_) => return Err(ErrorKind::Target.at(target_end)),
+    }
+    let version_start = target_end + 1;
+    let Some((version, plain)) = version(bytes, version_start)? else {
+        return Ok(None);
+    };
+    let Some(end) = line_end(bytes, version_start + 8)? else {
+        return Ok(None);
+    };
+    head.method = Slice::received(0..method_end);
+    head.target = Slice::received(target_start..target_end);
+    head.version = version;
+    head.edited = !plain;
+    Ok(Some(end))
+}
+
+/// `HTTP-version SP status-code SP [reason-phrase] CRLF` (RFC 9112 section 4).
+fn status_line(head: &mut Head) -> Step {
+    let bytes = head.bytes.as_slice();
+    let Some((version, plain)) = version(bytes, 0)? else {
+        return Ok(None);
+    };
+    let Some(rest) = bytes.get(8..13) else {
+        return Ok(None);
+    };
+    let &[blank, a, b, c, behind] = rest else {
+        return Ok(None);
+    };
+    if blank != b' ' {
+        return Err(ErrorKind::StartLine.at(8));
+    }
+    if !(b'1'..=b'9').contains(&a) || !b.is_ascii_digit() || !c.is_ascii_digit() {
+        return Err(ErrorKind::Status.at(9));
+    }
+    // The blank behind the code is often missing when there is no phrase; it is written when the head goes on.
+    let (start, complete) = match behind {
+        b' ' => (13, true),
+        b'\r' => (12, false),
+        _ => return Err(ErrorKind::Status.at(12)),
+    };
+    let reason_end = scan::value_end(bytes, start);
+    if bytes.get(reason_end) == Some(&0) {
+        return Err(ErrorKind::StartLine.at(reason_end));
+    }
+    let Some(end) = line_end(bytes, reason_end)? else {
+        return Ok(None);
+    };
+    head.target = Slice::received(start..reason_end);
+    head.status = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
+    head.version = version;
+    head.edited = !plain || !complete;
+    Ok(Some(end))
+}
+
+/// Reads `HTTP/x.y` at `at`; a higher 1.x is spoken to as 1.1 (RFC 9110 section 2.5), which is then not `plain`.
+fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, bool)>, ParseError> {
+    const NAME: &[u8] = b"HTTP/";
+    let rest = &bytes[at..];
+    let Some(text) = rest.first_chunk::<8>() else {
+        let common = rest.len().min(NAME.len());
+        return if rest[..common] == NAME[..common] {
+            Ok(None)
+        } else {
+            Err(ErrorKind::StartLine.at(at))
+        };
+    };
+    match text {
+        b"HTTP/1.1" => Ok(Some((Version::Http11, true))),
+        b"HTTP/1.0" => Ok(Some((Version::Http10, true))),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
+            Ok(Some((Version::Http11, false)))
+        }
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Err(ErrorKind::Version.at(at))
+        }
+        _ => Err(ErrorKind::StartLine.at(at)),
+    }
+}
+
+/// Expects CRLF at `at`; returns the offset behind it.
+#[inline]
+fn line_end(bytes: &[u8], at: usize) -> Step {
+    match bytes.get(at..) {
+        Some([b'\r', b'\n', ..]) => Ok(Some(at + 2)),
+        Some([]) | Some([b'\r']) | None => Ok(None),
+        Some(_) => Err(ErrorKind::LineEnd.at(at)),
+    }
+}
+
+/// Field lines up to and including the empty line (RFC 9112 section 5).
+fn fields(head: &mut Head, start: usize, limits: &Limits) -> Step {
+    let bytes = head.bytes.as_mut_slice();
+    let mut line = start;
+    loop {
+        match bytes.get(line) {
+            None => return Ok(None),
+            Some(b'\r' | b'\n') => return line_end(bytes, line),
+            Some(_) => {}
+        }
+        let name_end = scan::token_end(bytes, line);
+        match bytes.get(name_end) {
+            None => return Ok(None),
+            Some(b':') if name_end > line => {}
+            Some(_) => return Err(ErrorKind::FieldName.at(name_end)),
+        }
+        let Some(value_end) = value(bytes, name_end + 1)? else {
+            return Ok(None);
+        };
+        if head.fields.len() >= limits.fields_max {
+            return Err(ErrorKind::TooManyFields.at(line));
+        }
+        let trimmed = trim(bytes, name_end + 1, value_end);
+        let known = known(&bytes[line..name_end]);
+        head.known_seen |= 1 << known as u16;
+        head.fields.push(Field {
+            name: Slice::received(line..name_end),
+            value: Slice::received(trimmed.0..trimmed.1),
+            known,
+        });
+        line = value_end + 2;
+    }
+}
+
+/// Finds the CRLF that ends the value starting at `from`; replaces folds by blanks (RFC 9112 section 5.2).
+#[inline]
+fn value(bytes: &mut [u8], from: usize) -> Step {
+    let mut at = from;
+    loop {
+        at = scan::value_end(bytes, at);
+        if bytes.get(at) == Some(&0) {
+            return Err(ErrorKind::FieldValue.at(at));
+        }
+        let Some(next) = line_end(bytes, at)? else {
+            return Ok(None);
+        };
+        match bytes.get(next) {
+            None => return Ok(None),
+            Some(b' ' | b'\t') => {
+                bytes[at] = b' ';
+                bytes[at + 1] = b' ';
+                at = next + 1;
+            }
+            Some(_) => return Ok(Some(at)),
+        }
+    }
+}
+
+/// Returns the bounds of `bytes[start..end]` without blanks around.
+#[inline]
+fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> (usize, usize) {
+    while start < end && matches!(bytes[start], b' ' | b'\t') {
+        start += 1;
+    }
+    while start < end && matches!(bytes[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    (start, end)
+}
+
+const _: () = assert!((Known::Upgrade as u16) < 16, "one bit of `known_seen` each");

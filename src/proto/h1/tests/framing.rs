@@ -1,0 +1,303 @@
+//! RFC 9112 sections 6 and 9, RFC 9110 sections 7.2, 7.8 and 10.1.1: length of bodies, life of connections.
+
+use super::*;
+use crate::proto::http::{BodyLength, Known};
+
+fn body_of(fields: &str) -> Result<BodyLength, ErrorKind> {
+    parse_request(post(fields)).map(|head| head.body)
+}
+
+fn response_body(fields: &str) -> Result<(BodyLength, bool), ErrorKind> {
+    parse_response(ok(fields), RequestKind::default()).map(|head| (head.body, head.keep_alive))
+}
+
+#[test]
+fn content_length_section_6_2() {
+    assert_eq!(body_of("Content-Length: 5\r\n"), Ok(BodyLength::Length(5)));
+    assert_eq!(body_of("Content-Length: 05\r\n"), Ok(BodyLength::Length(5)));
+    assert_eq!(body_of("Content-Length: 0\r\n"), Ok(BodyLength::None));
+    assert_eq!(body_of(""), Ok(BodyLength::None));
+    assert_eq!(
+        body_of("Content-Length: 18446744073709551615\r\n"),
+        Ok(BodyLength::Length(u64::MAX))
+    );
+    for value in [
+        "",
+        "+5",
+        "-5",
+        "5 5",
+        "0x5",
+        "5,",
+        ",5",
+        "5,6",
+        "5,,5",
+        "five",
+        "18446744073709551616",
+        "5;5",
+        "5\u{b}",
+        "5\u{c}",
+        "\u{c}5",
+        "1e3",
+    ] {
+        let got = body_of(&format!("Content-Length: {value}\r\n"));
+        assert_eq!(got, Err(ErrorKind::ContentLength), "{value}");
+    }
+}
+
+#[test]
+fn repeated_content_length_of_one_value_becomes_one_section_6_3() {
+    for fields in [
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: 5 ,5\r\nX: y\r\nContent-Length: 5,5\r\n",
+    ] {
+        let head = parse_request(post(fields)).unwrap();
+        assert_eq!(head.body, BodyLength::Length(5));
+        assert_eq!(head.values(b"content-length").collect::<Vec<_>>(), [b"5"]);
+        assert!(head.is_edited());
+    }
+    let differing = "Content-Length: 5\r\nContent-Length: 6\r\n";
+    assert_eq!(body_of(differing), Err(ErrorKind::ContentLength));
+}
+
+#[test]
+fn transfer_encoding_is_exactly_chunked_section_6_1() {
+    assert_eq!(
+        body_of("Transfer-Encoding: chunked\r\n"),
+        Ok(BodyLength::Chunked)
+    );
+    assert_eq!(
+        body_of("transfer-encoding:Chunked \r\n"),
+        Ok(BodyLength::Chunked)
+    );
+    for value in [
+        "",
+        "gzip",
+        "identity",
+        "xchunked",
+        "chunked, chunked",
+        "chunked, gzip",
+        "chunked;q=1",
+        "\"chunked\"",
+        "chunked,",
+        ", chunked",
+        "\u{b}chunked",
+        "gzip chunked",
+        "chunked\u{0c}",
+    ] {
+        let got = body_of(&format!("Transfer-Encoding: {value}\r\n"));
+        assert_eq!(got, Err(ErrorKind::TransferEncoding), "{value}");
+    }
+    let unknown = body_of("Transfer-Encoding: gzip, chunked\r\n");
+    assert_eq!(unknown, Err(ErrorKind::UnsupportedCoding));
+    let twice = body_of("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n");
+    assert_eq!(twice, Err(ErrorKind::TransferEncoding));
+    refused(
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ErrorKind::TransferEncoding,
+    );
+}
+
+#[test]
+fn a_request_with_both_lengths_is_refused_section_6_3() {
+    for fields in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+    ] {
+        assert_eq!(body_of(fields), Err(ErrorKind::AmbiguousLength), "{fields}");
+    }
+}
+
+#[test]
+fn a_response_with_both_lengths_is_chunked_and_the_last_section_6_3() {
+    let head = parse_response(
+        ok("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+        RequestKind::default(),
+    )
+    .unwrap();
+    assert_eq!(head.body, BodyLength::Chunked);
+    assert_eq!(head.known(Known::ContentLength), None);
+    assert!(!head.keep_alive);
+}
+
+#[test]
+fn http_1_0_requests_without_a_body_by_method_are_refused_one() {
+    refused(
+        "GET / HTTP/1.0\r\nContent-Length: 2\r\n\r\n",
+        ErrorKind::UnexpectedBody,
+    );
+    assert_eq!(ErrorKind::UnexpectedBody.status(), 413);
+    assert!(parse_request("POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\n").is_ok());
+    assert!(parse_request(get("Content-Length: 2\r\n")).is_ok());
+}
+
+#[test]
+fn host_section_3_2_and_rfc_9110_section_7_2() {
+    assert!(
+        parse_request("GET / HTTP/1.1\r\n\r\n").is_ok(),
+        "as HAProxy does"
+    );
+    assert!(parse_request("GET / HTTP/1.1\r\nHost:\r\n\r\n").is_ok());
+    let head = parse_request("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nhost: A\r\n\r\n").unwrap();
+    assert_eq!(all_fields(&head), ["Host=a", "X=y"]);
+    refused(
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        ErrorKind::Host,
+    );
+    for host in [
+        "a b", "a/b", "a@b", "a\\b", "a?b", "a#b", "a\tb", "\u{e9}", "a\"b", "a<b",
+    ] {
+        refused(
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            ErrorKind::Host,
+        );
+    }
+    for host in ["[::1]:80", "a_b.example:8080", "xn--9ca.example."] {
+        assert!(parse_request(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).is_ok());
+    }
+}
+
+#[test]
+fn response_length_section_6_3() {
+    assert_eq!(
+        response_body("Content-Length: 2\r\n"),
+        Ok((BodyLength::Length(2), true))
+    );
+    assert_eq!(
+        response_body("Content-Length: 0\r\n"),
+        Ok((BodyLength::None, true))
+    );
+    assert_eq!(
+        response_body("Transfer-Encoding: chunked\r\n"),
+        Ok((BodyLength::Chunked, true))
+    );
+    assert_eq!(response_body(""), Ok((BodyLength::UntilClose, false)));
+    assert_eq!(
+        response_body("Transfer-Encoding: gzip\r\n"),
+        Err(ErrorKind::TransferEncoding)
+    );
+    assert_eq!(
+        response_body("Content-Length: 2,3\r\n"),
+        Err(ErrorKind::ContentLength)
+    );
+}
+
+#[test]
+fn responses_without_body_whatever_the_fields_say_section_6_3() {
+    let parse = |status: u16, to: RequestKind| {
+        let bytes = format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n");
+        parse_response(bytes, to).unwrap()
+    };
+    let to_head = RequestKind {
+        head: true,
+        ..RequestKind::default()
+    };
+    for (status, to, keeps_length) in [
+        (100, RequestKind::default(), false),
+        (103, RequestKind::default(), false),
+        (204, RequestKind::default(), false),
+        (304, RequestKind::default(), true),
+        (200, to_head, true),
+    ] {
+        let head = parse(status, to);
+        assert_eq!(head.body, BodyLength::None, "{status}");
+        assert_eq!(
+            head.known(Known::ContentLength).is_some(),
+            keeps_length,
+            "{status}"
+        );
+        assert!(head.keep_alive, "{status}");
+    }
+    let to_head_unframed = parse_response(ok(""), to_head).unwrap();
+    assert!(to_head_unframed.keep_alive);
+    assert_eq!(
+        parse(205, RequestKind::default()).body,
+        BodyLength::Length(2)
+    );
+}
+
+#[test]
+fn connect_2xx_and_101_open_a_tunnel_section_6_3_rfc_9110_section_7_8() {
+    let connect = RequestKind {
+        connect: true,
+        ..RequestKind::default()
+    };
+    let head = parse_response(ok("Content-Length: 2\r\n"), connect).unwrap();
+    assert!(head.upgrade && head.body == BodyLength::None);
+    assert_eq!(head.known(Known::ContentLength), None);
+    let refused = parse_response("HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\n", connect).unwrap();
+    assert!(!refused.upgrade && refused.body == BodyLength::Length(2));
+
+    let switch = "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let asked = RequestKind {
+        upgrade: true,
+        ..RequestKind::default()
+    };
+    assert!(parse_response(switch, asked).unwrap().upgrade);
+    assert_eq!(
+        parse_response(switch, RequestKind::default()).map(|_| ()),
+        Err(ErrorKind::UnexpectedUpgrade)
+    );
+}
+
+#[test]
+fn request_kind_is_taken_from_the_request() {
+    let kind = |bytes: &str| RequestKind::of(&parse_request(bytes).unwrap());
+    assert!(kind("HEAD / HTTP/1.1\r\n\r\n").head);
+    assert!(kind("CONNECT a:80 HTTP/1.1\r\n\r\n").connect);
+    assert!(kind(&get("Connection: upgrade\r\nUpgrade: x\r\n")).upgrade);
+    assert_eq!(kind("GET / HTTP/1.1\r\n\r\n"), RequestKind::default());
+}
+
+#[test]
+fn persistence_section_9_3() {
+    let keeps = |version: &str, connection: &str| {
+        let bytes = format!("GET / HTTP/{version}\r\n{connection}\r\n");
+        parse_request(bytes).unwrap().keep_alive
+    };
+    assert!(keeps("1.1", ""));
+    assert!(!keeps("1.0", ""));
+    assert!(keeps("1.0", "Connection: Keep-Alive\r\n"));
+    assert!(!keeps("1.0", "Connection: keep-alive, close\r\n"));
+    assert!(!keeps("1.1", "Connection: foo,close ,bar\r\n"));
+    assert!(!keeps(
+        "1.1",
+        "Connection: close\r\nConnection: keep-alive\r\n"
+    ));
+    assert!(keeps("1.1", "Connection: closed\r\n"));
+    assert!(
+        keeps("1.1", "Proxy-Connection: close\r\n"),
+        "as HAProxy does"
+    );
+}
+
+#[test]
+fn upgrade_needs_connection_http_1_1_and_no_body_rfc_9110_section_7_8() {
+    let upgrades = |bytes: String| parse_request(bytes).unwrap().upgrade;
+    assert!(upgrades(get(
+        "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+    )));
+    assert!(!upgrades(get("Upgrade: websocket\r\n")));
+    assert!(!upgrades(get("Connection: upgrade\r\n")));
+    let old = "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    assert!(!upgrades(old.to_owned()));
+    let with_body = post("Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n");
+    let head = parse_request(with_body).unwrap();
+    assert!(!head.upgrade && head.known(Known::Upgrade).is_none());
+}
+
+#[test]
+fn expect_continue_rfc_9110_section_10_1_1() {
+    assert!(
+        parse_request(post("Expect: 100-Continue\r\n"))
+            .unwrap()
+            .expect_continue
+    );
+    assert!(
+        !parse_request(post("Expect: other\r\n"))
+            .unwrap()
+            .expect_continue
+    );
+    let old = "POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n";
+    assert!(!parse_request(old).unwrap().expect_continue);
+}

@@ -1,0 +1,241 @@
+//! What the proxy answers by itself: errors, redirects, `http-request return`, the monitor page.
+//!
+//! A [`Reply`] is made once, when the configuration is loaded or a rule has run, and written as often as needed. The
+//! default bodies follow HAProxy's form, a heading and one sentence. Status texts are those of [`super::status`].
+
+use std::sync::Arc;
+
+use super::h1::write::write_status_line;
+use super::http::{Version, write_decimal};
+use super::status::reason;
+
+/// The sentence of each answer that the proxy gives by itself, by status.
+const SENTENCES: &[(u16, &str)] = &[
+    (200, "Service ready."),
+    (400, "Your browser sent an invalid request."),
+    (401, "This content needs a valid user and password."),
+    (403, "Request forbidden by administrative rules."),
+    (404, "There is no such resource here."),
+    (
+        405,
+        "This resource does not allow the method of the request.",
+    ),
+    (407, "This proxy needs a valid user and password."),
+    (408, "Your browser did not send a complete request in time."),
+    (410, "The resource is gone and will not come back."),
+    (413, "The content of the request is larger than allowed."),
+    (414, "The address of the request is longer than allowed."),
+    (421, "This server does not answer for the requested host."),
+    (422, "The request cannot be processed as it stands."),
+    (425, "Your browser sent early data."),
+    (429, "Too many requests came in too short a time."),
+    (
+        431,
+        "The header fields of the request are larger than allowed.",
+    ),
+    (500, "An internal server error occurred."),
+    (501, "The server does not support what the request needs."),
+    (
+        502,
+        "The server returned an invalid or incomplete response.",
+    ),
+    (503, "No server is available to handle this request."),
+    (504, "The server did not respond in time."),
+    (505, "The protocol version of the request is not supported."),
+];
+
+/// A response of the proxy's own making.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The fields, without `Content-Length` and `Connection`, which are written from the facts.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The body.
+    pub body: Arc<[u8]>,
+    /// The bytes of an `errorfile`: sent exactly like this instead of all of the above, then the connection closes.
+    pub raw: Option<Arc<[u8]>>,
+}
+
+impl Reply {
+    /// Returns an answer without fields and body.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            fields: Vec::new(),
+            body: Arc::from([]),
+            raw: None,
+        }
+    }
+
+    /// Returns the default answer for a status: an HTML page of one sentence.
+    pub fn error(status: u16) -> Self {
+        let reason = reason(status);
+        let sentence = SENTENCES
+            .iter()
+            .find(|(code, _)| *code == status)
+            .map_or("The request could not be served.", |(_, sentence)| sentence);
+        let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
+        Self::new(status)
+            .field(b"cache-control", b"no-cache")
+            .field(b"content-type", b"text/html")
+            .body(body.into_bytes())
+    }
+
+    /// Returns a redirect to `location`.
+    pub fn redirect(status: u16, location: &[u8]) -> Self {
+        Self::new(status)
+            .field(b"location", location)
+            .field(b"cache-control", b"no-cache")
+    }
+
+    /// Returns an answer that is sent as these bytes, start line and all.
+    pub fn verbatim(status: u16, bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self {
+            raw: Some(bytes.into()),
+            ..Self::new(status)
+        }
+    }
+
+    /// Adds a field.
+    pub fn field(mut self, name: &[u8], value: &[u8]) -> Self {
+        self.fields.push((name.to_vec(), value.to_vec()));
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: impl Into<Arc<[u8]>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Returns whether the connection can stay open after this answer.
+    ///
+    /// After errors that leave unclear where the next request starts it cannot, nor after an `errorfile`.
+    pub fn may_keep_alive(&self) -> bool {
+        self.raw.is_none() && !matches!(self.status, 400 | 408 | 505)
+    }
+
+    /// Appends the answer as HTTP/1; returns whether the connection may stay open.
+    ///
+    /// `version` is that of the request. The answer says `connection: close` when it will not stay open.
+    pub fn write_h1(
+        &self,
+        out: &mut Vec<u8>,
+        keep_alive: bool,
+        head_request: bool,
+        version: Version,
+    ) -> bool {
+        if let Some(raw) = &self.raw {
+            out.extend_from_slice(if head_request { head_of(raw) } else { raw });
+            return false;
+        }
+        let keep_alive = keep_alive && self.may_keep_alive();
+        write_status_line(
+            out,
+            Version::Http11,
+            self.status,
+            reason(self.status).as_bytes(),
+        );
+        let has_length = self.status >= 200 && self.status != 204 && self.status != 304;
+        if has_length {
+            out.extend_from_slice(b"content-length: ");
+            write_decimal(out, self.body.len() as u64);
+            out.extend_from_slice(b"\r\n");
+        }
+        for (name, value) in &self.fields {
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+        if !keep_alive {
+            out.extend_from_slice(b"connection: close\r\n");
+        } else if version == Version::Http10 {
+            out.extend_from_slice(b"connection: keep-alive\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        if has_length && !head_request {
+            out.extend_from_slice(&self.body);
+        }
+        keep_alive
+    }
+}
+
+/// Returns what of a whole response is its head, with either kind of line end.
+fn head_of(raw: &[u8]) -> &[u8] {
+    let end = memchr::memchr_iter(b'\n', raw).find_map(|at| match &raw[at + 1..] {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    });
+    &raw[..end.unwrap_or(raw.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(reply: &Reply, keep_alive: bool, head: bool, version: Version) -> (String, bool) {
+        let mut out = Vec::new();
+        let kept = reply.write_h1(&mut out, keep_alive, head, version);
+        (String::from_utf8(out).unwrap(), kept)
+    }
+
+    #[test]
+    fn default_503_is_a_heading_and_a_sentence() {
+        let (text, kept) = written(&Reply::error(503), true, false, Version::Http11);
+        assert!(kept);
+        assert_eq!(
+            text,
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 107\r\ncache-control: no-cache\r\n\
+             content-type: text/html\r\n\r\n<html><body><h1>503 Service Unavailable</h1>\n\
+             No server is available to handle this request.\n</body></html>\n"
+        );
+    }
+
+    #[test]
+    fn head_requests_get_the_length_without_the_body() {
+        let (text, _) = written(&Reply::error(403), true, true, Version::Http11);
+        assert!(text.contains("content-length: ") && text.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn bad_requests_and_closing_answers_say_close() {
+        assert!(!written(&Reply::error(400), true, false, Version::Http11).1);
+        let (text, kept) = written(&Reply::error(404), false, false, Version::Http11);
+        assert!(!kept && text.contains("\r\nconnection: close\r\n"));
+        let (text, kept) = written(&Reply::error(404), true, false, Version::Http10);
+        assert!(kept && text.contains("\r\nconnection: keep-alive\r\n"));
+    }
+
+    #[test]
+    fn errorfile_is_sent_as_it_is_and_closes() {
+        let file = b"HTTP/1.0 503 Sorry\nX: y\n\nbody".to_vec();
+        let reply = Reply::verbatim(503, file.clone());
+        assert_eq!(
+            written(&reply, true, false, Version::Http11),
+            (String::from_utf8(file).unwrap(), false)
+        );
+        assert_eq!(
+            written(&reply, true, true, Version::Http11).0,
+            "HTTP/1.0 503 Sorry\nX: y\n\n"
+        );
+    }
+
+    #[test]
+    fn answers_without_content_have_no_length() {
+        let (text, _) = written(&Reply::new(204), true, false, Version::Http11);
+        assert_eq!(text, "HTTP/1.1 204 No Content\r\n\r\n");
+    }
+
+    #[test]
+    fn sentences_are_sorted_and_end_with_a_dot() {
+        assert!(SENTENCES.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(
+            SENTENCES
+                .iter()
+                .all(|(_, sentence)| sentence.ends_with('.'))
+        );
+    }
+}

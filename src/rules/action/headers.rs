@@ -1,0 +1,286 @@
+//! Actions on header fields: set, add, delete, replace.
+
+use super::cursor::Cursor;
+use super::{Action, ActionSpec, Row, RuleSet};
+use crate::config::ast::Word;
+use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::proto::http::Head;
+use crate::rules::context::Context;
+use crate::rules::log_format::LogFormat;
+use crate::rules::pattern::{Matcher, Method, TextPattern};
+use crate::rules::sample::Value;
+use crate::rules::{Compiler, regexp};
+use regex::bytes::Regex;
+
+const fn spec(build: super::Build) -> ActionSpec {
+    ActionSpec { request: true, response: true, is_final: false, build }
+}
+
+/// Actions on header fields.
+pub(super) const TABLE: &[Row] = &[
+    super::row("add-header", "<name> <fmt>", "Adds a field to the message.",
+        "http-request add-header X-Via lb", spec(add)),
+    super::row("del-header", "<name> [-m <meth>]", "Removes all fields of that name, or whose name matches.",
+        "http-request del-header ^x- -m reg", spec(delete)),
+    super::row("replace-header", "<name> <regex> <fmt>",
+        "Replaces the whole value of every field of that name that matches a regular expression.",
+        "http-request replace-header Cookie foo=([^;]*);(.*) foo=\\1;x=1;\\2", spec(replace_header)),
+    super::row("replace-value", "<name> <regex> <fmt>",
+        "Replaces every comma-separated value of that field that matches a regular expression.",
+        "http-request replace-value X-Forwarded-For ^192\\.168\\.(.*)$ 172.16.\\1", spec(replace_value)),
+    super::row("set-header", "<name> <fmt>", "Removes all fields of that name and adds one.",
+        "http-request set-header X-Client %[src]", spec(set)),
+];
+
+/// A compiled edit of fields.
+#[derive(Debug)]
+pub(super) enum Edit {
+    Add { response: bool, name: Box<[u8]>, value: LogFormat },
+    Set { response: bool, name: Box<[u8]>, value: LogFormat },
+    Delete { response: bool, name: Box<[u8]> },
+    DeleteMatching { response: bool, names: Matcher },
+    Replace { response: bool, name: Box<[u8]>, regex: Box<Regex>, value: LogFormat, whole: bool },
+}
+
+fn add(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    let (name, value) = name_and_value(cursor, compiler)?;
+    Some(Action::Header(Edit::Add { response: set == RuleSet::HttpResponse, name, value }))
+}
+
+fn set(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    let (name, value) = name_and_value(cursor, compiler)?;
+    Some(Action::Header(Edit::Set { response: set == RuleSet::HttpResponse, name, value }))
+}
+
+fn name_and_value(
+    cursor: &mut Cursor<'_>,
+    compiler: &mut Compiler<'_>,
+) -> Option<(Box<[u8]>, LogFormat)> {
+    let name = field_name(cursor, compiler);
+    let value = cursor.format("the value of the field", compiler);
+    cursor.expect_end(compiler)?;
+    Some((name?, value?))
+}
+
+/// Takes the name of a field, in the lower case that the proxy writes names in.
+pub(super) fn field_name(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<Box<[u8]>> {
+    let word = cursor.next("the name of a field", compiler)?;
+    check_name(word, compiler)?;
+    Some(word.text.to_ascii_lowercase().into_bytes().into())
+}
+
+fn check_name(word: &Word, compiler: &mut Compiler<'_>) -> Option<()> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if !word.text.is_empty() && word.text.bytes().all(token) {
+        return Some(());
+    }
+    let mut diagnostic =
+        Diagnostic::error(word.span, format!("'{}' is no name of a header field", word.text));
+    if let Some(name) = word.text.strip_suffix(':') {
+        diagnostic = diagnostic.help(format!("write the name without colon: `{name}`"));
+    }
+    compiler.diagnostics.push(diagnostic);
+    None
+}
+
+fn delete(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    let response = set == RuleSet::HttpResponse;
+    let name = cursor.next("the name of a field", compiler)?;
+    let method = match cursor.peek() {
+        Some(word) if word.text == "-m" => {
+            cursor.skip();
+            name_method(cursor, compiler)?
+        }
+        _ => Method::Str,
+    };
+    cursor.expect_end(compiler)?;
+    let edit = match method {
+        Method::Str => {
+            check_name(name, compiler)?;
+            Edit::Delete { response, name: name.text.as_bytes().into() }
+        }
+        Method::Reg => {
+            let regex = compile_regex(name, true, compiler)?;
+            Edit::DeleteMatching { response, names: Matcher::Reg([regex].into()) }
+        }
+        method => {
+            let pattern = TextPattern::new(name.text.as_bytes(), true);
+            Edit::DeleteMatching { response, names: Matcher::text(method, vec![pattern]) }
+        }
+    };
+    Some(Action::Header(edit))
+}
+
+fn name_method(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<Method> {
+    const METHODS: &[Method] = &[Method::Beg, Method::End, Method::Reg, Method::Str, Method::Sub];
+    let word = cursor.next("a matching method", compiler)?;
+    let found = METHODS.iter().find(|method| method.name() == word.text);
+    if found.is_none() {
+        let names = METHODS.iter().map(|method| method.name());
+        let mut diagnostic =
+            Diagnostic::error(word.span, format!("'-m {}' cannot be used here", word.text))
+                .help("expected one of `beg`, `end`, `reg`, `str`, `sub`");
+        if let Some(near) = suggest(&word.text, names) {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        }
+        compiler.diagnostics.push(diagnostic);
+    }
+    found.copied()
+}
+
+/// Compiles a word as a regular expression and reports it at its place.
+pub(super) fn compile_regex(
+    word: &Word,
+    ignore_case: bool,
+    compiler: &mut Compiler<'_>,
+) -> Option<Regex> {
+    match regexp::compile(&word.text, ignore_case) {
+        Ok(regex) => Some(regex),
+        Err((at, message)) => {
+            let text = crate::rules::text::Text::of(word);
+            let span = at.map_or(word.span, |at| text.at(at..at + 1));
+            compiler.diagnostics.push(Diagnostic::error(span, message));
+            None
+        }
+    }
+}
+
+fn replace_header(
+    cursor: &mut Cursor<'_>,
+    set: RuleSet,
+    compiler: &mut Compiler<'_>,
+) -> Option<Action> {
+    replace(cursor, set, compiler, true)
+}
+
+fn replace_value(
+    cursor: &mut Cursor<'_>,
+    set: RuleSet,
+    compiler: &mut Compiler<'_>,
+) -> Option<Action> {
+    replace(cursor, set, compiler, false)
+}
+
+fn replace(
+    cursor: &mut Cursor<'_>,
+    set: RuleSet,
+    compiler: &mut Compiler<'_>,
+    whole: bool,
+) -> Option<Action> {
+    let name = field_name(cursor, compiler);
+    let regex = cursor.next("a regular expression", compiler)?;
+    let regex = compile_regex(regex, false, compiler);
+    let value = cursor.format("the new value", compiler);
+    cursor.expect_end(compiler)?;
+    let regex = Box::new(regex?);
+    let response = set == RuleSet::HttpResponse;
+    Some(Action::Header(Edit::Replace { response, name: name?, regex, value: value?, whole }))
+}
+
+impl Edit {
+    /// Edits the message.
+    pub(super) fn apply(&self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) {
+        match self {
+            Edit::Set { response, name, value } | Edit::Add { response, name, value } => {
+                let replace = matches!(self, Edit::Set { .. });
+                if let Some(value) = value.literal() {
+                    return put(head_of(cx, *response), name, value, replace);
+                }
+                value.write(cx, scratch);
+                put(head_of(cx, *response), name, scratch, replace);
+            }
+            Edit::Delete { response, name } => {
+                if let Some(head) = head_of(cx, *response) {
+                    head.remove(name);
+                }
+            }
+            Edit::DeleteMatching { response, names } => {
+                if let Some(head) = head_of(cx, *response) {
+                    head.retain(|name, _| !names.matches(&Value::str(name)));
+                }
+            }
+            Edit::Replace { response, name, regex, value, whole } => {
+                value.write(cx, scratch);
+                let template = scratch.as_slice();
+                if let Some(head) = head_of(cx, *response) {
+                    rewrite(head, name, regex, template, *whole);
+                }
+            }
+        }
+    }
+}
+
+fn head_of<'c>(cx: &'c mut Context<'_>, response: bool) -> Option<&'c mut Head> {
+    if response { cx.response.as_deref_mut() } else { Some(cx.request) }
+}
+
+fn put(head: Option<&mut Head>, name: &[u8], value: &[u8], replace: bool) {
+    let Some(head) = head else { return };
+    let clean = sanitised(value);
+    let value = trim(clean.as_deref().unwrap_or(value));
+    if replace {
+        head.set(name, value);
+    } else {
+        head.add(name, value);
+    }
+}
+
+/// Returns the value without what would end the field line, if there is any of it.
+pub(super) fn sanitised(value: &[u8]) -> Option<Vec<u8>> {
+    let bad = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+    value.iter().any(bad).then(|| value.iter().map(|byte| if bad(byte) { b' ' } else { *byte }).collect())
+}
+
+/// Removes blanks around a value, as a receiver of the field would (RFC 9110 section 5.5).
+fn trim(value: &[u8]) -> &[u8] {
+    value.trim_ascii()
+}
+
+/// Replaces the values of the fields of that name that match.
+fn rewrite(head: &mut Head, name: &[u8], regex: &Regex, template: &[u8], whole: bool) {
+    let mut new = Vec::new();
+    for index in 0..head.fields().len() {
+        let field = head.fields()[index];
+        if !head.text(field.name).eq_ignore_ascii_case(name) {
+            continue;
+        }
+        let old = head.text(field.value);
+        new.clear();
+        let changed = if whole {
+            replace_one(old, regex, template, &mut new)
+        } else {
+            replace_list(old, regex, template, &mut new)
+        };
+        if changed {
+            let clean = sanitised(&new);
+            head.set_value(index, clean.as_deref().unwrap_or(&new));
+        }
+    }
+}
+
+/// Writes the template if the value matches anywhere; returns whether it does.
+pub(super) fn replace_one(old: &[u8], regex: &Regex, template: &[u8], new: &mut Vec<u8>) -> bool {
+    let Some(groups) = regex.captures(old) else { return false };
+    regexp::expand(template, &groups, new);
+    true
+}
+
+/// Does the same for each comma-separated value, keeping what stands between them.
+fn replace_list(old: &[u8], regex: &Regex, template: &[u8], new: &mut Vec<u8>) -> bool {
+    let mut changed = false;
+    for (index, value) in old.split(|&byte| byte == b',').enumerate() {
+        if index > 0 {
+            new.push(b',');
+        }
+        let inside = value.trim_ascii();
+        let start = value.len() - value.trim_ascii_start().len();
+        new.extend_from_slice(&value[..start]);
+        if replace_one(inside, regex, template, new) {
+            changed = true;
+        } else {
+            new.extend_from_slice(inside);
+        }
+        new.extend_from_slice(&value[start + inside.len()..]);
+    }
+    changed
+}

@@ -1,0 +1,277 @@
+//! Actions: what a rule of `http-request`, `http-response` or the old `redirect` does, and when.
+//!
+//! A line is compiled to a [`Rule`]; [`run`] evaluates rules in order until one is final. Values are built in a buffer that the
+//! thread keeps, so that running a rule does not allocate as a matter of course. A new action is a row in the table of its file.
+//! Nothing here sends anything: final actions return a [`Verdict`] that the runtime carries out.
+
+mod cursor;
+mod headers;
+mod redirect;
+mod reply;
+mod target;
+mod verdict;
+
+use super::condition::{AclSet, Condition};
+use super::context::Context;
+use super::{Compiler, known};
+use crate::config::ast::{Line, Span};
+use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::config::keyword::{Keyword, find};
+use cursor::Cursor;
+use std::cell::Cell;
+
+pub use reply::Reply;
+
+/// Which list of rules a line belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleSet {
+    /// `http-request …`
+    HttpRequest,
+    /// `http-response …`
+    HttpResponse,
+    /// `redirect …` (the old form; runs after all `http-request` rules)
+    Redirect,
+}
+
+impl RuleSet {
+    /// Returns the directive's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RuleSet::HttpRequest => "http-request",
+            RuleSet::HttpResponse => "http-response",
+            RuleSet::Redirect => "redirect",
+        }
+    }
+}
+
+/// One rule: what to do, and when.
+#[derive(Debug)]
+pub struct Rule {
+    /// When; `None` is always.
+    pub condition: Option<Condition>,
+    /// Where the rule stands.
+    pub span: Span,
+    /// Name of the action.
+    pub name: &'static str,
+    action: Action,
+}
+
+/// A service that answers requests inside the proxy (`http-request use-service`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// `prometheus-exporter`
+    Prometheus,
+}
+
+/// A complete answer made by a rule.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Fields, without `Content-Length`.
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Body.
+    pub body: Vec<u8>,
+    /// Whether the connection must be closed after it.
+    pub close: bool,
+}
+
+/// What a list of rules decided.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Go on with the next list.
+    Continue,
+    /// Refuse with that status and the proxy's own error page for it.
+    Deny(u16),
+    /// Refuse with this answer (`deny` with a body of its own).
+    DenyAnswer(Answer),
+    /// Send this answer (redirect, return).
+    Answer(Answer),
+    /// Hand the request to a service.
+    Service(Service),
+    /// Close the connection without an answer.
+    Reject,
+    /// Forget the connection without telling the client.
+    SilentDrop,
+    /// Wait for `timeout tarpit`, then answer: with the proxy's own error page for the status, or with the answer.
+    Tarpit(u16, Option<Answer>),
+}
+
+/// A compiled action.
+#[derive(Debug)]
+enum Action {
+    /// Edits a message.
+    Header(headers::Edit),
+    /// Edits the request line or the status line.
+    Target(target::Edit),
+    /// Sends the client elsewhere.
+    Redirect(redirect::Redirect),
+    /// Ends the list.
+    Verdict(verdict::Final),
+    /// `set-log-level`
+    LogLevel(super::context::LogLevel),
+}
+
+/// What a row of the action tables knows.
+#[derive(Clone, Copy)]
+pub struct ActionSpec {
+    /// Whether it can stand in `http-request`.
+    pub request: bool,
+    /// Whether it can stand in `http-response`.
+    pub response: bool,
+    /// Whether it ends the list when its condition holds.
+    pub is_final: bool,
+    build: Build,
+}
+
+type Build = fn(&mut Cursor<'_>, RuleSet, &mut Compiler<'_>) -> Option<Action>;
+
+const fn row(
+    name: &'static str,
+    syntax: &'static str,
+    doc: &'static str,
+    example: &'static str,
+    build: ActionSpec,
+) -> Row {
+    Keyword { name, syntax, doc, example, build }
+}
+
+impl std::fmt::Debug for ActionSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ActionSpec").field("is_final", &self.is_final).finish_non_exhaustive()
+    }
+}
+
+/// A row of an action table.
+pub type Row = Keyword<ActionSpec>;
+
+/// All tables, each sorted by name.
+pub const TABLES: &[&[Row]] =
+    &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE];
+
+fn lookup(name: &str) -> Option<&'static Row> {
+    TABLES.iter().find_map(|table| find(table, name))
+}
+
+impl Rule {
+    /// Compiles a line such as `http-request deny if bad`; reports what is wrong and returns `None` then.
+    pub fn parse(
+        set: RuleSet,
+        line: &Line,
+        acls: &mut AclSet,
+        compiler: &mut Compiler<'_>,
+    ) -> Option<Self> {
+        let mut cursor = Cursor::new(line);
+        let row = match set {
+            RuleSet::Redirect => lookup("redirect"),
+            _ => find_action(&mut cursor, set, compiler),
+        }?;
+        let action = (row.build.build)(&mut cursor, set, compiler);
+        if action.is_none() && !cursor.at_condition() {
+            // What follows was not understood; its words are no condition.
+            return None;
+        }
+        let condition = match cursor.rest() {
+            [] => None,
+            words => Some(Condition::parse(words, acls, compiler)?),
+        };
+        Some(Self { condition, span: line.span, name: row.name, action: action? })
+    }
+
+    /// Returns whether it ends its list when its condition holds.
+    pub fn is_final(&self) -> bool {
+        match &self.action {
+            Action::Verdict(_) => true,
+            Action::Redirect(redirect) => !redirect.may_pass(),
+            _ => false,
+        }
+    }
+
+    /// Returns whether it refuses requests (`deny`, `reject`, `tarpit`, `silent-drop`).
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.name, "deny" | "reject" | "silent-drop" | "tarpit")
+    }
+}
+
+fn find_action(
+    cursor: &mut Cursor<'_>,
+    set: RuleSet,
+    compiler: &mut Compiler<'_>,
+) -> Option<&'static Row> {
+    let word = cursor.next("an action, such as `deny`", compiler)?;
+    let name = word.as_str();
+    let allowed = |row: &Row| match set {
+        RuleSet::HttpResponse => row.build.response,
+        _ => row.build.request,
+    };
+    let stem = name.split('(').next().unwrap_or(name);
+    let diagnostic = match lookup(name) {
+        Some(row) if allowed(row) => return Some(row),
+        Some(_) => {
+            let other = if set == RuleSet::HttpResponse { "http-request" } else { "http-response" };
+            Diagnostic::error(word.span, format!("'{name}' cannot stand in '{}' rules", set.name()))
+                .help(format!("it is an action of `{other}`"))
+        }
+        None if known::ACTIONS.binary_search(&stem).is_ok() => {
+            let what = format!("the action '{name}' of '{}' is not supported yet", set.name());
+            Diagnostic::error(word.span, what)
+        }
+        None => {
+            let names = TABLES.iter().flat_map(|table| table.iter());
+            let names = names.filter(|row| allowed(row)).map(|row| row.name);
+            let unknown = Diagnostic::error(
+                word.span,
+                format!("unknown action '{name}' in a '{}' rule", set.name()),
+            );
+            match suggest(name, names) {
+                Some(near) => unknown.help(format!("did you mean `{near}`?")),
+                None => unknown,
+            }
+        }
+    };
+    compiler.diagnostics.push(diagnostic);
+    None
+}
+
+thread_local! {
+    /// The buffer that values are built in; taken while rules run.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Runs the rules in order until one is final.
+pub fn run(rules: &[Rule], cx: &mut Context<'_>) -> Verdict {
+    run_traced(rules, cx).0
+}
+
+/// Runs the rules in order until one is final; returns also the index of that one.
+pub fn run_traced(rules: &[Rule], cx: &mut Context<'_>) -> (Verdict, Option<usize>) {
+    if rules.is_empty() {
+        return (Verdict::Continue, None);
+    }
+    let mut scratch = SCRATCH.take();
+    let mut outcome = (Verdict::Continue, None);
+    for (index, rule) in rules.iter().enumerate() {
+        if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
+            && let Some(verdict) = apply(rule, cx, &mut scratch)
+        {
+            outcome = (verdict, Some(index));
+            break;
+        }
+    }
+    scratch.clear();
+    SCRATCH.set(scratch);
+    outcome
+}
+
+/// Does what the rule says; a verdict ends the list.
+fn apply(rule: &Rule, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Option<Verdict> {
+    scratch.clear();
+    match &rule.action {
+        Action::Header(edit) => edit.apply(cx, scratch),
+        Action::Target(edit) => edit.apply(cx, scratch),
+        Action::LogLevel(level) => cx.record.log_level.set(*level),
+        Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
+        Action::Verdict(verdict) => return Some(verdict.decide(cx)),
+    }
+    None
+}

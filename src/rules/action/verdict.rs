@@ -1,0 +1,119 @@
+//! Actions that end the list: allow, deny, return, reject, tarpit, silent-drop, use-service.
+
+use super::cursor::Cursor;
+use super::reply::Reply;
+use super::{Action, ActionSpec, Row, RuleSet, Service, Verdict};
+use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::rules::Compiler;
+use crate::rules::context::Context;
+
+const fn both(build: super::Build) -> ActionSpec {
+    ActionSpec { request: true, response: true, is_final: true, build }
+}
+
+const fn request(build: super::Build) -> ActionSpec {
+    ActionSpec { request: true, response: false, is_final: true, build }
+}
+
+/// Actions that end the list.
+pub(super) const TABLE: &[Row] = &[
+    super::row("allow", "", "Ends the list and lets the message pass.", "http-request allow", both(allow)),
+    super::row("deny",
+        "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
+        "Refuses the message with an error page (403 for a request, 502 for a response) or with the answer that is given.",
+        "http-request deny deny_status 429", both(deny)),
+    super::row("reject", "", "Closes the connection without an answer.", "http-request reject", request(reject)),
+    super::row("return",
+        "[status <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
+        "Answers with what is given instead of asking a server.",
+        "http-request return status 200 content-type text/plain string ok", both(answer)),
+    super::row("silent-drop", "", "Forgets the connection without telling the client.",
+        "http-request silent-drop", both(silent_drop)),
+    super::row("tarpit",
+        "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
+        "Keeps the client waiting for `timeout tarpit`, then refuses the request with status 500 or with the answer that is given.",
+        "http-request tarpit deny_status 429", request(tarpit)),
+    super::row("use-service", "<service-name>", "Lets a service inside the proxy answer.",
+        "http-request use-service prometheus-exporter", request(use_service)),
+];
+
+/// A compiled final action.
+#[derive(Debug)]
+pub(super) enum Final {
+    Allow,
+    Deny(Reply),
+    Return(Reply),
+    Reject,
+    SilentDrop,
+    Tarpit(Reply),
+    Service(Service),
+}
+
+fn plain(
+    cursor: &mut Cursor<'_>,
+    compiler: &mut Compiler<'_>,
+    verdict: Final,
+) -> Option<Action> {
+    cursor.expect_end(compiler)?;
+    Some(Action::Verdict(verdict))
+}
+
+fn allow(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    plain(cursor, compiler, Final::Allow)
+}
+
+fn reject(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    plain(cursor, compiler, Final::Reject)
+}
+
+fn silent_drop(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    plain(cursor, compiler, Final::SilentDrop)
+}
+
+fn deny(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    let status = if set == RuleSet::HttpResponse { 502 } else { 403 };
+    Reply::parse(cursor, status, true, compiler).map(|reply| Action::Verdict(Final::Deny(reply)))
+}
+
+fn tarpit(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    Reply::parse(cursor, 500, true, compiler).map(|reply| Action::Verdict(Final::Tarpit(reply)))
+}
+
+fn answer(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    Reply::parse(cursor, 200, false, compiler).map(|reply| Action::Verdict(Final::Return(reply)))
+}
+
+fn use_service(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    const SERVICE: &str = "prometheus-exporter";
+    let word = cursor.next("the name of a service", compiler)?;
+    if word.text != SERVICE {
+        let mut diagnostic = Diagnostic::error(word.span, format!("unknown service '{}'", word.text));
+        diagnostic = match suggest(&word.text, [SERVICE]) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None if word.text.starts_with("lua.") => diagnostic.help("services in Lua are not supported yet"),
+            None => diagnostic.help(format!("expected `{SERVICE}`")),
+        };
+        compiler.diagnostics.push(diagnostic);
+        return None;
+    }
+    plain(cursor, compiler, Final::Service(Service::Prometheus))
+}
+
+impl Final {
+    /// Returns what the runtime has to do.
+    pub(super) fn decide(&self, cx: &Context<'_>) -> Verdict {
+        match self {
+            Final::Allow => Verdict::Continue,
+            Final::Reject => Verdict::Reject,
+            Final::SilentDrop => Verdict::SilentDrop,
+            Final::Service(service) => Verdict::Service(*service),
+            Final::Deny(reply) => {
+                reply.answer(cx).map_or(Verdict::Deny(reply.status), Verdict::DenyAnswer)
+            }
+            Final::Return(reply) => {
+                reply.answer(cx).map_or(Verdict::Deny(reply.status), Verdict::Answer)
+            }
+            Final::Tarpit(reply) => Verdict::Tarpit(reply.status, reply.answer(cx)),
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! One test: an expression, a matching method and patterns, as `acl` lines and `{ … }` write it.
+
+use super::keyword;
+use super::lint;
+use crate::config::ast::{Span, Word};
+use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::rules::call::{self, Call};
+use crate::rules::context::Context;
+use crate::rules::pattern::{IntRange, Matcher, Method, Network, Networks, TextPattern, unhex};
+use crate::rules::sample::{Expression, Type, parse_int};
+use crate::rules::text::Text;
+use crate::rules::{Compiler, fetch, known, regexp};
+
+/// A pattern as it was written, for lints.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub(super) text: String,
+    pub(super) ignore_case: bool,
+    pub(super) span: Span,
+}
+
+/// A compiled test.
+#[derive(Debug)]
+pub(super) struct Test {
+    pub(super) expression: Expression,
+    pub(super) method: Method,
+    matcher: Matcher,
+    /// Patterns as they were written, files left out.
+    pub(super) written: Vec<Written>,
+    /// Whether patterns came from a file.
+    pub(super) from_file: bool,
+    /// Where the criterion stands.
+    pub(super) span: Span,
+}
+
+impl Test {
+    /// Evaluates it.
+    #[inline]
+    pub(super) fn holds(&self, cx: &Context<'_>) -> bool {
+        self.expression.any(cx, &mut |value| self.matcher.matches(value))
+    }
+
+    /// Compiles `<criterion> [flags] [operator] [<value>…]`; reports what is wrong.
+    pub(super) fn parse(words: &[Word], compiler: &mut Compiler<'_>) -> Option<Self> {
+        let (criterion, rest) = words.split_first()?;
+        let (expression, implied, span) = parse_criterion(criterion, compiler)?;
+        let mut flags = Flags::read(rest, compiler)?;
+        let method = choose_method(&expression, implied, &flags, criterion, compiler)?;
+        let mut patterns = Vec::new();
+        let mut complete = true;
+        for source in std::mem::take(&mut flags.sources) {
+            complete &= source.load(&mut patterns, compiler).is_some();
+        }
+        let from_file = patterns.iter().any(|pattern: &Pattern| pattern.from_file);
+        let matcher = compile_patterns(method, expression.output(), &patterns, compiler);
+        if !complete {
+            return None;
+        }
+        let test = Self {
+            expression,
+            method,
+            matcher: matcher?,
+            written: patterns
+                .into_iter()
+                .filter(|pattern| !pattern.from_file)
+                .map(|p| Written { text: p.text, ignore_case: p.ignore_case, span: p.span })
+                .collect(),
+            from_file,
+            span,
+        };
+        lint::patterns(&test, compiler);
+        Some(test)
+    }
+
+    /// Reports a test whose fetch yields nothing at the compiler's position; returns whether it may be used.
+    pub(super) fn check_scope(&self, span: Span, compiler: &mut Compiler<'_>) -> bool {
+        self.expression.check_scope(span, compiler)
+    }
+}
+
+/// One pattern and whether case counts.
+struct Pattern {
+    text: String,
+    ignore_case: bool,
+    span: Span,
+    from_file: bool,
+}
+
+/// Where patterns come from.
+enum Source {
+    Word(Pattern),
+    File { path: String, ignore_case: bool, map: bool, span: Span },
+}
+
+impl Source {
+    fn load(self, patterns: &mut Vec<Pattern>, compiler: &mut Compiler<'_>) -> Option<()> {
+        let (path, ignore_case, map, span) = match self {
+            Source::Word(pattern) => {
+                patterns.push(pattern);
+                return Some(());
+            }
+            Source::File { path, ignore_case, map, span } => (path, ignore_case, map, span),
+        };
+        let bytes = match compiler.names.read_file(&path) {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                compiler.diagnostics.push(Diagnostic::error(
+                    span,
+                    format!("cannot read the pattern file '{path}': {why}"),
+                ));
+                return None;
+            }
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        for line in text.lines() {
+            if line.starts_with('#') {
+                continue;
+            }
+            let line = line.trim_start_matches([' ', '\t']).trim_end_matches('\r');
+            let key = if map { line.split([' ', '\t']).next().unwrap_or("") } else { line };
+            if !key.is_empty() {
+                let text = key.to_string();
+                patterns.push(Pattern { text, ignore_case, span, from_file: true });
+            }
+        }
+        Some(())
+    }
+}
+
+/// What stands between the criterion and the end.
+struct Flags {
+    method: Option<(Method, Span)>,
+    sources: Vec<Source>,
+}
+
+impl Flags {
+    fn read(words: &[Word], compiler: &mut Compiler<'_>) -> Option<Self> {
+        let mut flags = Self { method: None, sources: Vec::new() };
+        let (mut ignore_case, mut map) = (false, false);
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            at += 1;
+            let takes_value = matches!(word.as_str(), "-m" | "-f" | "-u");
+            let value = words.get(at);
+            if takes_value && value.is_none() {
+                compiler.diagnostics.push(
+                    Diagnostic::error(word.span, format!("'{}' needs a value", word.text)),
+                );
+                return None;
+            }
+            match (word.as_str(), value) {
+                ("-i", _) => ignore_case = true,
+                ("-n", _) => {}
+                ("-M", _) => map = true,
+                ("--", _) => break,
+                ("-m", Some(name)) => {
+                    flags.method = Some((parse_method(name, compiler)?, name.span));
+                    at += 1;
+                }
+                ("-u", Some(_)) => at += 1,
+                ("-f", Some(path)) => {
+                    let (path, span) = (path.text.clone(), path.span);
+                    flags.sources.push(Source::File { path, ignore_case, map, span });
+                    at += 1;
+                }
+                (text, _) if is_flag(text) => {
+                    compiler.diagnostics.push(
+                        Diagnostic::error(word.span, format!("unknown ACL flag '{text}'"))
+                            .help("expected `-i`, `-f`, `-m`, `-n`, `-M`, `-u`; put `--` before a pattern that begins with '-'"),
+                    );
+                    return None;
+                }
+                _ => {
+                    at -= 1;
+                    break;
+                }
+            }
+        }
+        for word in &words[at..] {
+            flags.sources.push(Source::Word(Pattern {
+                text: word.text.clone(),
+                ignore_case,
+                span: word.span,
+                from_file: false,
+            }));
+        }
+        Some(flags)
+    }
+}
+
+/// Returns whether a word looks like a flag: a dash and one letter.
+fn is_flag(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 2 && bytes[0] == b'-' && bytes[1].is_ascii_alphabetic()
+}
+
+fn parse_method(name: &Word, compiler: &mut Compiler<'_>) -> Option<Method> {
+    let method = Method::parse(&name.text);
+    if method.is_none() {
+        let names = Method::ALL.iter().map(|(name, _)| *name);
+        let mut diagnostic =
+            Diagnostic::error(name.span, format!("unknown matching method '{}'", name.text));
+        diagnostic = match suggest(&name.text, names.clone()) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic
+                .help(format!("expected one of `{}`", names.collect::<Vec<_>>().join("`, `"))),
+        };
+        compiler.diagnostics.push(diagnostic);
+    }
+    method
+}
+
+/// Compiles the first word: the expression, and the method that an ACL word such as `path_beg` implies.
+fn parse_criterion(
+    criterion: &Word,
+    compiler: &mut Compiler<'_>,
+) -> Option<(Expression, Option<Method>, Span)> {
+    let text = Text::of(criterion);
+    let calls = match call::parse(text) {
+        Ok(calls) => calls,
+        Err(diagnostic) => {
+            compiler.diagnostics.push(diagnostic);
+            return None;
+        }
+    };
+    let (first, converters) = calls.split_first()?;
+    let (name, implied) = match keyword::split(first.name.text) {
+        Some((fetch, method)) => (fetch, Some(method)),
+        None => (keyword::fetch_of(first.name.text), None),
+    };
+    let Some(row) = fetch::lookup(name) else {
+        let diagnostic = unknown_criterion(first, text);
+        compiler.diagnostics.push(diagnostic);
+        return None;
+    };
+    let expression = Expression::compile(text, row, first, converters, compiler)?;
+    // Behind a converter the method of the word counts no more.
+    let implied = implied.filter(|_| converters.is_empty());
+    Some((expression, implied, first.name.span))
+}
+
+/// Says why a criterion cannot be used, guessing what was meant.
+fn unknown_criterion(call: &Call<'_>, text: Text<'_>) -> Diagnostic {
+    let name = call.name.text;
+    let span = call.name.span;
+    if known::FETCHES.binary_search(&name).is_ok() || known::ACLS.binary_search(&name).is_ok() {
+        return Diagnostic::error(span, format!("the sample fetch '{name}' is not supported yet"));
+    }
+    // `path_beg/blog`: a criterion and its pattern without a blank between.
+    if let Some(at) = name.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))) {
+        let (head, pattern) = text.text.split_at(at);
+        if keyword::split(head).is_some() || fetch::lookup(head).is_some() {
+            return Diagnostic::error(span, format!("unknown ACL criterion '{}'", text.text))
+                .label("missing blank")
+                .help(format!("did you mean `{head} {pattern}`?"));
+        }
+    }
+    if let Some((stem, suffix)) = name.rsplit_once('_')
+        && let Some(method) = Method::parse(suffix)
+        && fetch::lookup(stem).is_some()
+    {
+        return Diagnostic::error(span, format!("unknown ACL criterion '{name}'"))
+            .help(format!("write `{stem} -m {}`", method.name()));
+    }
+    let words: Vec<String> = keyword::names().collect();
+    let candidates = words.iter().map(String::as_str).chain(fetch::names().map(|name| name as &str));
+    let diagnostic = Diagnostic::error(span, format!("unknown ACL criterion '{name}'"));
+    match suggest(name, candidates) {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic,
+    }
+}
+
+fn choose_method(
+    expression: &Expression,
+    implied: Option<Method>,
+    flags: &Flags,
+    criterion: &Word,
+    compiler: &mut Compiler<'_>,
+) -> Option<Method> {
+    let output = expression.output();
+    let (method, span) = match flags.method {
+        Some((method, span)) => (method, span),
+        None => match implied.or_else(|| Method::default_for(output)) {
+            Some(method) => (method, criterion.span),
+            None => {
+                compiler.diagnostics.push(
+                    Diagnostic::error(
+                        criterion.span,
+                        format!("'{}' yields {}, which has no matching method of its own", criterion.text, output.name()),
+                    )
+                    .help("say how to compare it, such as `-m bin` or `-m found`"),
+                );
+                return None;
+            }
+        },
+    };
+    if !method.takes(output) {
+        compiler.diagnostics.push(Diagnostic::error(
+            span,
+            format!("`-m {}` cannot look at '{}', which yields {}", method.name(), criterion.text, output.name()),
+        ));
+        return None;
+    }
+    Some(method)
+}
+
+fn compile_patterns(
+    method: Method,
+    output: Type,
+    patterns: &[Pattern],
+    compiler: &mut Compiler<'_>,
+) -> Option<Matcher> {
+    match method {
+        Method::Found => Some(Matcher::Found),
+        Method::Bool => Some(Matcher::Bool),
+        Method::Int => integers(patterns, compiler).map(Matcher::Int),
+        Method::Len => integers(patterns, compiler).map(Matcher::Len),
+        Method::Ip => addresses(patterns, compiler).map(Matcher::Ip),
+        Method::Reg => regexes(patterns, compiler).map(Matcher::Reg),
+        Method::Bin => {
+            let mut bytes = Vec::with_capacity(patterns.len());
+            for pattern in patterns {
+                let Some(binary) = unhex(&pattern.text) else {
+                    report(pattern, "an even number of hexadecimal digits", compiler);
+                    return None;
+                };
+                bytes.push(TextPattern::new(&binary, false));
+            }
+            Some(Matcher::text(Method::Bin, bytes))
+        }
+        _ => {
+            let _ = output;
+            let texts = patterns.iter().map(|p| TextPattern::new(p.text.as_bytes(), p.ignore_case));
+            Some(Matcher::text(method, texts.collect()))
+        }
+    }
+}
+
+fn report(pattern: &Pattern, expected: &str, compiler: &mut Compiler<'_>) {
+    compiler.diagnostics.push(
+        Diagnostic::error(pattern.span, format!("bad pattern '{}'", pattern.text))
+            .label(format!("expected {expected}")),
+    );
+}
+
+/// Compiles numbers, ranges and operators; an operator counts for all that follow.
+fn integers(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[IntRange]>> {
+    const OPERATORS: &[&str] = &["eq", "ge", "gt", "le", "lt"];
+    let mut operator: Option<&Pattern> = None;
+    let mut ranges = Vec::new();
+    for pattern in patterns {
+        if OPERATORS.contains(&pattern.text.as_str()) && !pattern.from_file {
+            operator = Some(pattern);
+            continue;
+        }
+        let Some((low, high)) = parse_range(&pattern.text) else {
+            report(pattern, "a number, a range such as `1024:65535`, or an operator such as `ge`", compiler);
+            return None;
+        };
+        let (min, max) = (i64::MIN, i64::MAX);
+        let range = match operator.map_or("eq", |operator| operator.text.as_str()) {
+            "ge" => (low.unwrap_or(min), max),
+            "gt" => (high.unwrap_or(max).saturating_add(1), max),
+            "le" => (min, high.unwrap_or(max)),
+            "lt" => (min, low.unwrap_or(min).saturating_sub(1)),
+            _ => (low.unwrap_or(min), high.unwrap_or(max)),
+        };
+        ranges.push(IntRange { low: range.0, high: range.1 });
+    }
+    if ranges.is_empty()
+        && let Some(operator) = operator
+    {
+        compiler.diagnostics.push(
+            Diagnostic::error(operator.span, format!("'{}' needs a number", operator.text))
+                .label("expected a number behind it"),
+        );
+        return None;
+    }
+    Some(ranges.into())
+}
+
+/// Parses `5`, `1:10`, `1:` and `:10`.
+fn parse_range(text: &str) -> Option<(Option<i64>, Option<i64>)> {
+    match text.split_once(':') {
+        None => {
+            let number = parse_int(text.as_bytes())?;
+            Some((Some(number), Some(number)))
+        }
+        Some(("", "")) => None,
+        Some((low, high)) => {
+            let end = |text: &str| match text {
+                "" => Some(None),
+                text => parse_int(text.as_bytes()).map(Some),
+            };
+            Some((end(low)?, end(high)?))
+        }
+    }
+}
+
+fn addresses(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Networks> {
+    let mut networks = Vec::with_capacity(patterns.len());
+    let mut complete = true;
+    for pattern in patterns {
+        match Network::parse(&pattern.text) {
+            Some(network) => networks.push(network),
+            None => {
+                complete = false;
+                report(pattern, "an address or a network such as `10.0.0.0/8` or `2001:db8::/32`", compiler);
+            }
+        }
+    }
+    complete.then(|| Networks::new(&networks))
+}
+
+fn regexes(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[regex::bytes::Regex]>> {
+    let mut compiled = Vec::with_capacity(patterns.len());
+    let mut complete = true;
+    for pattern in patterns {
+        match regexp::compile(&pattern.text, pattern.ignore_case) {
+            Ok(regex) => compiled.push(regex),
+            Err((at, message)) => {
+                complete = false;
+                let text = Text { text: &pattern.text, span: pattern.span };
+                let span = at.map_or(pattern.span, |at| text.at(at..at + 1));
+                compiler.diagnostics.push(Diagnostic::error(span, message));
+            }
+        }
+    }
+    complete.then(|| compiled.into())
+}

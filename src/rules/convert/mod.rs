@@ -1,0 +1,148 @@
+//! Converters: what can be done to a value (manual 7.3.1).
+//!
+//! Every converter is a row in the table of its file, with the type it takes and the type it yields; the value is cast before
+//! it is called. Converters that HAProxy has and fastlb has not yet are listed in [`super::known`].
+
+pub mod code;
+pub mod number;
+pub mod text;
+
+use super::Compiler;
+use super::call::{self, Call};
+use super::context::Context;
+use super::known;
+use super::sample::{Arg, ArgKind, Type, Value};
+use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::config::keyword::{Keyword, find};
+
+/// Converts a value of the row's input type.
+pub type Eval = for<'a, 'c> fn(&'a [Arg], Value<'a>, &'a Context<'c>) -> Option<Value<'a>>;
+
+/// What a row of the converter tables knows.
+#[derive(Clone, Copy)]
+pub struct ConvertSpec {
+    /// Kinds of the arguments.
+    pub args: &'static [ArgKind],
+    /// How many of them must be given.
+    pub required: usize,
+    /// Looks at the compiled arguments and may replace them; the error is the argument's index and a message.
+    pub check: Option<fn(&mut [Arg]) -> Result<(), (usize, String)>>,
+    /// Type it takes.
+    pub input: Type,
+    /// Type it yields.
+    pub output: Type,
+    eval: Eval,
+}
+
+impl std::fmt::Debug for ConvertSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConvertSpec")
+            .field("input", &self.input)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ConvertSpec {
+    const fn new(input: Type, output: Type, eval: Eval) -> Self {
+        Self { args: &[], required: 0, check: None, input, output, eval }
+    }
+
+    const fn args(mut self, args: &'static [ArgKind], required: usize) -> Self {
+        self.args = args;
+        self.required = required;
+        self
+    }
+
+    const fn check(mut self, check: fn(&mut [Arg]) -> Result<(), (usize, String)>) -> Self {
+        self.check = Some(check);
+        self
+    }
+}
+
+/// A row of a converter table.
+pub type Row = Keyword<ConvertSpec>;
+
+const fn row(
+    name: &'static str,
+    syntax: &'static str,
+    doc: &'static str,
+    example: &'static str,
+    build: ConvertSpec,
+) -> Row {
+    Keyword { name, syntax, doc, example, build }
+}
+
+/// All tables, each sorted by name.
+pub const TABLES: &[&[Row]] = &[code::TABLE, number::TABLE, text::TABLE];
+
+/// Returns the row of that name.
+pub fn lookup(name: &str) -> Option<&'static Row> {
+    TABLES.iter().find_map(|table| find(table, name))
+}
+
+/// A compiled converter.
+#[derive(Debug)]
+pub struct Converter {
+    row: &'static Row,
+    args: Box<[Arg]>,
+}
+
+impl Converter {
+    /// Converts a value; nothing when it cannot be cast or converted.
+    #[inline]
+    pub(super) fn apply<'a>(&'a self, value: Value<'a>, cx: &'a Context<'_>) -> Option<Value<'a>> {
+        (self.row.build.eval)(&self.args, value.cast(self.row.build.input)?, cx)
+    }
+
+    /// Returns its name.
+    pub(super) fn name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// Returns the type it yields for an input of that type.
+    pub(super) fn output(&self, input: Type) -> Type {
+        if self.row.build.output == Type::Any { input } else { self.row.build.output }
+    }
+}
+
+/// Compiles a converter that follows a value of type `input`; reports what is wrong.
+pub(super) fn compile(
+    call: &Call<'_>,
+    input: Type,
+    compiler: &mut Compiler<'_>,
+) -> Option<Converter> {
+    let name = call.name.text;
+    let Some(row) = lookup(name) else {
+        let span = call.name.span;
+        let diagnostic = if known::CONVERTERS.binary_search(&name).is_ok() {
+            Diagnostic::error(span, format!("the converter '{name}' is not supported yet"))
+        } else {
+            let unknown = Diagnostic::error(span, format!("unknown converter '{name}'"));
+            match suggest(name, names()) {
+                Some(near) => unknown.help(format!("did you mean `{near}`?")),
+                None => unknown,
+            }
+        };
+        compiler.diagnostics.push(diagnostic);
+        return None;
+    };
+    if !input.casts_to(row.build.input) {
+        compiler.diagnostics.push(
+            Diagnostic::error(
+                call.span,
+                format!("the converter '{name}' takes {}", row.build.input.name()),
+            )
+            .label(format!("what stands before it yields {}", input.name())),
+        );
+        return None;
+    }
+    let args = call::arguments(call, name, row.build.args, row.build.required, compiler)?;
+    let args = call::checked(args, call, row.build.check, compiler)?;
+    Some(Converter { row, args })
+}
+
+/// Returns the names of all converters of all tables.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().flat_map(|table| table.iter().map(|row| row.name))
+}

@@ -1,0 +1,159 @@
+//! Reading header fields and cookies as the manual's `hdr`, `fhdr` and `cook` fetches do.
+//!
+//! `hdr` cuts values at commas outside quotes; `fhdr` takes whole lines. Nothing here allocates.
+
+use crate::proto::http::{Head, Known};
+
+/// Calls `each` with every comma-separated value of a list until it returns true; returns whether it did.
+pub(super) fn split_list<'h>(value: &'h [u8], each: &mut dyn FnMut(&'h [u8]) -> bool) -> bool {
+    if memchr::memchr(b',', value).is_none() {
+        return each(trim(value));
+    }
+    let mut start = 0;
+    let mut at = 0;
+    let mut quoted = false;
+    while at < value.len() {
+        match value[at] {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                if each(trim(&value[start..at])) {
+                    return true;
+                }
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    each(trim(&value[start..]))
+}
+
+/// Removes spaces and tabs around a value.
+pub(super) fn trim(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |at| at + 1);
+    &value[start..end]
+}
+
+/// Calls `each` with every value of the fields of that name (of all fields without a name), cut at commas unless `full`.
+pub(super) fn each_value<'h>(
+    head: &'h Head,
+    name: Option<&[u8]>,
+    full: bool,
+    each: &mut dyn FnMut(&'h [u8]) -> bool,
+) -> bool {
+    for field in head.fields() {
+        let matches = name.is_none_or(|name| {
+            field.name.len() == name.len() && head.text(field.name).eq_ignore_ascii_case(name)
+        });
+        if !matches {
+            continue;
+        }
+        let value = head.text(field.value);
+        let stop = if full { each(value) } else { split_list(value, each) };
+        if stop {
+            return true;
+        }
+    }
+    false
+}
+
+/// Returns one occurrence: `occurrence > 0` counts from the first, `< 0` from the last, and 0 is the last.
+pub(super) fn occurrence<'h>(
+    head: &'h Head,
+    name: Option<&[u8]>,
+    full: bool,
+    occurrence: i64,
+) -> Option<&'h [u8]> {
+    let back = match occurrence {
+        0 => 1,
+        ahead if ahead > 0 => {
+            let mut left = ahead;
+            let mut found = None;
+            each_value(head, name, full, &mut |value| {
+                left -= 1;
+                found = (left == 0).then_some(value);
+                left == 0
+            });
+            return found;
+        }
+        behind => behind.unsigned_abs(),
+    };
+    let mut total = 0u64;
+    let mut last = None;
+    each_value(head, name, full, &mut |value| {
+        total += 1;
+        last = Some(value);
+        false
+    });
+    if back == 1 {
+        return last;
+    }
+    let index = total.checked_sub(back)?;
+    let mut at = 0;
+    let mut found = None;
+    each_value(head, name, full, &mut |value| {
+        found = Some(value);
+        at += 1;
+        at > index
+    });
+    found
+}
+
+/// Returns how many values there are.
+pub(super) fn count(head: &Head, name: Option<&[u8]>, full: bool) -> i64 {
+    let mut total = 0;
+    each_value(head, name, full, &mut |_| {
+        total += 1;
+        false
+    });
+    total
+}
+
+/// Calls `each` with the value of every cookie of that name (of every cookie without a name) in `Cookie` fields.
+pub(super) fn each_cookie<'h>(
+    head: &'h Head,
+    name: Option<&[u8]>,
+    each: &mut dyn FnMut(&'h [u8]) -> bool,
+) -> bool {
+    for field in head.fields() {
+        if field.known == Known::Cookie {
+            for pair in head.text(field.value).split(|&byte| byte == b';') {
+                if let Some(value) = cookie_pair(pair, name)
+                    && each(value)
+                {
+                    return true;
+                }
+            }
+        }
+    }
+    false
+}
+
+/// Calls `each` with the value of every cookie of that name in `Set-Cookie` fields: their first pair.
+pub(super) fn each_set_cookie<'h>(
+    head: &'h Head,
+    name: Option<&[u8]>,
+    each: &mut dyn FnMut(&'h [u8]) -> bool,
+) -> bool {
+    for field in head.fields() {
+        if field.known == Known::SetCookie {
+            let pair = head.text(field.value).split(|&byte| byte == b';').next().unwrap_or(b"");
+            if let Some(value) = cookie_pair(pair, name)
+                && each(value)
+            {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Returns the value of `name=value` if it has the wanted name.
+fn cookie_pair<'h>(pair: &'h [u8], name: Option<&[u8]>) -> Option<&'h [u8]> {
+    let equals = memchr::memchr(b'=', pair)?;
+    let found = trim(&pair[..equals]);
+    name.is_none_or(|name| name == found).then(|| trim(&pair[equals + 1..]))
+}

@@ -1,0 +1,210 @@
+//! Taking the text of a format apart.
+
+use super::tag::{self, Tag};
+use super::{Part, Style};
+use crate::config::ast::Span;
+use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::rules::sample::Expression;
+use crate::rules::text::Text;
+use crate::rules::{Compiler, Position};
+
+/// Compiles a format; all that is wrong with it is reported.
+pub(super) fn parse(
+    text: &str,
+    span: Span,
+    merge_blanks: bool,
+    compiler: &mut Compiler<'_>,
+) -> Option<Vec<Part>> {
+    let log = compiler.position == Position::Log;
+    let mut parser = Parser {
+        text: Text { text, span },
+        compiler,
+        merge_blanks,
+        default: Style { mandatory: log, ..Style::default() },
+        literal: Vec::new(),
+        parts: Vec::new(),
+        failed: false,
+    };
+    parser.run();
+    (!parser.failed).then_some(parser.parts)
+}
+
+struct Parser<'p, 'c> {
+    text: Text<'p>,
+    compiler: &'p mut Compiler<'c>,
+    merge_blanks: bool,
+    /// What `%o` set for all that follow.
+    default: Style,
+    literal: Vec<u8>,
+    parts: Vec<Part>,
+    failed: bool,
+}
+
+impl Parser<'_, '_> {
+    fn run(&mut self) {
+        let bytes = self.text.text.as_bytes();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            match byte {
+                b'%' if bytes.get(at + 1) == Some(&b'%') => {
+                    self.literal.push(b'%');
+                    at += 2;
+                }
+                b'%' => at = self.variable(at),
+                b' ' | b'\t' if self.merge_blanks => {
+                    self.end_literal();
+                    self.parts.push(Part::Blank);
+                    at += 1;
+                }
+                _ => {
+                    self.literal.push(byte);
+                    at += 1;
+                }
+            }
+        }
+        self.end_literal();
+    }
+
+    fn end_literal(&mut self) {
+        if !self.literal.is_empty() {
+            let text = std::mem::take(&mut self.literal);
+            self.parts.push(Part::Text(text.into()));
+        }
+    }
+
+    fn fail(&mut self, diagnostic: Diagnostic) {
+        self.failed = true;
+        self.compiler.diagnostics.push(diagnostic);
+    }
+
+    /// Compiles what begins with the percent sign at `start`; returns the offset behind it.
+    fn variable(&mut self, start: usize) -> usize {
+        let bytes = self.text.text.as_bytes();
+        let mut at = start + 1;
+        let mut style = self.default;
+        if bytes.get(at) == Some(&b'{') {
+            let Some(length) = memchr::memchr(b'}', &bytes[at..]) else {
+                let place = self.text.at(at..bytes.len());
+                self.fail(Diagnostic::error(place, "missing '}' behind the flags of a log-format tag"));
+                return bytes.len();
+            };
+            style = self.flags(at + 1..at + length, style);
+            at += length + 1;
+        }
+        match bytes.get(at) {
+            Some(b'[') => self.expression(at, style),
+            Some(byte) if byte.is_ascii_alphabetic() => {
+                let length = bytes[at..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+                self.tag(start, at..at + length, style);
+                at + length
+            }
+            _ => {
+                let end = (at + 1).min(bytes.len());
+                let end = (end..=bytes.len()).find(|end| self.text.text.is_char_boundary(*end)).unwrap_or(end);
+                let place = self.text.at(start..end);
+                self.fail(
+                    Diagnostic::error(place, "'%' without a tag behind it")
+                        .help("write `%%` for a percent sign"),
+                );
+                end
+            }
+        }
+    }
+
+    fn flags(&mut self, range: std::ops::Range<usize>, mut style: Style) -> Style {
+        let mut at = range.start;
+        for flag in self.text.text[range].split(',') {
+            let place = self.text.at(at..at + flag.len());
+            at += flag.len() + 1;
+            let (on, name) = match flag.split_at_checked(1) {
+                Some(("+", name)) => (true, name),
+                Some(("-", name)) => (false, name),
+                _ => (true, flag),
+            };
+            match name {
+                "Q" => style.quote = on,
+                "X" => style.hex = on,
+                "E" => style.escape = on,
+                "M" => style.mandatory = on,
+                _ => self.fail(
+                    Diagnostic::error(place, format!("unknown log-format flag '{flag}'"))
+                        .help("expected `+` or `-` and one of `Q` (quote), `X` (hexadecimal), `E` (escape), `M` (`-` when empty)"),
+                ),
+            }
+        }
+        style
+    }
+
+    fn tag(&mut self, start: usize, range: std::ops::Range<usize>, style: Style) {
+        let name = &self.text.text[range.clone()];
+        let place = self.text.at(start..range.end);
+        if name == "o" {
+            self.default = style;
+            return;
+        }
+        let Some(row) = tag::find(name) else {
+            let mut diagnostic = Diagnostic::error(place, format!("unknown log-format tag '%{name}'"));
+            diagnostic = match suggest(name, tag::TABLE.iter().map(|row| row.name)) {
+                Some(near) => diagnostic.help(format!("did you mean `%{near}`?")),
+                None => diagnostic.help("write `%%` for a percent sign"),
+            };
+            return self.fail(diagnostic);
+        };
+        if row.build.http && !self.compiler.http {
+            self.compiler.diagnostics.push(
+                Diagnostic::warning(place, format!("'%{name}' has nothing to show in a TCP proxy"))
+                    .help("it needs `mode http`"),
+            );
+        }
+        self.end_literal();
+        self.parts.push(Part::Tag(row.build.tag, style));
+        if row.build.tag == Tag::Nothing {
+            self.parts.pop();
+        }
+    }
+
+    /// Compiles the expression whose bracket stands at `open`; returns the offset behind the closing one.
+    fn expression(&mut self, open: usize, style: Style) -> usize {
+        let bytes = self.text.text.as_bytes();
+        let Some(close) = closing_bracket(bytes, open) else {
+            let place = self.text.at(open..bytes.len());
+            self.fail(
+                Diagnostic::error(place, "missing ']' behind a sample expression")
+                    .label("this bracket is never closed"),
+            );
+            return bytes.len();
+        };
+        let inside = self.text.part(open + 1..close);
+        match Expression::parse_text(inside, self.compiler) {
+            Some(expression) => {
+                self.end_literal();
+                let log = self.default.mandatory || self.compiler.position == Position::Log;
+                let style = Style { mandatory: style.mandatory && log, ..style };
+                self.parts.push(Part::Expression(Box::new(expression), style));
+            }
+            None => self.failed = true,
+        }
+        close + 1
+    }
+}
+
+/// Returns where the bracket at `open` closes: not inside parentheses or quotes.
+fn closing_bracket(bytes: &[u8], open: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut quote = None;
+    let mut at = open + 1;
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, quote) {
+            (b'\\', None | Some(b'"')) if depth > 0 => at += 1,
+            (b'"' | b'\'', None) if depth > 0 => quote = Some(byte),
+            (_, Some(open)) if byte == open => quote = None,
+            (_, Some(_)) => {}
+            (b'(', None) => depth += 1,
+            (b')', None) => depth = depth.saturating_sub(1),
+            (b']', None) if depth == 0 => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}

@@ -1,0 +1,94 @@
+//! The state of one HTTP stream, pooled per shard so that an idle connection holds none.
+
+use crate::proto::http::Head;
+use crate::rules::context::Record;
+use crate::runtime::buffer::Buffers;
+use crate::runtime::session::Session;
+use std::cell::RefCell;
+
+/// How many free states a shard keeps.
+const FREE_MAX: usize = 256;
+
+/// One request and its response.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// The request.
+    pub request: Head,
+    /// The response.
+    pub response: Head,
+    /// Serialised heads and answers.
+    pub out: Vec<u8>,
+    /// What the log will say.
+    pub record: Record,
+    /// When the first byte of the request was there, microseconds of the shard's clock.
+    pub started_us: u64,
+    /// When the request head was complete.
+    pub received_us: u64,
+    /// Bytes behind the request's end that belong to the next one.
+    pub next: Vec<u8>,
+    /// Text of the log line.
+    pub log_text: Vec<u8>,
+    /// Whether the client's connection stays open after this stream.
+    pub keep_alive: bool,
+    /// Whether the stream is to be logged at all.
+    pub silent: bool,
+}
+
+impl Exchange {
+    /// Starts the record of a stream whose first byte was there at `now_us`.
+    pub fn begin(&mut self, session: &Session, now_us: u64) {
+        let shard = &session.shard;
+        self.started_us = now_us;
+        self.received_us = now_us;
+        self.silent = false;
+        self.record = Record {
+            start_us: shard.clock.wall_us(now_us),
+            connections: shard.plan.connections.current(),
+            frontend_connections: session.frontend().connections.current(),
+            request_counter: shard.next_request(),
+            first_request: session.requests.get() == 0,
+            ..Record::default()
+        };
+    }
+
+    /// Gives the heads' buffers back.
+    pub fn release(&mut self, buffers: &Buffers) {
+        for head in [&mut self.request, &mut self.response] {
+            let buffer = std::mem::take(head.buffer_mut());
+            if buffer.capacity() > 0 {
+                buffers.give(buffer);
+            }
+            head.clear();
+        }
+        self.next.clear();
+        self.out.clear();
+    }
+}
+
+/// Free states of one shard.
+#[derive(Debug, Default)]
+pub struct Exchanges {
+    free: RefCell<Vec<Box<Exchange>>>,
+}
+
+impl Exchanges {
+    /// Returns a cleared state.
+    pub fn take(&self) -> Box<Exchange> {
+        self.free.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a state back; its buffers must be released.
+    pub fn give(&self, exchange: Box<Exchange>) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < FREE_MAX {
+            free.push(exchange);
+        }
+    }
+
+    /// Frees half of the free states; called while a shard is quiet.
+    pub fn shrink(&self) {
+        let mut free = self.free.borrow_mut();
+        let keep = free.len() / 2;
+        free.truncate(keep);
+    }
+}

@@ -1,0 +1,75 @@
+//! The end of a stream: counters, histograms and the log line.
+
+use super::exchange::Exchange;
+use super::route::with_context;
+use crate::metrics::{Counter, ObjectId, Phase};
+use crate::plan::Mode;
+use crate::rules::context::LogLevel;
+use crate::runtime::session::Session;
+
+/// Syslog level of a stream that ended.
+const LEVEL_INFO: u8 = 6;
+
+/// Counts and logs a stream that has ended.
+pub fn stream(session: &Session, exchange: &mut Exchange) {
+    let shard = &session.shard;
+    let frontend = session.frontend();
+    let now = shard.clock.now_us();
+    exchange.record.total_us = (now - exchange.started_us) as i64;
+    let record = &exchange.record;
+    let http = frontend.mode == Mode::Http;
+    let count = |object: ObjectId| {
+        shard.count(object, Counter::BytesIn, record.bytes_in);
+        shard.count(object, Counter::BytesOut, record.bytes_out);
+        if http && record.status != 0 {
+            shard.count(object, Counter::of_status(record.status), 1);
+        }
+    };
+    count(frontend.object);
+    count(frontend.binds[session.info.bind as usize].object);
+    if let Some(index) = record.backend {
+        let backend = shard.backend(index);
+        count(backend.object);
+        if http {
+            shard.count(backend.object, Counter::Requests, 1);
+        }
+        if let Some(server) = record.server {
+            let object = backend.servers[server as usize].object;
+            count(object);
+            if http {
+                shard.count(object, Counter::Requests, 1);
+            }
+            shard.record(object, Phase::Total, now - exchange.received_us);
+        }
+    }
+    if !frontend.log.targets.is_empty() && !exchange.silent {
+        log(session, exchange);
+    }
+}
+
+fn log(session: &Session, exchange: &mut Exchange) {
+    let shard = &session.shard;
+    let log = &session.frontend().log;
+    let normal = exchange.record.termination.cause == 0 && exchange.record.status < 500;
+    if log.dont_log_normal && normal {
+        return;
+    }
+    let level = match exchange.record.log_level.get() {
+        LogLevel::Silent => return,
+        LogLevel::Level(level) => level,
+        LogLevel::Default => LEVEL_INFO,
+    };
+    let Some(format) = &log.format else { return };
+    let mut text = std::mem::take(&mut exchange.log_text);
+    text.clear();
+    with_context(session, exchange, |cx| format.write(cx, &mut text));
+    let tag = log.tag.as_deref().unwrap_or(&shard.plan.global.log_tag);
+    let now_us = shard.clock.wall_us(exchange.started_us) + exchange.record.total_us.max(0) as u64;
+    let mut shard_log = shard.log.borrow_mut();
+    shard_log.write(&log.targets, tag, level, now_us, &text);
+    let dropped = shard_log.take_dropped();
+    if dropped > 0 {
+        shard.count(session.frontend().object, Counter::LogsDropped, dropped);
+    }
+    exchange.log_text = text;
+}

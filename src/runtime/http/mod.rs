@@ -1,0 +1,99 @@
+//! HTTP on a client connection: receive a request, decide, forward, answer, log; again while the connection lives.
+//!
+//! The steps are in files of their own: [`receive`] (request heads), [`route`] (rules and choices), [`answer`]
+//! (responses of the proxy itself), [`forward`] (server and bodies), [`persist`] (cookies), [`finish`] (counters, logs).
+
+pub mod answer;
+pub mod exchange;
+pub mod finish;
+pub mod forward;
+pub mod persist;
+pub mod receive;
+pub mod route;
+
+use super::session::Session;
+use crate::metrics::Counter;
+use crate::plan::ConnectionMode;
+use exchange::Exchange;
+pub use receive::wait_idle;
+
+/// How the wait for a burst's first bytes begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// With a permit to post a receive at once.
+    Posted,
+    /// After the socket was found readable.
+    Readable,
+}
+
+/// What becomes of the connection after a burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It is idle: wait without buffers.
+    Park,
+    /// It is done.
+    Close,
+}
+
+/// Serves requests until the connection is idle or done.
+pub async fn serve(session: &Session, first: First) -> After {
+    let shard = &session.shard;
+    let mut exchange = shard.exchanges.take();
+    let after = burst(session, &mut exchange, first).await;
+    exchange.release(&shard.buffers);
+    shard.exchanges.give(exchange);
+    after
+}
+
+async fn burst(session: &Session, exchange: &mut Exchange, first: First) -> After {
+    let mut first = first;
+    loop {
+        exchange.request.clear();
+        exchange.response.clear();
+        match receive::request(session, exchange, first).await {
+            Ok(()) => {}
+            Err(failure) => {
+                receive::refuse(session, exchange, failure).await;
+                return After::Close;
+            }
+        }
+        transact(session, exchange).await;
+        finish::stream(session, exchange);
+        if !exchange.keep_alive {
+            return After::Close;
+        }
+        first = First::Readable;
+        if exchange.next.is_empty() {
+            if session.shard.is_draining() {
+                return After::Close;
+            }
+            if !session.shard.post_idle() {
+                return After::Park;
+            }
+            first = First::Posted;
+        }
+    }
+}
+
+/// Decides what to do with a complete request and does it.
+async fn transact(session: &Session, exchange: &mut Exchange) {
+    let frontend = session.frontend();
+    session.requests.set(session.requests.get() + 1);
+    session.shard.count(frontend.object, Counter::Requests, 1);
+    exchange.keep_alive = exchange.request.keep_alive
+        && frontend.connection_mode != ConnectionMode::Close
+        && !session.shard.is_draining();
+    let backend = match route::frontend(session, exchange) {
+        Ok(backend) => backend,
+        Err(stop) => return answer::stop(session, exchange, stop).await,
+    };
+    exchange.record.backend = Some(backend);
+    let gauge = &session.shard.backend(backend).streams;
+    gauge.enter(u32::MAX);
+    exchange.record.backend_streams = gauge.current();
+    match route::backend(session, exchange, backend) {
+        Ok(()) => forward::forward(session, exchange, backend).await,
+        Err(stop) => answer::stop(session, exchange, stop).await,
+    }
+    gauge.leave();
+}

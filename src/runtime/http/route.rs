@@ -1,0 +1,224 @@
+//! Decides: runs the rules of frontend and backend and chooses backend and server.
+
+use super::exchange::Exchange;
+use super::persist;
+use crate::metrics::Counter;
+use crate::plan::{Backend, BackendTarget, ForwardFor, ServerTarget, StatsPage};
+use crate::proto::uri;
+use crate::rules::action::{self, Answer, Rule, Service, Verdict};
+use crate::rules::context::Context;
+use crate::runtime::session::Session;
+use crate::server::ServerId;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Why a request goes no further than the proxy.
+pub enum Stop {
+    /// A rule refused it with that status.
+    Deny(u16),
+    /// A rule refused it without an answer; the flag asks for silence instead of a close.
+    Drop(bool),
+    /// A rule refused it with an answer of its own.
+    DenyAnswer(Answer),
+    /// A rule holds it back before it is refused with that status or answer.
+    Tarpit(u16, Option<Answer>),
+    /// A rule answered it.
+    Answer(Answer),
+    /// A service answers it.
+    Service(Service),
+    /// The statistics page answers it.
+    Stats(Arc<StatsPage>),
+    /// The monitor answers it: whether all is well.
+    Monitor(bool),
+    /// There is no backend for it.
+    NoBackend,
+}
+
+/// Evaluates something on the stream as it is now.
+pub fn with_context<T>(
+    session: &Session,
+    exchange: &mut Exchange,
+    f: impl FnOnce(&mut Context<'_>) -> T,
+) -> T {
+    let shard = &session.shard;
+    let response =
+        if exchange.response.status() == 0 { None } else { Some(&mut exchange.response) };
+    let mut context = Context {
+        session: &session.info,
+        request: &mut exchange.request,
+        response,
+        record: &exchange.record,
+        farms: &shard.plan.farms,
+        names: &shard.plan.names,
+        now_us: shard.clock.wall_us(exchange.received_us),
+    };
+    f(&mut context)
+}
+
+/// Runs the frontend's part and returns the backend.
+///
+/// # Errors
+/// Why the request stops here.
+pub fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop> {
+    let frontend = session.frontend();
+    if let Some(monitored) = &frontend.monitor_uri
+        && exchange.request.target() == monitored.as_bytes()
+    {
+        exchange.silent = true;
+        let failed =
+            with_context(session, exchange, |cx| frontend.monitor_fail.iter().any(|c| c.holds(cx)));
+        return Err(Stop::Monitor(!failed));
+    }
+    rules(session, exchange, &frontend.http_request)?;
+    stats(exchange, frontend.stats.as_ref())?;
+    choose_backend(session, exchange).ok_or(Stop::NoBackend)
+}
+
+/// Runs the backend's part.
+///
+/// # Errors
+/// Why the request stops here.
+pub fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
+    let frontend = session.frontend();
+    let backend = session.shard.backend(index);
+    rules(session, exchange, &backend.http_request)?;
+    stats(exchange, backend.stats.as_ref())?;
+    if let Some(forward_for) = backend.forward_for.as_ref().or(frontend.forward_for.as_ref()) {
+        add_forwarded_for(session, exchange, forward_for);
+    }
+    Ok(())
+}
+
+fn rules(session: &Session, exchange: &mut Exchange, rules: &[Rule]) -> Result<(), Stop> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    match with_context(session, exchange, |cx| action::run(rules, cx)) {
+        Verdict::Continue => Ok(()),
+        Verdict::Deny(status) => Err(Stop::Deny(status)),
+        Verdict::DenyAnswer(answer) => Err(Stop::DenyAnswer(answer)),
+        Verdict::Answer(answer) => Err(Stop::Answer(answer)),
+        Verdict::Reject => Err(Stop::Drop(false)),
+        Verdict::SilentDrop => Err(Stop::Drop(true)),
+        Verdict::Tarpit(status, answer) => Err(Stop::Tarpit(status, answer)),
+        Verdict::Service(service) => Err(Stop::Service(service)),
+    }
+}
+
+fn stats(exchange: &Exchange, page: Option<&Arc<StatsPage>>) -> Result<(), Stop> {
+    let Some(page) = page else { return Ok(()) };
+    let path = uri::path(exchange.request.target());
+    match path.strip_prefix(page.uri.as_bytes()) {
+        Some([] | [b';', ..]) => Err(Stop::Stats(page.clone())),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the first `use_backend` whose condition holds, or the default.
+pub fn choose_backend(session: &Session, exchange: &mut Exchange) -> Option<u32> {
+    let frontend = session.frontend();
+    if frontend.use_backend.is_empty() {
+        return frontend.default_backend;
+    }
+    let names = &session.shard.plan.names.backends;
+    with_context(session, exchange, |cx| {
+        for rule in &frontend.use_backend {
+            if rule.condition.as_ref().is_some_and(|condition| !condition.holds(cx)) {
+                continue;
+            }
+            match &rule.target {
+                BackendTarget::Fixed(index) => return Some(*index),
+                BackendTarget::Named(format) => {
+                    let mut name = Vec::new();
+                    format.write(cx, &mut name);
+                    if let Some(index) = names.iter().position(|known| known.as_bytes() == name) {
+                        return Some(index as u32);
+                    }
+                    // An unknown name falls through to the default, as the manual says for dynamic rules.
+                    return None;
+                }
+            }
+        }
+        None
+    })
+    .or(frontend.default_backend)
+}
+
+/// Returns the server that a `use-server` rule names, if it takes streams now.
+pub fn use_server(
+    session: &Session,
+    exchange: &mut Exchange,
+    backend: &Backend,
+) -> Option<ServerId> {
+    if backend.use_server.is_empty() {
+        return None;
+    }
+    let farm = &session.shard.plan.farms[exchange.record.backend? as usize];
+    with_context(session, exchange, |cx| {
+        backend
+            .use_server
+            .iter()
+            .filter(|rule| rule.condition.as_ref().is_none_or(|c| c.holds(cx)))
+            .find_map(|rule| {
+                let server = match &rule.target {
+                    ServerTarget::Fixed(index) => *index as usize,
+                    ServerTarget::Named(format) => {
+                        let mut name = Vec::new();
+                        format.write(cx, &mut name);
+                        farm.find(std::str::from_utf8(&name).ok()?)?
+                    }
+                };
+                farm.server(server).takes_persistent().then_some(server)
+            })
+    })
+}
+
+/// Returns the server that the request must or should go to, before balancing.
+pub fn wanted_server(
+    session: &Session,
+    exchange: &mut Exchange,
+    backend: &Backend,
+) -> Option<ServerId> {
+    let by_cookie = persist::wanted(session, exchange, backend);
+    by_cookie.or_else(|| use_server(session, exchange, backend))
+}
+
+fn add_forwarded_for(session: &Session, exchange: &mut Exchange, forward_for: &ForwardFor) {
+    let Some(source) = session.info.source else { return };
+    if forward_for.except.is_some_and(|net| net.contains(&source.ip())) {
+        return;
+    }
+    if forward_for.if_none && exchange.request.get(forward_for.header.as_bytes()).is_some() {
+        return;
+    }
+    let mut text = [0u8; 46];
+    let len = write_ip(source.ip(), &mut text);
+    exchange.request.add(forward_for.header.as_bytes(), &text[..len]);
+}
+
+/// Writes an address and returns its length; 46 bytes hold any.
+fn write_ip(ip: IpAddr, out: &mut [u8; 46]) -> usize {
+    use std::io::Write;
+    let mut cursor = &mut out[..];
+    let room = cursor.len();
+    // The longest textual address has 45 bytes, so writing cannot fail.
+    let _ = write!(cursor, "{ip}");
+    room - cursor.len()
+}
+
+/// Runs the response rules of backend, then frontend.
+///
+/// # Errors
+/// Why the server's response is not sent.
+pub fn response(session: &Session, exchange: &mut Exchange, backend: u32) -> Result<(), Stop> {
+    rules(session, exchange, &session.shard.backend(backend).http_response)?;
+    rules(session, exchange, &session.frontend().http_response)
+}
+
+/// Counts a refused request on its frontend and, when there is one, its backend.
+pub fn count_denied(session: &Session, exchange: &Exchange, counter: Counter) {
+    session.shard.count(session.frontend().object, counter, 1);
+    if let Some(backend) = exchange.record.backend {
+        session.shard.count(session.shard.backend(backend).object, counter, 1);
+    }
+}

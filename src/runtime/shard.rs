@@ -1,0 +1,449 @@
+//! A shard: one pinned thread with its ring, listeners, pools, timers and counter cells.
+//!
+//! This file starts the thread, accepts connections and hears messages from other threads; what a connection does is
+//! in [`super::session`].
+
+use super::assign;
+use super::buffer::Buffers;
+use super::clock::Clock;
+use super::deadline::{TICK_MS, Timers};
+use super::http::exchange::Exchanges;
+use super::inbox::{Inbox, Message};
+use super::listener::{Listener, ShardListeners};
+use super::queue::Waiters;
+use super::session::{self, Accepted};
+use super::splice::Pipes;
+use super::transport::Socket;
+use super::upstream::Upstreams;
+use super::{Driver, Services};
+use crate::balance::Balancer;
+use crate::log::ShardLog;
+use crate::metrics::{Counter, ObjectId, Phase, ShardCells};
+use crate::plan::{Backend, Frontend, Plan};
+use monoio::io::{CancelHandle, Canceller};
+use monoio::net::{TcpListener, UnixListener};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Entries of the submission queue; a full queue is submitted early, nothing is lost.
+const RING_ENTRIES: u32 = 1024;
+/// Sessions that may wait for bytes with a posted receive (and so a buffer); further ones wait for readiness first.
+const POSTED_IDLE_MAX: u32 = 256;
+/// A shard hands a fresh connection on only when it has at least this many more than its fair share.
+const HAND_OVER_SLACK: u32 = 4;
+/// How long accepting pauses when the kernel has no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a shard is started with.
+pub struct ShardSetup {
+    /// Index of the shard, from 0.
+    pub index: usize,
+    /// CPU to pin the thread to.
+    pub cpu: Option<usize>,
+    /// Which event loop it runs.
+    pub driver: Driver,
+    /// What it runs.
+    pub plan: Arc<Plan>,
+    /// Its listening sockets.
+    pub listeners: ShardListeners,
+    /// Its end of the log.
+    pub log: ShardLog,
+    /// Answers that need a view of the process.
+    pub services: Arc<dyn Services>,
+    /// The inboxes of all shards, by index.
+    pub inboxes: Arc<[Inbox]>,
+}
+
+/// A running shard, as control sees it.
+pub struct ShardHandle {
+    index: usize,
+    inboxes: Arc<[Inbox]>,
+    thread: std::thread::JoinHandle<io::Result<()>>,
+}
+
+impl ShardHandle {
+    /// Sends a message to the shard.
+    pub fn send(&self, message: Message) {
+        self.inboxes[self.index].send(message);
+    }
+
+    /// Returns how many sessions the shard has.
+    pub fn sessions(&self) -> u32 {
+        self.inboxes[self.index].sessions()
+    }
+
+    /// Returns whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the thread to end.
+    ///
+    /// # Errors
+    /// Why its event loop could not be set up; a panic of the thread is reported as such.
+    pub fn join(self) -> io::Result<()> {
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the shard's thread panicked")))
+    }
+}
+
+/// Starts the thread of a shard.
+///
+/// # Errors
+/// When the thread cannot be made.
+pub fn spawn(setup: ShardSetup) -> io::Result<ShardHandle> {
+    let (index, inboxes) = (setup.index, setup.inboxes.clone());
+    let thread =
+        std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || run(setup))?;
+    Ok(ShardHandle { index, inboxes, thread })
+}
+
+fn run(setup: ShardSetup) -> io::Result<()> {
+    if let Some(cpu) = setup.cpu {
+        core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+    }
+    match setup.driver {
+        Driver::IoUring => {
+            monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+                .uring_builder(super::ring_options())
+                .with_entries(RING_ENTRIES)
+                .enable_timer()
+                .build()?
+                .block_on(serve(setup));
+        }
+        Driver::Epoll => {
+            monoio::RuntimeBuilder::<monoio::LegacyDriver>::new()
+                .enable_timer()
+                .build()?
+                .block_on(serve(setup));
+        }
+    }
+    Ok(())
+}
+
+/// Everything a shard owns; shared by its sessions, never by threads.
+pub struct Shard {
+    /// Index of the shard.
+    pub index: usize,
+    /// What it runs.
+    pub plan: Arc<Plan>,
+    /// Its clock.
+    pub clock: Clock,
+    /// Its deadlines.
+    pub timers: Timers,
+    /// Its buffers.
+    pub buffers: Buffers,
+    /// Its free pipes.
+    pub pipes: Pipes,
+    /// Its reusable stream states.
+    pub exchanges: Exchanges,
+    /// Its idle upstream connections.
+    pub upstreams: Upstreams,
+    /// Its balancers, by backend.
+    pub balancers: Vec<RefCell<Balancer>>,
+    /// Its streams that wait for a server's slot.
+    pub waiters: Waiters,
+    /// Its end of the log.
+    pub log: RefCell<ShardLog>,
+    /// Answers that need a view of the process.
+    pub services: Arc<dyn Services>,
+    inboxes: Arc<[Inbox]>,
+    driver: Driver,
+    draining: Cell<bool>,
+    posted_idle: Cell<u32>,
+    requests: Cell<u32>,
+    accepts: RefCell<Option<Canceller>>,
+}
+
+impl Shard {
+    /// Returns the counter cells of this shard.
+    pub fn cells(&self) -> &ShardCells {
+        self.plan.metrics.shard(self.index)
+    }
+
+    /// Adds to a counter.
+    pub fn count(&self, object: ObjectId, counter: Counter, by: u64) {
+        self.cells().add(object, counter, by);
+    }
+
+    /// Records a duration in microseconds.
+    pub fn record(&self, object: ObjectId, phase: Phase, micros: u64) {
+        self.cells().record(object, phase, micros);
+    }
+
+    /// Returns a frontend of the plan.
+    pub fn frontend(&self, index: u32) -> &Frontend {
+        &self.plan.frontends[index as usize]
+    }
+
+    /// Returns a backend of the plan.
+    pub fn backend(&self, index: u32) -> &Backend {
+        &self.plan.backends[index as usize]
+    }
+
+    /// Returns whether the shard is to finish its streams and take no new ones.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Returns whether sockets of this shard must be non-blocking.
+    pub fn is_epoll(&self) -> bool {
+        self.driver == Driver::Epoll
+    }
+
+    /// Returns the next value of the request counter (`%rt`).
+    pub fn next_request(&self) -> u32 {
+        let next = self.requests.get().wrapping_add(1);
+        self.requests.set(next);
+        next
+    }
+
+    /// Takes a permit to wait for bytes with a posted receive; `false` when too many do.
+    pub fn post_idle(&self) -> bool {
+        let posted = self.posted_idle.get();
+        if posted >= POSTED_IDLE_MAX {
+            return false;
+        }
+        self.posted_idle.set(posted + 1);
+        true
+    }
+
+    /// Gives the permit back.
+    pub fn unpost_idle(&self) {
+        self.posted_idle.set(self.posted_idle.get() - 1);
+    }
+
+    /// Sends a message to a shard (possibly this one).
+    pub fn send_to(&self, shard: usize, message: Message) {
+        self.inboxes[shard].send(message);
+    }
+
+    /// Counts a session in or out; other shards read it to share new connections fairly.
+    pub fn session_count(&self, by: i32) {
+        self.inboxes[self.index].count_sessions(by);
+    }
+
+    fn sessions(&self) -> u32 {
+        self.inboxes[self.index].sessions()
+    }
+
+    /// Returns the shard that should take a fresh connection: this one, or a clearly lighter one.
+    fn shard_for_new(&self) -> usize {
+        if self.inboxes.len() == 1 {
+            return self.index;
+        }
+        let mine = self.sessions();
+        let total: u32 = self.inboxes.iter().map(Inbox::sessions).sum();
+        let fair = total / self.inboxes.len() as u32;
+        if mine < fair + fair / 8 + HAND_OVER_SLACK {
+            return self.index;
+        }
+        let lightest = self.inboxes.iter().enumerate().min_by_key(|(_, inbox)| inbox.sessions());
+        lightest.map_or(self.index, |(index, _)| index)
+    }
+}
+
+async fn serve(setup: ShardSetup) {
+    let plan = setup.plan;
+    let shard = Rc::new(Shard {
+        index: setup.index,
+        clock: Clock::new(),
+        timers: Timers::new(),
+        buffers: Buffers::new(plan.global.buffer_size),
+        pipes: Pipes::default(),
+        exchanges: Exchanges::default(),
+        upstreams: Upstreams::new(&plan),
+        balancers: plan
+            .backends
+            .iter()
+            .zip(&plan.farms)
+            .map(|(backend, farm)| RefCell::new(Balancer::new(&backend.balance, farm, setup.index)))
+            .collect(),
+        waiters: Waiters::default(),
+        log: RefCell::new(setup.log),
+        services: setup.services,
+        inboxes: setup.inboxes,
+        driver: setup.driver,
+        draining: Cell::new(false),
+        posted_idle: Cell::new(0),
+        requests: Cell::new(0),
+        accepts: RefCell::new(Some(Canceller::new())),
+        plan,
+    });
+    for listener in setup.listeners {
+        let handle = shard.accepts.borrow().as_ref().map(Canceller::handle);
+        if let Some(handle) = handle {
+            monoio::spawn(accept_loop(shard.clone(), listener, handle));
+        }
+    }
+    monoio::spawn(tick_loop(shard.clone()));
+    hear(shard).await;
+}
+
+/// Turns the wheel, flushes the log and purges what is idle.
+async fn tick_loop(shard: Rc<Shard>) {
+    let mut last_purge_ms = 0;
+    loop {
+        monoio::time::sleep(Duration::from_millis(TICK_MS)).await;
+        let now_ms = shard.clock.tick();
+        shard.timers.tick(now_ms);
+        shard.log.borrow_mut().flush();
+        if now_ms - last_purge_ms >= 1000 {
+            last_purge_ms = now_ms;
+            shard.upstreams.purge(&shard.plan, now_ms);
+            if shard.sessions() == 0 {
+                shard.buffers.shrink();
+                shard.exchanges.shrink();
+                shard.pipes.clear();
+            }
+        }
+    }
+}
+
+/// Hears messages until the shard is told to stop, or is drained and empty.
+async fn hear(shard: Rc<Shard>) {
+    let inbox = &shard.inboxes[shard.index];
+    let Ok(bell) = inbox.bell().and_then(Socket::from_fd) else { return };
+    loop {
+        while let Some(message) = inbox.receive() {
+            match message {
+                Message::Stop => {
+                    shard.log.borrow_mut().flush();
+                    return;
+                }
+                Message::Drain => drain(&shard),
+                Message::Connection(accepted) => session::start(&shard, accepted),
+                Message::Wake { backend, wake } => assign::deliver(&shard, backend, wake),
+            }
+        }
+        if shard.is_draining() && shard.sessions() == 0 {
+            shard.log.borrow_mut().flush();
+            return;
+        }
+        let _ = bell.readable().await;
+        inbox.silence();
+    }
+}
+
+fn drain(shard: &Rc<Shard>) {
+    shard.draining.set(true);
+    if let Some(canceller) = shard.accepts.borrow_mut().take() {
+        let _ = canceller.cancel();
+    }
+    shard.timers.fire_idle();
+    shard.upstreams.clear();
+}
+
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    fn new(fd: OwnedFd, tcp: bool, epoll: bool) -> io::Result<Self> {
+        // SAFETY: `into_raw_fd` gives up the only owner of an open descriptor, taken over at once.
+        Ok(if tcp {
+            let listener = unsafe { std::net::TcpListener::from_raw_fd(fd.into_raw_fd()) };
+            if epoll {
+                listener.set_nonblocking(true)?;
+            }
+            Acceptor::Tcp(TcpListener::from_std(listener)?)
+        } else {
+            // SAFETY: as above.
+            let listener =
+                unsafe { std::os::unix::net::UnixListener::from_raw_fd(fd.into_raw_fd()) };
+            if epoll {
+                listener.set_nonblocking(true)?;
+            }
+            Acceptor::Unix(UnixListener::from_std(listener)?)
+        })
+    }
+
+    async fn accept(&self, cancel: CancelHandle) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        match self {
+            Acceptor::Tcp(listener) => {
+                let (stream, peer) = listener.cancelable_accept(cancel).await?;
+                Ok((Socket::from_tcp(stream).into_fd(), Some(peer)))
+            }
+            Acceptor::Unix(listener) => {
+                let (stream, _) = listener.cancelable_accept(cancel).await?;
+                // SAFETY: `into_raw_fd` gave us the only owner of an open descriptor.
+                Ok((unsafe { OwnedFd::from_raw_fd(stream.into_raw_fd()) }, None))
+            }
+        }
+    }
+
+    async fn readable(&self) {
+        let _ = match self {
+            Acceptor::Tcp(listener) => listener.readable(false).await,
+            Acceptor::Unix(listener) => listener.readable(false).await,
+        };
+    }
+}
+
+/// Accepts on one socket until the shard drains.
+async fn accept_loop(shard: Rc<Shard>, listener: Listener, cancel: CancelHandle) {
+    let Ok(acceptor) = Acceptor::new(listener.fd, listener.tcp, shard.is_epoll()) else { return };
+    loop {
+        wait_for_room(&shard, listener.frontend).await;
+        match acceptor.accept(cancel.clone()).await {
+            Ok((fd, peer)) => {
+                set_close_on_exec(&fd);
+                let accepted = Accepted {
+                    fd,
+                    frontend: listener.frontend,
+                    bind: listener.bind,
+                    source: peer.map(unmap),
+                    destination: listener.address,
+                };
+                let target = shard.shard_for_new();
+                if target == shard.index {
+                    session::start(&shard, accepted);
+                } else {
+                    shard.send_to(target, Message::Connection(accepted));
+                }
+            }
+            Err(_) if shard.is_draining() => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => acceptor.readable().await,
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
+                ) =>
+            {
+                monoio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return,
+            // A connection that its client gave up before we took it, or a passing refusal.
+            Err(_) => {}
+        }
+    }
+}
+
+/// Waits while the frontend or the process is at its `maxconn`: the kernel's backlog queues meanwhile.
+async fn wait_for_room(shard: &Shard, frontend: u32) {
+    let frontend = shard.frontend(frontend);
+    while frontend.connections.current() >= frontend.maxconn
+        || shard.plan.connections.current() >= shard.plan.global.maxconn
+    {
+        if shard.is_draining() {
+            return;
+        }
+        monoio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn set_close_on_exec(fd: &OwnedFd) {
+    use std::os::fd::AsRawFd;
+    // SAFETY: plain system call on a descriptor that is open.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+}
+
+/// Returns an IPv4 client of an IPv6 socket as the IPv4 address it is.
+fn unmap(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

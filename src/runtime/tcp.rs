@@ -1,0 +1,112 @@
+//! A session in TCP mode: one stream, relayed both ways.
+
+use super::assign::{Assigned, Refused, Wish, assign};
+use super::http::finish;
+use super::session::Session;
+use super::tunnel::{self, End, Options};
+use crate::metrics::Counter;
+use crate::plan::{Backend, Frontend};
+use crate::rules::context::Record;
+
+/// Relays the session's one stream to a server.
+pub async fn relay(session: &Session) {
+    let shard = &session.shard;
+    let frontend = session.frontend();
+    let mut exchange = shard.exchanges.take();
+    exchange.begin(session, session.accepted_us);
+    exchange.record.request_us = 0;
+    let Some(backend_index) = super::http::route::choose_backend(session, &mut exchange) else {
+        exchange.record.termination.cause = b'S';
+        exchange.record.termination.phase = b'C';
+        finish::stream(session, &mut exchange);
+        shard.exchanges.give(exchange);
+        return;
+    };
+    exchange.record.backend = Some(backend_index);
+    let backend = shard.backend(backend_index);
+    backend.streams.enter(u32::MAX);
+    exchange.record.backend_streams = backend.streams.current();
+    let wish = Wish {
+        server: super::http::route::use_server(session, &mut exchange, backend),
+        reuse: false,
+    };
+    match assign(session, backend_index, wish, &mut exchange.record).await {
+        Ok(assigned) => carry(session, frontend, backend, assigned, &mut exchange.record).await,
+        Err(refused) => {
+            let (cause, phase) = refused_letters(refused);
+            exchange.record.termination.cause = cause;
+            exchange.record.termination.phase = phase;
+        }
+    }
+    backend.streams.leave();
+    finish::stream(session, &mut exchange);
+    shard.exchanges.give(exchange);
+}
+
+async fn carry(
+    session: &Session,
+    frontend: &Frontend,
+    backend: &Backend,
+    assigned: Assigned,
+    record: &mut Record,
+) {
+    let options = tunnel_options(frontend, backend);
+    let server = &assigned.upstream.socket;
+    let carried = tunnel::relay(session, server, options, Vec::new(), Vec::new()).await;
+    record.bytes_in = carried.from_client;
+    record.bytes_out = carried.from_server;
+    let (cause, phase) = end_letters(carried.end);
+    record.termination.cause = cause;
+    record.termination.phase = phase;
+    for object in [backend.object, backend.servers[assigned.slot.server].object] {
+        count_end(session, object, carried.end);
+    }
+    count_end(session, frontend.object, carried.end);
+}
+
+/// Returns the limits and options of a tunnel between two proxies' sides.
+pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
+    let (client, server) = (frontend.timeouts.client, backend.timeouts.server);
+    let shorter = match (client, server) {
+        (Some(client), Some(server)) => Some(client.min(server)),
+        (one, other) => one.or(other),
+    };
+    Options {
+        idle: backend.timeouts.tunnel.or(shorter),
+        client_fin: frontend.timeouts.client_fin,
+        server_fin: backend.timeouts.server_fin,
+        client_is_shorter: client
+            .is_some_and(|client| server.is_none_or(|server| client <= server)),
+        splice_request: frontend.splice.request || backend.splice.request,
+        splice_response: frontend.splice.response || backend.splice.response,
+    }
+}
+
+/// Returns cause and phase of a stream that got no server.
+pub fn refused_letters(refused: Refused) -> (u8, u8) {
+    match refused {
+        Refused::NoServer | Refused::Connect => (b'S', b'C'),
+        Refused::QueueFull => (b'S', b'Q'),
+        Refused::QueueTimeout => (b's', b'Q'),
+        Refused::ConnectTimeout => (b's', b'C'),
+    }
+}
+
+/// Returns cause and phase of a tunnel's end.
+pub fn end_letters(end: End) -> (u8, u8) {
+    match end {
+        End::Complete => (0, 0),
+        End::Client => (b'C', b'D'),
+        End::Server => (b'S', b'D'),
+        End::ClientTimeout => (b'c', b'D'),
+        End::ServerTimeout => (b's', b'D'),
+    }
+}
+
+fn count_end(session: &Session, object: crate::metrics::ObjectId, end: End) {
+    match end {
+        End::Client => session.shard.count(object, Counter::ClientAborts, 1),
+        End::Server => session.shard.count(object, Counter::ServerAborts, 1),
+        _ => {}
+    }
+}

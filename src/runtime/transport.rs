@@ -1,0 +1,234 @@
+//! One connected stream socket, TCP or unix, on whichever driver the shard runs.
+//!
+//! This is the only file that names monoio's socket types, so that another data-plane ring can replace them. It never
+//! looks at what is sent.
+
+use monoio::buf::{IoBuf, IoBufMut};
+use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::net::{TcpStream, UnixStream};
+use std::cell::UnsafeCell;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+/// A connected stream socket. One receive and one send may be under way at once.
+pub struct Socket {
+    inner: UnsafeCell<TcpStream>,
+}
+
+impl Socket {
+    /// Wraps a descriptor of a connected stream socket; must be called on the shard that will use it.
+    ///
+    /// # Errors
+    /// What the epoll driver says when it cannot register the descriptor.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        // The driver sends and receives by descriptor, so a unix socket works behind the same type.
+        let stream = TcpStream::from_std(std::net::TcpStream::from(fd))?;
+        Ok(Self::from_tcp(stream))
+    }
+
+    /// Wraps a stream that the driver accepted or connected.
+    pub fn from_tcp(stream: TcpStream) -> Self {
+        Self { inner: UnsafeCell::new(stream) }
+    }
+
+    /// Connects over TCP.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn connect_tcp(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self::from_tcp(TcpStream::connect_addr(address).await?))
+    }
+
+    /// Connects to a unix socket by path, or (with `abstract_name`) in the abstract namespace.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn connect_unix(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path).await?;
+        Self::from_unix(stream)
+    }
+
+    /// Connects to a socket of the abstract namespace.
+    ///
+    /// # Errors
+    /// What the kernel says; `InvalidInput` for a name that is too long.
+    pub async fn connect_abstract(name: &[u8]) -> io::Result<Self> {
+        use std::os::linux::net::SocketAddrExt;
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+        // A unix connect never waits for a peer to answer, so the blocking call returns at once.
+        let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
+        if monoio::utils::is_legacy() {
+            stream.set_nonblocking(true)?;
+        }
+        Self::from_fd(stream.into())
+    }
+
+    fn from_unix(stream: UnixStream) -> io::Result<Self> {
+        let fd = stream.into_raw_fd();
+        // SAFETY: `into_raw_fd` gave us the only owner of an open descriptor.
+        Self::from_fd(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    #[allow(clippy::mut_from_ref)]
+    fn stream(&self) -> &mut TcpStream {
+        // SAFETY: `TcpStream` is `monoio::io::Split`: its read and write halves may be used at the same time over one
+        // object. `recv` and `send` only take the descriptor out of it before they first return, and the type is
+        // not `Sync`, so no two threads can be here.
+        unsafe { &mut *self.inner.get() }
+    }
+
+    /// Receives into `buf` (its whole spare room) and returns the count; 0 is the end of the stream.
+    pub async fn recv<B: IoBufMut>(&self, buf: B) -> (io::Result<usize>, B) {
+        self.stream().read(buf).await
+    }
+
+    /// Receives behind what `buf` already holds and returns the count; `buf` must have spare capacity.
+    pub async fn recv_behind(&self, buf: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+        let (begin, end) = (buf.len(), buf.capacity());
+        debug_assert!(begin < end, "no room to receive into");
+        let (result, slice) = self.stream().read(buf.slice_mut(begin..end)).await;
+        (result, slice.into_inner())
+    }
+
+    /// Sends `buf[begin..]` completely.
+    ///
+    /// # Errors
+    /// What the kernel says; some bytes may have been sent then.
+    pub async fn send_all(
+        &self,
+        buf: Vec<u8>,
+        begin: usize,
+        end: usize,
+    ) -> (io::Result<()>, Vec<u8>) {
+        let mut at = begin;
+        let mut buf = buf;
+        while at < end {
+            let (result, slice) = self.stream().write(buf.slice(at..end)).await;
+            buf = slice.into_inner();
+            match result {
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
+                Ok(sent) => at += sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Only while the other direction splices, which makes the socket non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if let Err(error) = self.writable().await {
+                        return (Err(error), buf);
+                    }
+                }
+                Err(error) => return (Err(error), buf),
+            }
+        }
+        (Ok(()), buf)
+    }
+
+    /// Waits until there is something to receive (or the end, or an error).
+    ///
+    /// # Errors
+    /// What the kernel says about waiting, not about the stream.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream().readable(false).await
+    }
+
+    /// Waits until there is room to send.
+    ///
+    /// # Errors
+    /// What the kernel says about waiting, not about the stream.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.stream().writable(false).await
+    }
+
+    /// Tells the peer that no more bytes will come.
+    pub fn shutdown_write(&self) {
+        // SAFETY: plain system call on a descriptor that this object keeps open.
+        unsafe { libc::shutdown(self.fd(), libc::SHUT_WR) };
+    }
+
+    /// Ends both directions: whoever waits on the socket wakes with the end of the stream.
+    pub fn shutdown_both(&self) {
+        // SAFETY: plain system call on a descriptor that this object keeps open.
+        unsafe { libc::shutdown(self.fd(), libc::SHUT_RDWR) };
+    }
+
+    /// Returns the descriptor, which stays owned by this object.
+    pub fn fd(&self) -> RawFd {
+        self.stream().as_raw_fd()
+    }
+
+    /// Returns whether an idle connection is still usable: open and with nothing to read.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = 0u8;
+        // SAFETY: `byte` outlives the call, which writes at most one byte to it.
+        let got = unsafe {
+            libc::recv(
+                self.fd(),
+                std::ptr::from_mut(&mut byte).cast(),
+                1,
+                libc::MSG_PEEK | libc::MSG_DONTWAIT,
+            )
+        };
+        got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+    }
+
+    /// Makes the kernel send small writes at once.
+    pub fn set_nodelay(&self) {
+        self.set_option(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
+    }
+
+    /// Makes the kernel probe an idle peer.
+    pub fn set_keep_alive(&self) {
+        self.set_option(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1);
+    }
+
+    /// Makes the close of this socket a reset.
+    pub fn set_reset_on_close(&self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        // SAFETY: `linger` outlives the call and its size is given.
+        unsafe {
+            libc::setsockopt(
+                self.fd(),
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                std::ptr::from_ref(&linger).cast(),
+                size_of::<libc::linger>() as libc::socklen_t,
+            )
+        };
+    }
+
+    fn set_option(&self, level: i32, name: i32, value: i32) {
+        // SAFETY: `value` outlives the call and its size is given. A refusal (a unix socket has no TCP options) is harmless.
+        unsafe {
+            libc::setsockopt(
+                self.fd(),
+                level,
+                name,
+                std::ptr::from_ref(&value).cast(),
+                size_of::<i32>() as libc::socklen_t,
+            )
+        };
+    }
+
+    /// Returns our own address; `None` for a unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.borrowed(|socket| socket.local_addr().ok()?.as_socket())
+    }
+
+    /// Returns the peer's address; `None` for a unix socket.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.borrowed(|socket| socket.peer_addr().ok()?.as_socket())
+    }
+
+    fn borrowed<T>(&self, f: impl FnOnce(socket2::SockRef<'_>) -> T) -> T {
+        // SAFETY: the descriptor stays open for the call, because `self` owns it.
+        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(self.fd()) };
+        f(socket2::SockRef::from(&fd))
+    }
+
+    /// Takes the descriptor out, for another shard; only while nothing is under way.
+    pub fn into_fd(self) -> OwnedFd {
+        let fd = self.inner.into_inner().into_raw_fd();
+        // SAFETY: `into_raw_fd` gave us the only owner of an open descriptor.
+        unsafe { OwnedFd::from_raw_fd(fd) }
+    }
+}

@@ -1,0 +1,18 @@
+//! The integration tests, one binary so that they link once: each module starts real proxies on real sockets.
+//!
+//! Where a scenario goes through `both`, the same file and the same bytes pass a real haproxy and what clients and servers
+//! received must agree. `FASTLB_BIN` tests another binary, `FASTLB_DRIVER` forces fastlb's event driver.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod configs;
+mod diagnostics;
+mod health;
+mod http;
+mod process;
+mod stats;
+mod tcp;
+mod tools;
+mod tutorials;
