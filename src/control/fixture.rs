@@ -10,6 +10,7 @@ use crate::proto::http::Head;
 use crate::rules::context::NameTable;
 use crate::server::health::Outcome;
 use crate::server::{Admin, CheckResult, CheckStatus, Farm, Operational, ServerSpec};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ pub(super) fn plan() -> Arc<Plan> {
     let mut web = frontend("web", 1, Mode::Http, WEB);
     web.stats = Some(Arc::clone(&page));
     web.binds = vec![bind(":8080", WEB_BIND)];
-    let relay = frontend("relay", 2, Mode::Tcp, RELAY);
+    let mut relay = frontend("relay", 2, Mode::Tcp, RELAY);
     let servers = SERVERS.iter().enumerate().map(|(at, name)| {
         let mut server = server(name, ObjectId(APP_1.0 + at as u32));
         server.backup = *name == "spare";
@@ -64,7 +65,8 @@ pub(super) fn plan() -> Arc<Plan> {
     });
     let mut app = backend("app", 3, Mode::Http, APP, servers.collect());
     app.stats = None;
-    let back = backend("relay", 2, Mode::Tcp, RELAY_BACK, vec![server("one", ObjectId(9))]);
+    let mut back = backend("relay", 2, Mode::Tcp, RELAY_BACK, vec![server("one", ObjectId(9))]);
+    (relay.backend, back.frontend) = (Some(1), Some(1));
     let farms = vec![Arc::new(farm(&app)), Arc::new(farm(&back))];
     let plan = Plan {
         global: Global {
@@ -77,6 +79,7 @@ pub(super) fn plan() -> Arc<Plan> {
         backends: vec![app, back],
         farms,
         names: NameTable::default(),
+        backend_by_name: HashMap::new(),
         metrics: Registry::new(2, OBJECTS),
         connections: Gauge::default(),
     };
@@ -194,6 +197,8 @@ fn frontend(name: &str, line: u32, mode: Mode, object: ObjectId) -> Frontend {
         socket: SocketOptions::default(),
         splice: Splice::default(),
         backlog: None,
+        backend: None,
+        id: None,
         disabled: false,
         object,
     }
@@ -223,6 +228,8 @@ fn backend(name: &str, line: u32, mode: Mode, object: ObjectId, servers: Vec<Ser
         splice: Splice::default(),
         logs: Vec::new(),
         all_backups: false,
+        frontend: None,
+        id: None,
         streams: Gauge::default(),
         disabled: false,
         object,
@@ -234,6 +241,8 @@ fn server(name: &str, object: ObjectId) -> Server {
     Server {
         name: name.to_owned(),
         address: address.clone(),
+        port_offset: None,
+        address_text: String::new(),
         weight: 10,
         maxconn: 100,
         maxqueue: 0,

@@ -9,8 +9,8 @@
 //! have had one by one; until 1024 requests were seen it is the exact mean.
 
 use super::process::Process;
-use crate::metrics::{Counter, ObjectId, PHASES, Phase};
-use crate::plan::Plan;
+use crate::metrics::{Counter, ObjectId, PHASES, Phase, PhaseTime, Registry};
+use crate::plan::{Backend, Plan};
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -196,6 +196,7 @@ impl Rates {
             let id = ObjectId(index as u32);
             object.tick(plan, id, now_ms, elapsed_ms, &mut state.reading.objects[index]);
         }
+        state.tick_backends(plan);
         state.tick_process(plan);
         state.tick_idle(&self.process, plan, elapsed_ms);
         state.last_ms = Some(now_ms);
@@ -214,6 +215,18 @@ impl State {
             self.registry = registry;
             self.objects = vec![ObjectState::default(); objects];
             self.reading.objects = vec![ObjectReading::default(); objects];
+        }
+    }
+
+    /// Averages the durations of backends.
+    fn tick_backends(&mut self, plan: &Plan) {
+        for backend in &plan.backends {
+            let index = backend.object.0 as usize;
+            let reading = &mut self.reading.objects[index];
+            for (at, &phase) in Phase::ALL.iter().enumerate() {
+                let time = backend_time(&plan.metrics, backend, phase);
+                self.objects[index].average(reading, at, time);
+            }
         }
     }
 
@@ -272,10 +285,17 @@ impl ObjectState {
             self.last_session_ms.map(|last| Duration::from_millis(now_ms.saturating_sub(last)));
         for (at, &phase) in Phase::ALL.iter().enumerate() {
             let time = plan.metrics.duration(object, phase);
-            let before = std::mem::replace(&mut self.phases[at], (time.count, time.sum_micros));
-            reading.average_us[at] =
-                average(reading.average_us[at], before, (time.count, time.sum_micros));
+            if time.count > 0 {
+                self.average(reading, at, time);
+            }
         }
+    }
+
+    /// Moves the average of the phase at `at` to what `time` has become.
+    fn average(&mut self, reading: &mut ObjectReading, at: usize, time: PhaseTime) {
+        let after = (time.count, time.sum_micros);
+        let before = std::mem::replace(&mut self.phases[at], after);
+        reading.average_us[at] = average(reading.average_us[at], before, after);
     }
 }
 
@@ -290,6 +310,18 @@ impl ObjectReading {
             &mut self.bytes_out,
         ]
     }
+}
+
+/// Returns the sums of a phase over the servers of a backend: shards record durations for servers only.
+pub(super) fn backend_time(registry: &Registry, backend: &Backend, phase: Phase) -> PhaseTime {
+    let mut sum = PhaseTime::default();
+    for server in &backend.servers {
+        let time = registry.duration(server.object, phase);
+        sum.count = sum.count.wrapping_add(time.count);
+        sum.sum_micros = sum.sum_micros.wrapping_add(time.sum_micros);
+        sum.max_micros = sum.max_micros.max(time.max_micros);
+    }
+    sum
 }
 
 /// Moves an average by what came between two pairs of count and sum.
