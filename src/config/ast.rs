@@ -20,21 +20,13 @@ pub struct Span {
 impl Span {
     /// Returns the smallest span that covers both (which must be of one file).
     pub fn to(self, other: Span) -> Span {
-        Span {
-            file: self.file,
-            start: self.start.min(other.start),
-            end: self.end.max(other.end),
-        }
+        Span { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
     /// Returns the span of `len` bytes that begins `offset` bytes into this one, clamped to it.
     pub fn slice(self, offset: usize, len: usize) -> Span {
         let start = (self.start + offset as u32).min(self.end);
-        Span {
-            file: self.file,
-            start,
-            end: (start + len as u32).min(self.end),
-        }
+        Span { file: self.file, start, end: (start + len as u32).min(self.end) }
     }
 }
 
@@ -60,10 +52,7 @@ impl Source {
         let Some(&start) = number.checked_sub(1).and_then(|i| self.line_starts.get(i)) else {
             return "";
         };
-        let end = self
-            .line_starts
-            .get(number)
-            .map_or(self.text.len(), |&e| e as usize);
+        let end = self.line_starts.get(number).map_or(self.text.len(), |&e| e as usize);
         let line = self.text.get(start as usize..end).unwrap_or("");
         line.trim_end_matches(['\n', '\r'])
     }
@@ -82,11 +71,7 @@ impl Sources {
         let line_starts = std::iter::once(0)
             .chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at as u32 + 1))
             .collect();
-        self.files.push(Source {
-            name: name.into(),
-            text,
-            line_starts,
-        });
+        self.files.push(Source { name: name.into(), text, line_starts });
         FileId(self.files.len() as u32 - 1)
     }
 
@@ -97,10 +82,7 @@ impl Sources {
 
     /// Iterates over all files in the order they were added.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
-        self.files
-            .iter()
-            .enumerate()
-            .map(|(i, s)| (FileId(i as u32), s))
+        self.files.iter().enumerate().map(|(i, s)| (FileId(i as u32), s))
     }
 
     /// Returns line and column of the span's start, both counted from 1, columns in characters.
@@ -116,8 +98,7 @@ impl Sources {
     /// Returns the source text that a span covers; empty if the span is not of this text.
     pub fn text(&self, span: Span) -> &str {
         let text = &self.get(span.file).text;
-        text.get(span.start as usize..span.end as usize)
-            .unwrap_or("")
+        text.get(span.start as usize..span.end as usize).unwrap_or("")
     }
 
     fn position(&self, file: FileId, offset: u32) -> (usize, usize) {
@@ -193,10 +174,7 @@ impl Section {
 
     /// Returns the section's name, if it was given one.
     pub fn name(&self) -> Option<&Word> {
-        self.header
-            .args()
-            .first()
-            .filter(|word| word.text != "from" || word.quoted)
+        self.header.args().first().filter(|word| word.text != "from" || word.quoted)
     }
 
     /// Returns the name behind `from`: the `defaults` section that this one starts with.

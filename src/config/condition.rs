@@ -87,20 +87,12 @@ pub static PREDICATES: &[Keyword<Predicate>] = &[
         "ssllib_name_startswith(OpenSSL)",
         |_, _| Ok(false),
     ),
-    row2(
-        "streq",
-        "(<str1>,<str2>)",
-        "True if both strings are equal.",
-        "streq(a,b)",
-        |args, _| Ok(args[0] == args[1]),
-    ),
-    row2(
-        "strneq",
-        "(<str1>,<str2>)",
-        "True if the strings differ.",
-        "strneq(a,b)",
-        |args, _| Ok(args[0] != args[1]),
-    ),
+    row2("streq", "(<str1>,<str2>)", "True if both strings are equal.", "streq(a,b)", |args, _| {
+        Ok(args[0] == args[1])
+    }),
+    row2("strneq", "(<str1>,<str2>)", "True if the strings differ.", "strneq(a,b)", |args, _| {
+        Ok(args[0] != args[1])
+    }),
     row2(
         "strstr",
         "(<str1>,<str2>)",
@@ -126,12 +118,7 @@ pub static PREDICATES: &[Keyword<Predicate>] = &[
 
 /// Returns the value of an expression; an empty one is false.
 pub fn evaluate(text: &str, env: &Environment) -> Result<bool, ConditionError> {
-    let mut parser = Parser {
-        text,
-        at: 0,
-        depth: 0,
-        env,
-    };
+    let mut parser = Parser { text, at: 0, depth: 0, env };
     parser.skip_blanks();
     if parser.rest().is_empty() {
         return Ok(false);
@@ -190,10 +177,7 @@ impl Parser<'_> {
                 return Err(self.error_at(start, "this `(` is never closed".into()));
             }
             value
-        } else if self
-            .rest()
-            .starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+')
-        {
+        } else if self.rest().starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+') {
             self.integer()?
         } else {
             self.predicate()?
@@ -218,10 +202,7 @@ impl Parser<'_> {
     fn predicate(&mut self) -> Result<bool, ConditionError> {
         let start = self.at;
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let length = self
-            .rest()
-            .find(|c| !is_name(c))
-            .unwrap_or(self.rest().len());
+        let length = self.rest().find(|c| !is_name(c)).unwrap_or(self.rest().len());
         let name = self.rest()[..length].to_owned();
         self.at += length;
         let Some(row) = find(PREDICATES, &name) else {
@@ -248,11 +229,7 @@ impl Parser<'_> {
         let mut quote = None;
         loop {
             let Some(found) = self.rest().chars().next() else {
-                let what = if quote.is_some() {
-                    "a quote"
-                } else {
-                    "the `(`"
-                };
+                let what = if quote.is_some() { "a quote" } else { "the `(`" };
                 return Err(self.error_at(open, format!("{what} of `{name}` is never closed")));
             };
             self.at += found.len_utf8();
@@ -286,11 +263,7 @@ impl Parser<'_> {
     }
 
     fn skip_blanks(&mut self) {
-        let blanks = self
-            .rest()
-            .bytes()
-            .take_while(|b| matches!(b, b' ' | b'\t'))
-            .count();
+        let blanks = self.rest().bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
         self.at += blanks;
     }
 
@@ -365,16 +338,7 @@ const fn row(
     example: &'static str,
     answer: Answer,
 ) -> Keyword<Predicate> {
-    Keyword {
-        name,
-        syntax,
-        doc,
-        example,
-        build: Predicate {
-            arguments: 1,
-            answer,
-        },
-    }
+    Keyword { name, syntax, doc, example, build: Predicate { arguments: 1, answer } }
 }
 
 const fn row2(
@@ -384,16 +348,7 @@ const fn row2(
     example: &'static str,
     answer: Answer,
 ) -> Keyword<Predicate> {
-    Keyword {
-        name,
-        syntax,
-        doc,
-        example,
-        build: Predicate {
-            arguments: 2,
-            answer,
-        },
-    }
+    Keyword { name, syntax, doc, example, build: Predicate { arguments: 2, answer } }
 }
 
 #[cfg(test)]
@@ -497,22 +452,14 @@ mod tests {
         assert_eq!(error("1 && (1").offset, 5);
         assert_eq!(error("1 || foo(").offset, 5);
         assert_eq!(error("0 && foo").offset, 5);
-        assert!(
-            error("defind(A)")
-                .message
-                .contains("did you mean `defined`")
-        );
+        assert!(error("defind(A)").message.contains("did you mean `defined`"));
         assert!(error("hello").message.contains("unknown predicate `hello`"));
         assert!(error("defined (A)").message.contains("unexpected `(`"));
         assert!(error("1 &&").message.contains("at the end"));
         assert!(error("!").message.contains("at the end"));
         assert!(error("()").message.contains("found `)`"));
         assert!(error("1x").message.contains("unexpected `x`"));
-        assert!(
-            error("version_atleast(x)")
-                .message
-                .contains("not a version")
-        );
+        assert!(error("version_atleast(x)").message.contains("not a version"));
         assert!(error("é").message.contains("found `é`"));
     }
 

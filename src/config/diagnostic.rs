@@ -142,8 +142,7 @@ impl Diagnostics {
     ///
     /// Call it once everything was checked, so that a reader walks through the file from top to bottom.
     pub fn sort(&mut self) {
-        self.list
-            .sort_by_key(|d| d.span.map(|span| (span.file, span.start)));
+        self.list.sort_by_key(|d| d.span.map(|span| (span.file, span.start)));
     }
 
     /// Returns the counts in words, such as `3 errors, 1 warning`; `no problems` if there are none.
@@ -156,10 +155,6 @@ impl Diagnostics {
                 (count > 0).then(|| format!("{count} {}{plural}", severity.as_str()))
             })
             .collect();
-        if parts.is_empty() {
-            "no problems".to_owned()
-        } else {
-            parts.join(", ")
-        }
+        if parts.is_empty() { "no problems".to_owned() } else { parts.join(", ") }
     }
 }

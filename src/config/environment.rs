@@ -12,15 +12,8 @@ pub const LANGUAGE: Version = Version([3, 2, 0]);
 /// What `feature()` answers true for: only what this build really does.
 ///
 /// `EPOLL` and `POLL` are named because scripts ask for a poller by these names; io_uring has no name in HAProxy.
-pub const FEATURES: &[&str] = &[
-    "ACCEPT4",
-    "CPU_AFFINITY",
-    "EPOLL",
-    "GETADDRINFO",
-    "LINUX_SPLICE",
-    "PROMEX",
-    "THREAD",
-];
+pub const FEATURES: &[&str] =
+    &["ACCEPT4", "CPU_AFFINITY", "EPOLL", "GETADDRINFO", "LINUX_SPLICE", "PROMEX", "THREAD"];
 
 /// What `enabled()` answers true for: settings of HAProxy that can be switched off there and are on here.
 pub const ENABLED: &[&str] = &["EPOLL", "GETADDRINFO", "REUSEPORT", "SPLICE"];
@@ -79,10 +72,7 @@ pub struct Environment {
 impl Environment {
     /// Returns an environment that holds only the `HAPROXY_*` variables.
     pub fn empty() -> Self {
-        let mut env = Self {
-            vars: BTreeMap::new(),
-            diagnostic_mode: false,
-        };
+        let mut env = Self { vars: BTreeMap::new(), diagnostic_mode: false };
         env.add_built_in();
         env
     }
@@ -94,10 +84,7 @@ impl Environment {
         let vars = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let mut env = Self {
-            vars,
-            diagnostic_mode: false,
-        };
+        let mut env = Self { vars, diagnostic_mode: false };
         if let Ok(host) = std::fs::read_to_string("/proc/sys/kernel/hostname") {
             env.preset("HAPROXY_LOCALPEER", host.trim());
         }
@@ -132,9 +119,7 @@ impl Environment {
 
     /// Iterates over all variables in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.vars
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.vars.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Sets the name of this peer (`-L`), which `HAPROXY_LOCALPEER` tells the configuration.
@@ -175,14 +160,8 @@ mod tests {
     fn built_in_variables_exist_without_a_process_environment() {
         let env = Environment::empty();
         assert_eq!(env.get("HAPROXY_BRANCH"), Some("3.2"));
-        assert!(
-            env.get("HAPROXY_TCP_LOG_FMT")
-                .is_some_and(|f| f.starts_with("%ci:%cp [%t]"))
-        );
-        assert!(
-            env.get("HAPROXY_HTTPS_LOG_FMT")
-                .is_some_and(|f| f.contains("%{+Q}r %[fc_err]"))
-        );
+        assert!(env.get("HAPROXY_TCP_LOG_FMT").is_some_and(|f| f.starts_with("%ci:%cp [%t]")));
+        assert!(env.get("HAPROXY_HTTPS_LOG_FMT").is_some_and(|f| f.contains("%{+Q}r %[fc_err]")));
         assert_eq!(env.get("PATH"), None);
     }
 

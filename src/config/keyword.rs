@@ -17,8 +17,5 @@ pub struct Keyword<T> {
 
 /// Returns the row of that name from a table sorted by name.
 pub fn find<'t, T>(table: &'t [Keyword<T>], name: &str) -> Option<&'t Keyword<T>> {
-    table
-        .binary_search_by(|row| row.name.cmp(name))
-        .ok()
-        .map(|at| &table[at])
+    table.binary_search_by(|row| row.name.cmp(name)).ok().map(|at| &table[at])
 }

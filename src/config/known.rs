@@ -134,10 +134,7 @@ impl Row {
         }
         // `source <address> [usesrc <source>] [interface <name>]`: the two extras come in any order.
         let mut count = takes;
-        while behind
-            .get(count)
-            .is_some_and(|w| matches!(w.as_str(), "usesrc" | "interface"))
-        {
+        while behind.get(count).is_some_and(|w| matches!(w.as_str(), "usesrc" | "interface")) {
             count += 2;
         }
         count.min(behind.len())
@@ -235,11 +232,7 @@ pub fn check(
     words: &[Word],
     diags: &mut Diagnostics,
 ) -> Option<(&'static Row, usize)> {
-    let texts: Vec<&str> = words
-        .iter()
-        .take(NAME_WORDS_MAX + 1)
-        .map(Word::as_str)
-        .collect();
+    let texts: Vec<&str> = words.iter().take(NAME_WORDS_MAX + 1).map(Word::as_str).collect();
     let found = lookup(kind, &texts);
     match found {
         Lookup::Found(row, used) => {
@@ -343,16 +336,10 @@ fn as_clause(sentence: &str) -> String {
 
 fn elsewhere(kind: SectionKind, row: &Row, span: Span) -> Diagnostic {
     let here = kind.keyword();
-    let diagnostic = Diagnostic::error(
-        span,
-        format!("`{}` cannot stand in a `{here}` section", row.name),
-    );
-    let keywords: Vec<String> = row
-        .places
-        .keywords()
-        .iter()
-        .map(|keyword| format!("`{keyword}`"))
-        .collect();
+    let diagnostic =
+        Diagnostic::error(span, format!("`{}` cannot stand in a `{here}` section", row.name));
+    let keywords: Vec<String> =
+        row.places.keywords().iter().map(|keyword| format!("`{keyword}`")).collect();
     match (row.support, keywords.is_empty()) {
         (Support::Gone { instead }, _) => diagnostic.help(instead),
         (_, true) => diagnostic,
@@ -394,23 +381,21 @@ fn span_of(words: &[Word], used: usize) -> Span {
 
 /// Returns the row with the longest name that the words begin with, and how many words that are.
 fn find_longest(table: &'static [Row], words: &[&str]) -> Option<(&'static Row, usize)> {
-    (1..=words.len().min(NAME_WORDS_MAX))
-        .rev()
-        .find_map(|count| {
-            let (last, head) = words[..count].split_last()?;
-            let row = |last: &str| {
-                let mut name = head.join(" ");
-                if !name.is_empty() {
-                    name.push(' ');
-                }
-                name.push_str(last);
-                find(table, &name)
-            };
-            let bare = || with_arguments(last).and_then(row).filter(takes_arguments);
-            let found = row(last).or_else(bare);
-            let found = found.or_else(|| row(numbered(last)?));
-            found.map(|row| (row, count))
-        })
+    (1..=words.len().min(NAME_WORDS_MAX)).rev().find_map(|count| {
+        let (last, head) = words[..count].split_last()?;
+        let row = |last: &str| {
+            let mut name = head.join(" ");
+            if !name.is_empty() {
+                name.push(' ');
+            }
+            name.push_str(last);
+            find(table, &name)
+        };
+        let bare = || with_arguments(last).and_then(row).filter(takes_arguments);
+        let found = row(last).or_else(bare);
+        let found = found.or_else(|| row(numbered(last)?));
+        found.map(|row| (row, count))
+    })
 }
 
 /// Returns a word without its `(arguments)`, if it has any.
@@ -431,24 +416,16 @@ fn numbered(word: &str) -> Option<&str> {
 }
 
 fn find(table: &'static [Row], name: &str) -> Option<&'static Row> {
-    table
-        .binary_search_by(|row| row.name.cmp(name))
-        .ok()
-        .map(|at| &table[at])
+    table.binary_search_by(|row| row.name.cmp(name)).ok().map(|at| &table[at])
 }
 
 fn option_lookup(table: &'static [Row], word: &str) -> Lookup {
-    let bare = || {
-        with_arguments(word)
-            .and_then(|bare| find(table, bare))
-            .filter(takes_arguments)
-    };
+    let bare = || with_arguments(word).and_then(|bare| find(table, bare)).filter(takes_arguments);
     match find(table, word).or_else(bare) {
         Some(row) => Lookup::Found(row, 1),
-        None => Lookup::Unknown {
-            at: 0,
-            suggestion: suggest(word, table.iter().map(|row| row.name)),
-        },
+        None => {
+            Lookup::Unknown { at: 0, suggestion: suggest(word, table.iter().map(|row| row.name)) }
+        }
     }
 }
 
@@ -473,10 +450,7 @@ fn unknown(kind: SectionKind, words: &[&str], skipped: usize) -> Lookup {
     let suggestion = suggest(word, candidates(true))
         .or_else(|| suggest(word, candidates(false)))
         .or_else(|| if at == 0 { section::near(word) } else { None });
-    Lookup::Unknown {
-        at: at + skipped,
-        suggestion,
-    }
+    Lookup::Unknown { at: at + skipped, suggestion }
 }
 
 // What the tables are written with.
@@ -508,25 +482,11 @@ const NLB: Places = Places::NAMED_DEFAULTS.or(LB);
 const NONE: Places = Places(0);
 
 const fn yes(name: &'static str, places: Places, syntax: &'static str, doc: &'static str) -> Row {
-    Row {
-        name,
-        syntax,
-        doc,
-        places,
-        support: Support::Supported,
-        topic: "",
-    }
+    Row { name, syntax, doc, places, support: Support::Supported, topic: "" }
 }
 
 const fn later(name: &'static str, places: Places, syntax: &'static str, doc: &'static str) -> Row {
-    Row {
-        name,
-        syntax,
-        doc,
-        places,
-        support: Support::NotYet,
-        topic: "",
-    }
+    Row { name, syntax, doc, places, support: Support::NotYet, topic: "" }
 }
 
 /// A word that waits for a whole feature.
@@ -537,14 +497,7 @@ const fn waits(
     syntax: &'static str,
     doc: &'static str,
 ) -> Row {
-    Row {
-        name,
-        syntax,
-        doc,
-        places,
-        support: Support::NotYet,
-        topic,
-    }
+    Row { name, syntax, doc, places, support: Support::NotYet, topic }
 }
 
 const fn moot(
@@ -554,14 +507,7 @@ const fn moot(
     doc: &'static str,
     note: &'static str,
 ) -> Row {
-    Row {
-        name,
-        syntax,
-        doc,
-        places,
-        support: Support::Harmless(note),
-        topic: "",
-    }
+    Row { name, syntax, doc, places, support: Support::Harmless(note), topic: "" }
 }
 
 const fn gone(name: &'static str, places: Places, instead: &'static str) -> Row {

@@ -96,10 +96,7 @@ pub fn lex_line(input: Input<'_>, scope: Scope<'_>, diags: &mut Diagnostics) -> 
             true
         }
     };
-    Lexed {
-        words: lexer.words,
-        broken,
-    }
+    Lexed { words: lexer.words, broken }
 }
 
 /// Diagnostics are large and rare: they travel boxed.
@@ -230,10 +227,7 @@ impl Lexer<'_, '_> {
 
     fn hex_escape(&mut self) -> Lex<()> {
         let at = self.at;
-        let digits = self
-            .bytes
-            .get(at + 2..at + 4)
-            .and_then(|two| std::str::from_utf8(two).ok());
+        let digits = self.bytes.get(at + 2..at + 4).and_then(|two| std::str::from_utf8(two).ok());
         let value = digits
             .filter(|two| two.bytes().all(|b| b.is_ascii_hexdigit()))
             .and_then(|two| u8::from_str_radix(two, 16).ok());
@@ -281,10 +275,7 @@ impl Lexer<'_, '_> {
             return Err(self.unmatched_brace(dollar, name_end));
         }
         let default = self.slice((name_end + 1).min(name_end + close), name_end + close);
-        let value = self
-            .scope
-            .lookup(&name)
-            .unwrap_or_else(|| default.to_owned());
+        let value = self.scope.lookup(&name).unwrap_or_else(|| default.to_owned());
         self.at = name_end + close + 1;
         self.keep_all(dollar, &value)
     }
@@ -313,9 +304,7 @@ impl Lexer<'_, '_> {
         } else {
             "the pseudo-variables are `.FILE`, `.LINE` and `.SECTION`"
         };
-        Err(self
-            .error(dollar, 1 + (first + length - dollar - 1).max(1), message)
-            .map_help(help))
+        Err(self.error(dollar, 1 + (first + length - dollar - 1).max(1), message).map_help(help))
     }
 
     /// Appends the pieces of a value as words of their own; the first piece continues the word before it.
@@ -380,11 +369,7 @@ impl Lexer<'_, '_> {
                     .map_help("write characters beyond ASCII as they are, or escape all bytes of their UTF-8 form"));
             }
         };
-        self.words.push(Word {
-            text,
-            span,
-            quoted: word.quoted,
-        });
+        self.words.push(Word { text, span, quoted: word.quoted });
         Ok(())
     }
 
@@ -395,11 +380,7 @@ impl Lexer<'_, '_> {
         if let (Some(start), true) = (word.start, self.words.len() < WORDS_MAX) {
             let span = self.span(start, end.saturating_sub(start));
             let text = String::from_utf8_lossy(&word.bytes).into_owned();
-            self.words.push(Word {
-                text,
-                span,
-                quoted: word.quoted,
-            });
+            self.words.push(Word { text, span, quoted: word.quoted });
         }
     }
 
@@ -424,10 +405,7 @@ impl Lexer<'_, '_> {
         if self.warned_lookalike || self.bytes[self.at] < 0xc0 {
             return;
         }
-        let rest = self
-            .input
-            .text
-            .get(self.input.start + self.at..self.input.end);
+        let rest = self.input.text.get(self.input.start + self.at..self.input.end);
         let Some(found) = rest.and_then(|rest| rest.chars().next()) else {
             return;
         };
@@ -450,11 +428,8 @@ impl Lexer<'_, '_> {
     }
 
     fn unmatched_brace(&self, dollar: usize, name_end: usize) -> Box<Diagnostic> {
-        let diagnostic = self.error(
-            dollar,
-            name_end - dollar,
-            "unmatched brace in a variable's name".into(),
-        );
+        let diagnostic =
+            self.error(dollar, name_end - dollar, "unmatched brace in a variable's name".into());
         if self.bytes[name_end..].starts_with(b":-") {
             return diagnostic.map_help("a default is written `${NAME-default}`, without a colon");
         }
@@ -468,10 +443,7 @@ impl Lexer<'_, '_> {
     }
 
     fn slice(&self, start: usize, end: usize) -> &str {
-        self.input
-            .text
-            .get(self.input.start + start..self.input.start + end)
-            .unwrap_or("")
+        self.input.text.get(self.input.start + start..self.input.start + end).unwrap_or("")
     }
 
     /// Returns the span of `length` bytes at offset `start` of the line, widened to whole characters.
@@ -485,11 +457,7 @@ impl Lexer<'_, '_> {
         while !text.is_char_boundary(to) {
             to += 1;
         }
-        Span {
-            file: self.input.file,
-            start: from as u32,
-            end: to as u32,
-        }
+        Span { file: self.input.file, start: from as u32, end: to as u32 }
     }
 
     fn error(&self, start: usize, length: usize, message: String) -> Box<Diagnostic> {

@@ -20,9 +20,8 @@ pub const FILE_BYTES_MAX: u64 = 64 << 20;
 pub const NESTING_MAX: usize = 128;
 
 /// Words that begin with a dot and steer reading.
-const DOT_WORDS: &[&str] = &[
-    ".alert", ".diag", ".elif", ".else", ".endif", ".if", ".notice", ".warning",
-];
+const DOT_WORDS: &[&str] =
+    &[".alert", ".diag", ".elif", ".else", ".endif", ".if", ".notice", ".warning"];
 
 /// Reads files and directories in order.
 ///
@@ -38,10 +37,7 @@ pub fn load(
     for path in paths {
         expand(path, &mut files, diags);
     }
-    let names: Vec<String> = files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     env.set("HAPROXY_CFGFILES", names.join(";"));
     let mut ast = Ast::default();
     for (path, name) in files.iter().zip(names) {
@@ -68,14 +64,7 @@ pub fn parse_text(
     diags: &mut Diagnostics,
 ) -> Ast {
     let mut ast = Ast::default();
-    parse_bytes(
-        name.to_owned(),
-        text.as_bytes().to_vec(),
-        env,
-        sources,
-        diags,
-        &mut ast,
-    );
+    parse_bytes(name.to_owned(), text.as_bytes().to_vec(), env, sources, diags, &mut ast);
     ast
 }
 
@@ -136,11 +125,7 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn run(&mut self) {
         let text = self.text;
-        let mut start = if text.starts_with('\u{feff}') {
-            '\u{feff}'.len_utf8()
-        } else {
-            0
-        };
+        let mut start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let mut number = 0;
         while start < text.len() {
             let end = memchr::memchr(b'\n', &text.as_bytes()[start..])
@@ -159,18 +144,9 @@ impl Parser<'_> {
 
     fn line(&mut self, start: usize, end: usize, number: usize) {
         let section = self.section_label().to_owned();
-        let input = Input {
-            file: self.file,
-            text: self.text,
-            start,
-            end,
-        };
-        let scope = Scope {
-            env: self.env,
-            file_name: self.name,
-            line_number: number,
-            section: &section,
-        };
+        let input = Input { file: self.file, text: self.text, start, end };
+        let scope =
+            Scope { env: self.env, file_name: self.name, line_number: number, section: &section };
         let mut lexed = lex_line(input, scope, self.diags);
         self.check_utf8(&mut lexed);
         let Some(first) = lexed.words.first() else {
@@ -206,8 +182,7 @@ impl Parser<'_> {
             ".endif" => {
                 self.refuse_arguments(words, 1);
                 if self.blocks.pop().is_none() {
-                    self.diags
-                        .push(Diagnostic::error(word.span, "`.endif` without `.if`"));
+                    self.diags.push(Diagnostic::error(word.span, "`.endif` without `.if`"));
                 }
             }
             _ if !self.active() => {}
@@ -248,8 +223,7 @@ impl Parser<'_> {
 
     fn elif_line(&mut self, words: &[Word], broken: bool) {
         let Some(mut block) = self.blocks.pop() else {
-            self.diags
-                .push(Diagnostic::error(words[0].span, "`.elif` without `.if`"));
+            self.diags.push(Diagnostic::error(words[0].span, "`.elif` without `.if`"));
             return;
         };
         if let Some(seen) = block.seen_else {
@@ -266,8 +240,7 @@ impl Parser<'_> {
     fn else_line(&mut self, words: &[Word]) {
         self.refuse_arguments(words, 1);
         let Some(block) = self.blocks.last_mut() else {
-            self.diags
-                .push(Diagnostic::error(words[0].span, "`.else` without `.if`"));
+            self.diags.push(Diagnostic::error(words[0].span, "`.else` without `.if`"));
             return;
         };
         if let Some(seen) = block.seen_else {
@@ -321,10 +294,7 @@ impl Parser<'_> {
         let Some(extra) = words.get(count) else {
             return true;
         };
-        let message = format!(
-            "unexpected argument `{}` of `{}`",
-            extra.text, words[0].text
-        );
+        let message = format!("unexpected argument `{}` of `{}`", extra.text, words[0].text);
         let mut diagnostic = Diagnostic::error(extra.span, message);
         if count == 2 {
             diagnostic = diagnostic.help("put quotes around a message of several words");
@@ -344,10 +314,7 @@ impl Parser<'_> {
         self.check_header(row, &words);
         words.retain(|word| !word.text.is_empty());
         let header = make_line(words);
-        self.ast.sections.push(Section {
-            header,
-            lines: Vec::new(),
-        });
+        self.ast.sections.push(Section { header, lines: Vec::new() });
     }
 
     /// Notes a misspelt section keyword and corrects it, so that the lines below find their section.
@@ -371,9 +338,7 @@ impl Parser<'_> {
             }
             return;
         }
-        let named = rest
-            .first()
-            .is_some_and(|word| word.text != "from" || word.quoted);
+        let named = rest.first().is_some_and(|word| word.text != "from" || word.quoted);
         if named {
             self.check_name(keyword, &rest[0]);
             rest = &rest[1..];
@@ -476,16 +441,10 @@ impl Parser<'_> {
     /// Notes words of empty text. HAProxy would silently drop the rest of the line.
     fn no_empty_words(&mut self, words: &[Word]) -> bool {
         let mut none = true;
-        for (at, word) in words
-            .iter()
-            .enumerate()
-            .filter(|(_, word)| word.text.is_empty())
-        {
+        for (at, word) in words.iter().enumerate().filter(|(_, word)| word.text.is_empty()) {
             none = false;
-            let written = self
-                .text
-                .get(word.span.start as usize..word.span.end as usize)
-                .unwrap_or_default();
+            let written =
+                self.text.get(word.span.start as usize..word.span.end as usize).unwrap_or_default();
             let diagnostic = if written.contains('$') {
                 Diagnostic::error(word.span, format!("{written} expands to nothing"))
                     .label("this word is empty")
@@ -511,18 +470,12 @@ impl Parser<'_> {
             return;
         }
         for word in &lexed.words {
-            let first = self
-                .invalid
-                .partition_point(|(at, _)| *at < word.span.start as usize);
+            let first = self.invalid.partition_point(|(at, _)| *at < word.span.start as usize);
             let Some(&(at, byte)) = self.invalid.get(first) else {
                 return;
             };
             if at < word.span.end as usize {
-                let span = Span {
-                    start: at as u32,
-                    end: at as u32 + 3,
-                    ..word.span
-                };
+                let span = Span { start: at as u32, end: at as u32 + 3, ..word.span };
                 self.diags.push(
                     Diagnostic::error(span, format!("byte 0x{byte:02x} is not UTF-8")).help(
                         "save the file as UTF-8, or write the byte as `\\xHH` where it is meant",
@@ -541,9 +494,9 @@ impl Parser<'_> {
     /// Returns what `.SECTION` expands to.
     fn section_label(&self) -> &str {
         match self.ast.sections.last() {
-            Some(section) if self.in_section => section
-                .name()
-                .map_or(section.header.keyword().as_str(), Word::as_str),
+            Some(section) if self.in_section => {
+                section.name().map_or(section.header.keyword().as_str(), Word::as_str)
+            }
             _ => "",
         }
     }
@@ -566,11 +519,7 @@ fn place_in_word(word: &Word, source: &str, offset: usize) -> Span {
         return word.span;
     }
     let length = word.text[offset..].chars().next().map_or(1, char::len_utf8);
-    if offset == word.text.len() {
-        word.span
-    } else {
-        word.span.slice(offset, length)
-    }
+    if offset == word.text.len() { word.span } else { word.span.slice(offset, length) }
 }
 
 /// Collects the files behind a path of the command line.
@@ -588,16 +537,11 @@ fn expand(path: &Path, files: &mut Vec<PathBuf>, diags: &mut Diagnostics) {
         }
     };
     let is_config = |path: &PathBuf| {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or("");
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
         name.ends_with(".cfg") && !name.starts_with('.') && path.is_file()
     };
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(is_config)
-        .collect();
+    let mut found: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_config).collect();
     if found.is_empty() {
         let message = format!("no file of `{}` ends with `.cfg`", path.display());
         diags.push(Diagnostic::new(Severity::Warning, None, message));
@@ -610,9 +554,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read;
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("longer than {FILE_BYTES_MAX} bytes"));
     }
@@ -647,27 +589,16 @@ fn require_last_line_end(file: FileId, sources: &Sources, diags: &mut Diagnostic
     if text[last..].trim().is_empty() {
         return;
     }
-    let span = Span {
-        file,
-        start: text.len() as u32,
-        end: text.len() as u32,
-    };
+    let span = Span { file, start: text.len() as u32, end: text.len() as u32 };
     diags.push(
-        Diagnostic::error(
-            span,
-            "the last line has no line end: the file may have been cut off",
-        )
-        .help("end the file with a line feed"),
+        Diagnostic::error(span, "the last line has no line end: the file may have been cut off")
+            .help("end the file with a line feed"),
     );
 }
 
 /// Returns names in backquotes, separated by commas.
 fn list(names: &[&str]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

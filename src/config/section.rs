@@ -67,12 +67,7 @@ pub static SECTIONS: &[SectionRow] = &[
         Naming::Required,
         "A farm of servers that frontends send streams to.",
     ),
-    row(
-        "cache",
-        SectionKind::Cache,
-        Naming::Required,
-        "A cache of small responses.",
-    ),
+    row("cache", SectionKind::Cache, Naming::Required, "A cache of small responses."),
     row(
         "crt-store",
         SectionKind::CrtStore,
@@ -97,42 +92,22 @@ pub static SECTIONS: &[SectionRow] = &[
         Naming::Required,
         "Listening addresses and where their traffic goes.",
     ),
-    row(
-        "global",
-        SectionKind::Global,
-        Naming::Unnamed,
-        "Settings of the whole process.",
-    ),
+    row("global", SectionKind::Global, Naming::Unnamed, "Settings of the whole process."),
     row(
         "http-errors",
         SectionKind::HttpErrors,
         Naming::Required,
         "A named group of error responses.",
     ),
-    row(
-        "listen",
-        SectionKind::Listen,
-        Naming::Required,
-        "A frontend and a backend in one.",
-    ),
-    row(
-        "log-forward",
-        SectionKind::LogForward,
-        Naming::Required,
-        "A relay of syslog messages.",
-    ),
+    row("listen", SectionKind::Listen, Naming::Required, "A frontend and a backend in one."),
+    row("log-forward", SectionKind::LogForward, Naming::Required, "A relay of syslog messages."),
     row(
         "log-profile",
         SectionKind::LogProfile,
         Naming::Required,
         "What is logged at each step of a stream.",
     ),
-    row(
-        "mailers",
-        SectionKind::Mailers,
-        Naming::Required,
-        "Mail servers for alerts.",
-    ),
+    row("mailers", SectionKind::Mailers, Naming::Required, "Mail servers for alerts."),
     row(
         "peers",
         SectionKind::Peers,
@@ -151,18 +126,8 @@ pub static SECTIONS: &[SectionRow] = &[
         Naming::Required,
         "Name servers that resolve server names at run time.",
     ),
-    row(
-        "ring",
-        SectionKind::Ring,
-        Naming::Required,
-        "A buffer of log messages in memory.",
-    ),
-    row(
-        "traces",
-        SectionKind::Traces,
-        Naming::Unnamed,
-        "Which traces are on from the start.",
-    ),
+    row("ring", SectionKind::Ring, Naming::Required, "A buffer of log messages in memory."),
+    row("traces", SectionKind::Traces, Naming::Unnamed, "Which traces are on from the start."),
     row(
         "userlist",
         SectionKind::Userlist,
@@ -179,10 +144,7 @@ impl SectionKind {
 
     /// Returns the keyword that opens a section of this kind.
     pub fn keyword(self) -> &'static str {
-        SECTIONS
-            .iter()
-            .find(|row| row.kind == self)
-            .map_or("", |row| row.keyword)
+        SECTIONS.iter().find(|row| row.kind == self).map_or("", |row| row.keyword)
     }
 
     const fn is_supported(self) -> bool {
@@ -194,19 +156,13 @@ impl SectionKind {
 
     /// Returns whether the section is a proxy: `defaults`, `frontend`, `backend` or `listen`.
     pub fn is_proxy(self) -> bool {
-        matches!(
-            self,
-            Self::Defaults | Self::Frontend | Self::Backend | Self::Listen
-        )
+        matches!(self, Self::Defaults | Self::Frontend | Self::Backend | Self::Listen)
     }
 }
 
 /// Returns the row of a section keyword.
 pub fn find(keyword: &str) -> Option<&'static SectionRow> {
-    SECTIONS
-        .binary_search_by(|row| row.keyword.cmp(keyword))
-        .ok()
-        .map(|at| &SECTIONS[at])
+    SECTIONS.binary_search_by(|row| row.keyword.cmp(keyword)).ok().map(|at| &SECTIONS[at])
 }
 
 /// Returns the section keyword that `word` is a misspelling of, if one is near enough.
@@ -220,13 +176,7 @@ const fn row(
     naming: Naming,
     doc: &'static str,
 ) -> SectionRow {
-    SectionRow {
-        keyword,
-        kind,
-        naming,
-        supported: kind.is_supported(),
-        doc,
-    }
+    SectionRow { keyword, kind, naming, supported: kind.is_supported(), doc }
 }
 
 #[cfg(test)]

@@ -67,9 +67,7 @@ pub fn parse_time(text: &str, default: TimeUnit) -> Result<Duration, String> {
     let too_long =
         || format!("time `{text}` is too long (the longest is 2147483647ms, about 24.8 days)");
     let number = number.ok_or_else(too_long)?;
-    let time = number
-        .checked_mul(unit.microseconds())
-        .map(Duration::from_micros);
+    let time = number.checked_mul(unit.microseconds()).map(Duration::from_micros);
     time.filter(|time| *time <= TIME_MAX).ok_or_else(too_long)
 }
 
@@ -82,9 +80,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "m" | "M" => 1 << 20,
         "g" | "G" => 1 << 30,
         _ => {
-            return Err(format!(
-                "unknown unit `{suffix}` in size `{text}` (units are k, m, g)"
-            ));
+            return Err(format!("unknown unit `{suffix}` in size `{text}` (units are k, m, g)"));
         }
     };
     let size = number.and_then(|number| number.checked_mul(factor));
@@ -122,14 +118,8 @@ mod tests {
         assert_eq!(ms("2m"), Ok(120_000));
         assert_eq!(ms("3h"), Ok(10_800_000));
         assert_eq!(ms("1d"), Ok(86_400_000));
-        assert_eq!(
-            parse_time("9", TimeUnit::Seconds),
-            Ok(Duration::from_secs(9))
-        );
-        assert_eq!(
-            parse_time("999us", TimeUnit::Seconds),
-            Ok(Duration::from_micros(999))
-        );
+        assert_eq!(parse_time("9", TimeUnit::Seconds), Ok(Duration::from_secs(9)));
+        assert_eq!(parse_time("999us", TimeUnit::Seconds), Ok(Duration::from_micros(999)));
     }
 
     #[test]
@@ -140,11 +130,7 @@ mod tests {
         assert!(ms("-5s").unwrap_err().contains("negative"));
         assert!(ms("").unwrap_err().contains("expected a time"));
         assert!(ms("25d").unwrap_err().contains("too long"));
-        assert!(
-            ms("99999999999999999999s")
-                .unwrap_err()
-                .contains("too long")
-        );
+        assert!(ms("99999999999999999999s").unwrap_err().contains("too long"));
         assert_eq!(ms("2147483647"), Ok(2_147_483_647));
         assert!(ms("2147483648").is_err());
         assert!(ms("1.5s").is_err());
@@ -157,11 +143,7 @@ mod tests {
         assert_eq!(parse_size("2m"), Ok(2 << 20));
         assert_eq!(parse_size("1G"), Ok(1 << 30));
         assert!(parse_size("1t").unwrap_err().contains("unknown unit"));
-        assert!(
-            parse_size("18446744073709551615g")
-                .unwrap_err()
-                .contains("too large")
-        );
+        assert!(parse_size("18446744073709551615g").unwrap_err().contains("too large"));
         assert!(parse_size("k").is_err());
     }
 }

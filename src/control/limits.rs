@@ -32,7 +32,9 @@ pub fn raise(plan: &Plan, shards: usize) -> Option<String> {
         let _ = sys::set_descriptor_limit(wanted.min(hard), hard);
     }
     let (soft, hard) = sys::descriptor_limit().unwrap_or((soft, hard));
-    (soft < needed).then(|| too_few(plan.global.maxconn, needed, soft, hard))
+    // The reserve is generous; only connections that cannot be had are worth a warning.
+    let connections = u64::from(plan.global.maxconn) * 2;
+    (soft < connections).then(|| too_few(plan.global.maxconn, needed, soft, hard))
 }
 
 fn too_few(maxconn: u32, needed: u64, soft: u64, hard: u64) -> String {

@@ -11,6 +11,7 @@ pub mod fields;
 pub mod info;
 pub mod json;
 pub mod limits;
+pub mod load;
 pub mod log_writer;
 pub mod process;
 pub mod prometheus;

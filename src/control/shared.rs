@@ -54,7 +54,7 @@ impl Control {
 
     /// Writes a line to log targets and tells the terminal.
     pub fn announce(&self, targets: &[LogTarget], level: u8, text: &str) {
-        let severity = if level <= 1 { Severity::Error } else { Severity::Warning };
+        let severity = if level == 0 { Severity::Error } else { Severity::Warning };
         (self.console)(severity, text);
         let now_us =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);

@@ -234,15 +234,15 @@ impl Connection {
         for (at, words) in commands.iter().enumerate() {
             let payload = payload.as_deref().filter(|_| at == last);
             let mut text = command::run(control, session, words, payload);
+            if session.closing {
+                return Ok(());
+            }
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
             // The empty line says that the answer is complete.
             text.push('\n');
             self.client.write_all(text.as_bytes())?;
-            if session.closing {
-                return Ok(());
-            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::shared::Control;
 use crate::config::diagnostic::Severity;
 use crate::metrics::Counter;
-use crate::plan::{Backend, Frontend};
+use crate::plan::{Backend, Frontend, Plan};
 use crate::server::Farm;
 
 const WARNING: u8 = 4;
@@ -12,13 +12,12 @@ const NOTICE: u8 = 5;
 /// Logs every proxy and server with its state and connections (SIGHUP).
 pub fn dump(control: &Control) {
     let plan = &control.plan;
-    for frontend in &plan.frontends {
-        let total = plan.metrics.total(frontend.object, Counter::Connections);
+    for frontend in plan.frontends.iter().filter(|frontend| frontend.backend.is_none()) {
+        let (current, total) = (frontend.connections.current(), connections(plan, frontend));
         let text = format!(
-            "SIGHUP: Proxy {} has no servers. Conn: act(FE+BE): {}+0, 0 pend (0 unass), \
+            "SIGHUP: Proxy {} has no servers. Conn: act(FE+BE): {current}+0, 0 pend (0 unass), \
              tot(FE+BE): {total}+0.",
             frontend.name,
-            frontend.connections.current(),
         );
         control.announce(&frontend.log.targets, NOTICE, &text);
     }
@@ -36,26 +35,42 @@ pub fn dump(control: &Control) {
             );
             control.announce(&backend.logs, NOTICE, &text);
         }
-        control.announce(&backend.logs, NOTICE, &backend_line(control, backend, farm));
+        control.announce(&backend.logs, NOTICE, &backend_line(plan, backend, farm));
     }
 }
 
-fn backend_line(control: &Control, backend: &Backend, farm: &Farm) -> String {
+fn backend_line(plan: &Plan, backend: &Backend, farm: &Farm) -> String {
     let (active, backup) = (farm.count_usable(false), farm.count_usable(true));
     let name = &backend.name;
     let about = match (active, backup) {
+        _ if backend.servers.is_empty() => format!("Proxy {name} has no servers."),
         (0, 0) => format!("Proxy {name} has no server available !"),
-        (0, _) => format!("Proxy {name} is running on backup server(s)"),
-        _ => format!(
-            "Proxy {name} has {active} active servers and {backup} backup servers available."
-        ),
+        (0, _) => format!("Proxy {name} is running on backup server(s)."),
+        _ => {
+            format!(
+                "Proxy {name} has {active} active servers and {backup} backup servers available."
+            )
+        }
     };
+    let front = front_half(plan, backend);
+    let (current, total) =
+        front.map_or((0, 0), |front| (front.connections.current(), connections(plan, front)));
     let queued: u32 = farm.servers().iter().map(|server| server.queued()).sum();
     format!(
-        "SIGHUP: {about} Conn: act(FE+BE): 0+{}, {queued} pend (0 unass), tot(FE+BE): 0+{}.",
+        "SIGHUP: {about} Conn: act(FE+BE): {current}+{}, {queued} pend (0 unass), \
+         tot(FE+BE): {total}+{}.",
         backend.streams.current(),
-        control.plan.metrics.total(backend.object, Counter::Sessions),
+        plan.metrics.total(backend.object, Counter::Sessions),
     )
+}
+
+/// Returns the front half of a `listen` section.
+fn front_half<'p>(plan: &'p Plan, backend: &Backend) -> Option<&'p Frontend> {
+    backend.frontend.map(|index| &plan.frontends[index as usize])
+}
+
+fn connections(plan: &Plan, frontend: &Frontend) -> u64 {
+    plan.metrics.total(frontend.object, Counter::Connections)
 }
 
 /// Says how much memory is in use and by how many connections (SIGQUIT).
@@ -77,12 +92,13 @@ pub fn dump_stopped(control: &Control) {
     let line = |name: &str, front: u64, back: u64| {
         format!("Proxy {name} stopped (cumulated conns: FE: {front}, BE: {back}).")
     };
-    for Frontend { name, object, log, .. } in &plan.frontends {
-        let total = plan.metrics.total(*object, Counter::Connections);
-        control.announce(&log.targets, WARNING, &line(name, total, 0));
+    for frontend in plan.frontends.iter().filter(|frontend| frontend.backend.is_none()) {
+        let text = line(&frontend.name, connections(plan, frontend), 0);
+        control.announce(&frontend.log.targets, WARNING, &text);
     }
-    for Backend { name, object, logs, .. } in &plan.backends {
-        let total = plan.metrics.total(*object, Counter::Sessions);
-        control.announce(logs, WARNING, &line(name, 0, total));
+    for backend in &plan.backends {
+        let front = front_half(plan, backend).map_or(0, |front| connections(plan, front));
+        let back = plan.metrics.total(backend.object, Counter::Sessions);
+        control.announce(&backend.logs, WARNING, &line(&backend.name, front, back));
     }
 }

@@ -62,8 +62,6 @@ pub struct Options {
     pub finish: Vec<i32>,
     /// `-st`: processes to stop once this one has started.
     pub terminate: Vec<i32>,
-    /// `-m`: limit of memory in bytes.
-    pub memory_max: Option<u64>,
 }
 
 /// Why the process could not start.
@@ -175,9 +173,6 @@ fn start(
     let writer = LogWriter::open(&queue, log_addresses(&plan));
     let process = Process::capture();
     daemon::confine(global.chroot.as_deref(), global.uid, global.gid)?;
-    if let Some(bytes) = options.memory_max {
-        sys::limit_memory(bytes).map_err(|e| format!("cannot limit memory: {e}"))?;
-    }
     let no_thread = |e: io::Error| StartError::from(format!("cannot start a thread: {e}"));
     let log = writer.start().map_err(no_thread)?;
     let plan = Arc::new(plan);

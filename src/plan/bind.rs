@@ -28,6 +28,7 @@ const PORTS_MAX: usize = 4_096;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Params {
     name: Option<String>,
+    id: Option<u32>,
     maxconn: Option<u32>,
     backlog: Option<u32>,
     v6only: Option<bool>,
@@ -75,6 +76,10 @@ pub(super) static PARAMS: &[Entry<ParamHandler>] = &[
     param!("group", "group root", |cx, params, args, _| {
         let name = args.required(cx, "the name of a group")?;
         params.gid = group(cx, args, name);
+        Some(())
+    }),
+    param!("id", "id 7", |cx, params, args, _| {
+        params.id = Some(param_number(cx, args, "id", 1..=u64::from(u32::MAX))?);
         Some(())
     }),
     param!("interface", "interface lo", |cx, params, args, _| {
@@ -193,8 +198,9 @@ fn bind(cx: &mut Loader<'_>, draft: &mut super::proxy::Draft<'_>, args: &mut Arg
     let mut addresses = Vec::new();
     let mut offset = 0;
     for part in word.as_str().split(',') {
-        // A quoted word is longer in the file than its text, so a part of it has no place of its own.
-        let span = if word.quoted { word.span } else { word.span.slice(offset, part.len()) };
+        // Quotes and variables make a word differ from its text in the file: then a part of it has no place of its own.
+        let plain = cx.sources.text(word.span) == word.as_str();
+        let span = if plain { word.span.slice(offset, part.len()) } else { word.span };
         offset += part.len() + 1;
         listen_addresses(cx, part, span, &mut addresses);
     }
@@ -206,6 +212,7 @@ fn bind(cx: &mut Loader<'_>, draft: &mut super::proxy::Draft<'_>, args: &mut Arg
         draft.binds.push(Bind {
             address,
             name: params.name.clone().unwrap_or(text),
+            id: params.id,
             maxconn: params.maxconn,
             backlog: params.backlog,
             v6only: params.v6only,

@@ -73,11 +73,6 @@ impl<'a> Args<'a> {
         Self { line, keyword, next: used, used, prefix, name, syntax, failed: false }
     }
 
-    /// Returns the name of the row that the line was found to be, such as `option httplog`.
-    pub(super) fn name(&self) -> &'static str {
-        self.name
-    }
-
     /// Returns the place of the words that name the directive.
     pub(super) fn span(&self) -> Span {
         self.line.words[self.keyword].span.to(self.line.words[self.used - 1].span)
@@ -140,6 +135,15 @@ impl<'a> Args<'a> {
     /// Takes a duration; a number without unit counts in milliseconds.
     pub(super) fn time(&mut self, cx: &mut Loader<'_>, what: &str) -> Option<Duration> {
         let word = self.required(cx, what)?;
+        if let Some(unit) = self.peek().filter(|next| UNITS.contains(&next.as_str())) {
+            let (number, unit) = (word.as_str(), (unit.as_str(), unit.span));
+            let text = format!("`{number} {}` must be one word", unit.0);
+            let finding = Diagnostic::error(word.span.to(unit.1), text)
+                .help(format!("write `{} {number}{}`", self.name, unit.0));
+            self.failed = true;
+            cx.push(finding);
+            return None;
+        }
         let time = time_of(cx, self.name, word);
         self.failed |= time.is_none();
         time
@@ -232,6 +236,9 @@ impl<'a> Args<'a> {
         Some(format!("write `{}{space}{}`", self.name, self.syntax))
     }
 }
+
+/// Units of time, which people like to write as words of their own.
+const UNITS: &[&str] = &["us", "ms", "s", "m", "h", "d"];
 
 /// Reads a duration; a number without unit counts in milliseconds. `0` is allowed.
 pub(super) fn time_of(cx: &mut Loader<'_>, name: &str, word: &Word) -> Option<Duration> {

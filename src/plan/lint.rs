@@ -14,7 +14,7 @@ use crate::config::ast::Span;
 use crate::config::diagnostic::Diagnostic;
 use std::collections::HashMap;
 
-/// Looks at all proxies.
+/// Looks at all proxies, before their rules are compiled.
 pub(super) fn proxies(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
     duplicate_proxies(cx, proxies);
     duplicate_addresses(cx, proxies);
@@ -31,7 +31,6 @@ pub(super) fn proxies(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
             missing_checks(cx, proxy);
         }
     }
-    unused_backends(cx, proxies);
 }
 
 /// Two frontends or two backends of one name; a frontend and a backend may share it.
@@ -96,7 +95,10 @@ fn needs_http(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
     let format = proxy.settings.log.format;
     if let (Some(span), true) = (format.span(), format.needs_http() && proxy.is_front()) {
         if proxy.settings.log.format_inherited {
-            let text = format!("`option httplog` needs `mode http`: {} logs like `option tcplog`", proxy.title());
+            let text = format!(
+                "`option httplog` needs `mode http`: {} logs like `option tcplog`",
+                proxy.title()
+            );
             cx.push(Diagnostic::notice(proxy.span, text).related(span, "comes from here"));
         } else {
             words.push(("option httplog", span));
@@ -114,13 +116,19 @@ fn needs_http(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
         if names.len() == 1 { ("has", "it", "needs") } else { ("have", "they", "need") };
     let mut finding = Diagnostic::warning(
         *first,
-        format!("{} {have} no effect in {}: {they} {need} `mode http`", join(&names, "and"), proxy.title()),
+        format!(
+            "{} {have} no effect in {}: {they} {need} `mode http`",
+            join(&names, "and"),
+            proxy.title()
+        ),
     );
     for (_, span) in &words[1..] {
         finding = finding.related(*span, "ignored too");
     }
     cx.push(finding.help(match proxy.settings.mode {
-        None => "write `mode http` in this section or in its `defaults`: without it the mode is `tcp`",
+        None => {
+            "write `mode http` in this section or in its `defaults`: without it the mode is `tcp`"
+        }
         Some(_) => "write `mode http` if this proxy serves HTTP, or remove what needs it",
     }));
 }
@@ -161,14 +169,12 @@ fn nothing_to_listen_on(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
     if proxy.broken || !proxy.binds.is_empty() || proxy.settings.disabled {
         return;
     }
-    cx.push(
-        Diagnostic::warning(proxy.span, format!("{} has no `bind`", proxy.title())).help(
-            match proxy.kind {
-                Kind::Listen => "add a `bind` line, or make it a `backend` section",
-                _ => "add a `bind` line: without one it receives nothing",
-            },
-        ),
-    );
+    cx.push(Diagnostic::warning(proxy.span, format!("{} has no `bind`", proxy.title())).help(
+        match proxy.kind {
+            Kind::Listen => "add a `bind` line, or make it a `backend` section",
+            _ => "add a `bind` line: without one it receives nothing",
+        },
+    ));
 }
 
 /// A log format that was chosen in the section itself, and nowhere to send the lines.
@@ -221,7 +227,10 @@ fn duplicate_cookies(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
                     ),
                 )
                 .label(format!("clients with it always go to `{}`", earlier.name.as_str()))
-                .related(earlier.params.cookie.map_or(earlier.span, |word| word.span), "first used here"),
+                .related(
+                    earlier.params.cookie.map_or(earlier.span, |word| word.span),
+                    "first used here",
+                ),
             );
         }
     }
@@ -231,8 +240,11 @@ fn duplicate_cookies(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
     ) {
         let place = server.params.cookie.map_or(server.span, |word| word.span);
         cx.push(
-            Diagnostic::warning(place, format!("{} has no `cookie` line that would use this value", proxy.title()))
-                .help("add `cookie <name> insert indirect nocache`"),
+            Diagnostic::warning(
+                place,
+                format!("{} has no `cookie` line that would use this value", proxy.title()),
+            )
+            .help("add `cookie <name> insert indirect nocache`"),
         );
     }
 }
@@ -244,11 +256,17 @@ fn missing_checks(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
     }
     let (checked, unchecked): (Vec<_>, Vec<_>) =
         proxy.servers.iter().partition(|server| server.params.check || server.params.disabled);
-    if checked.is_empty() && matches!(proxy.settings.check.kind(), CheckKind::Http { .. }) && !unchecked.is_empty() {
+    if checked.is_empty()
+        && matches!(proxy.settings.check.kind(), CheckKind::Http { .. })
+        && !unchecked.is_empty()
+    {
         cx.push(
             Diagnostic::warning(
                 unchecked[0].span,
-                format!("`option httpchk` has no effect in {}: no server has `check`", proxy.title()),
+                format!(
+                    "`option httpchk` has no effect in {}: no server has `check`",
+                    proxy.title()
+                ),
             )
             .help("add `check` to the `server` lines, or write `default-server check` above them"),
         );
@@ -262,7 +280,8 @@ fn missing_checks(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let (servers, have) = if unchecked.len() == 1 { ("server", "has") } else { ("servers", "have") };
+    let (servers, have) =
+        if unchecked.len() == 1 { ("server", "has") } else { ("servers", "have") };
     let list = if more.is_empty() { join(&names, "and") } else { join_plain(&names) };
     cx.push(
         Diagnostic::warning(
@@ -279,7 +298,9 @@ fn join_plain(names: &[&str]) -> String {
 }
 
 /// Backends that no frontend names; an expression may name any.
-fn unused_backends(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
+///
+/// Only for files without errors: in others the backend may be used by a line that could not be read.
+pub(super) fn unused_backends(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
     let mut used: Vec<&str> = Vec::new();
     for proxy in proxies {
         used.extend(proxy.settings.default_backend.iter().map(|word| word.as_str()));
@@ -291,16 +312,10 @@ fn unused_backends(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
             used.push(name);
         }
     }
-    if proxies.iter().any(|proxy| proxy.broken && proxy.is_front()) {
-        return;
-    }
     for proxy in proxies.iter().filter(|proxy| proxy.kind == Kind::Backend) {
         let statistics = proxy.settings.stats.is_some() && proxy.servers.is_empty();
         if !used.contains(&proxy.name.as_str()) && !statistics {
-            cx.push(Diagnostic::notice(
-                proxy.span,
-                format!("no frontend uses {}", proxy.title()),
-            ));
+            cx.push(Diagnostic::notice(proxy.span, format!("no frontend uses {}", proxy.title())));
         }
     }
 }

@@ -44,7 +44,10 @@ pub fn load(
     let Drafts { global, proxies, .. } = drafts;
     lint::proxies(&mut cx, &proxies);
     let zero_warning = global.zero_warning;
-    let plan = resolve::plan(&mut cx, global, proxies);
+    let plan = resolve::plan(&mut cx, global, &proxies);
+    if !cx.diagnostics.has_errors() {
+        lint::unused_backends(&mut cx, &proxies);
+    }
     if let (Some(span), true) = (zero_warning, cx.diagnostics.count(Severity::Warning) > 0) {
         cx.error(span, "`zero-warning` refuses this configuration, which has warnings");
     }

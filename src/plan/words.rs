@@ -175,6 +175,20 @@ impl<'a> Options<'a> {
             _ => self.check(cx, word),
         }
         args.skip(row.option_arguments(args.behind()));
+        if matches!(row.support, Support::Gone { .. }) {
+            // What it took is known to nobody any more.
+            while args.peek().is_some_and(|word| !self.is_option(word)) {
+                args.next();
+            }
+        }
+    }
+
+    fn is_option(&self, word: &Word) -> bool {
+        let found = match self.owner {
+            Owner::Bind => known::bind_option(word.as_str()),
+            Owner::Server => known::server_option(word.as_str()),
+        };
+        matches!(found, Lookup::Found(..))
     }
 
     fn check(&self, cx: &mut Loader<'_>, word: &Word) {

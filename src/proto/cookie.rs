@@ -76,8 +76,7 @@ pub fn with_value(value: &[u8], cookie: &Cookie, new: &[u8], out: &mut Vec<u8>) 
 impl Head {
     /// Returns the value of the first cookie of that name in the `Cookie` fields.
     pub fn cookie(&self, name: &[u8]) -> Option<&[u8]> {
-        self.fields_known(Known::Cookie)
-            .find_map(|(_, value)| find(value, name))
+        self.fields_known(Known::Cookie).find_map(|(_, value)| find(value, name))
     }
 
     /// Removes the cookies of that name from the `Cookie` fields; returns whether there was one.
@@ -165,33 +164,19 @@ mod tests {
 
     fn names(value: &str) -> Vec<(String, String)> {
         cookies(value.as_bytes())
-            .map(|cookie| {
-                (
-                    value[cookie.name].to_owned(),
-                    value[cookie.value].to_owned(),
-                )
-            })
+            .map(|cookie| (value[cookie.name].to_owned(), value[cookie.value].to_owned()))
             .collect()
     }
 
     fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-        expected
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
     fn cookies_are_split_at_semicolons_rfc_6265_section_4_2() {
         assert_eq!(names("a=1; b=2"), pairs(&[("a", "1"), ("b", "2")]));
-        assert_eq!(
-            names("a=1;b = 2 ;; c"),
-            pairs(&[("a", "1"), ("b", "2"), ("c", "")])
-        );
-        assert_eq!(
-            names("a=\"x;y\"; b=2"),
-            pairs(&[("a", "\"x;y\""), ("b", "2")])
-        );
+        assert_eq!(names("a=1;b = 2 ;; c"), pairs(&[("a", "1"), ("b", "2"), ("c", "")]));
+        assert_eq!(names("a=\"x;y\"; b=2"), pairs(&[("a", "\"x;y\""), ("b", "2")]));
         assert_eq!(names("a=\"x; b=2"), pairs(&[("a", "\"x"), ("b", "2")]));
         assert_eq!(names("=x; ; a=b=c"), pairs(&[("a", "b=c")]));
         assert_eq!(names(""), pairs(&[]));

@@ -5,9 +5,7 @@ pub const DATE_BYTES: usize = 29;
 
 /// Returns `Sun, 06 Nov 1994 08:49:37 GMT` for seconds since 1970, to the year 9999.
 pub fn http_date(unix_seconds: u64) -> [u8; DATE_BYTES] {
-    const DAYS: &[[u8; 3]; 7] = &[
-        *b"Thu", *b"Fri", *b"Sat", *b"Sun", *b"Mon", *b"Tue", *b"Wed",
-    ];
+    const DAYS: &[[u8; 3]; 7] = &[*b"Thu", *b"Fri", *b"Sat", *b"Sun", *b"Mon", *b"Tue", *b"Wed"];
     const MONTHS: &[[u8; 3]; 12] = &[
         *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
         *b"Nov", *b"Dec",
@@ -39,11 +37,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }

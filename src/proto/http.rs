@@ -19,10 +19,7 @@ impl Slice {
     /// Returns the slice of the received buffer at `range`.
     pub fn received(range: Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end < ARENA as usize);
-        Self {
-            start: range.start as u32,
-            len: (range.end - range.start) as u32,
-        }
+        Self { start: range.start as u32, len: (range.end - range.start) as u32 }
     }
 
     /// Returns the number of bytes.
@@ -42,10 +39,7 @@ impl Slice {
 
     /// Returns its first `len` bytes.
     pub(super) fn first(self, len: usize) -> Self {
-        Self {
-            start: self.start,
-            len: self.len.min(len as u32),
-        }
+        Self { start: self.start, len: self.len.min(len as u32) }
     }
 
     /// Returns whether it has no bytes.
@@ -96,6 +90,8 @@ pub struct Field {
     pub value: Slice,
     /// What the proxy knows it as.
     pub known: Known,
+    /// Bytes from the end of the value to the end of its received line; 0 when the line no longer reads like this.
+    pub(super) tail: u8,
 }
 
 /// The version a message came with.
@@ -256,11 +252,7 @@ impl Head {
 
     /// Returns the request target as it stands on the request line, empty for a response.
     pub fn target(&self) -> &[u8] {
-        if self.status == 0 {
-            self.text(self.target)
-        } else {
-            b""
-        }
+        if self.status == 0 { self.text(self.target) } else { b"" }
     }
 
     /// Returns the status code, 0 for a request.
@@ -270,11 +262,7 @@ impl Head {
 
     /// Returns the reason phrase, empty for a request.
     pub fn reason(&self) -> &[u8] {
-        if self.status == 0 {
-            b""
-        } else {
-            self.text(self.target)
-        }
+        if self.status == 0 { b"" } else { self.text(self.target) }
     }
 
     /// Returns the version.
@@ -294,10 +282,7 @@ impl Head {
 
     /// Returns the value of the first field of that name, compared without case.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        let field = self
-            .fields
-            .iter()
-            .find(|f| f.name.len() == name.len() && self.text(f.name).eq_ignore_ascii_case(name));
+        let field = self.fields.iter().find(|field| self.is_named(field, name));
         field.map(|field| self.text(field.value))
     }
 
@@ -305,9 +290,7 @@ impl Head {
     pub fn values<'h>(&'h self, name: &'h [u8]) -> impl DoubleEndedIterator<Item = &'h [u8]> + 'h {
         self.fields
             .iter()
-            .filter(move |field| {
-                field.name.len() == name.len() && self.text(field.name).eq_ignore_ascii_case(name)
-            })
+            .filter(move |field| self.is_named(field, name))
             .map(|field| self.text(field.value))
     }
 
@@ -316,19 +299,12 @@ impl Head {
         if !self.may_have(known) {
             return None;
         }
-        self.fields
-            .iter()
-            .find(|field| field.known == known)
-            .map(|field| self.text(field.value))
+        self.fields.iter().find(|field| field.known == known).map(|field| self.text(field.value))
     }
 
     /// Iterates over index and value of the fields known as `known`, in order.
     pub fn fields_known(&self, known: Known) -> impl DoubleEndedIterator<Item = (usize, &[u8])> {
-        let fields = if self.may_have(known) {
-            self.fields.as_slice()
-        } else {
-            &[]
-        };
+        let fields = if self.may_have(known) { self.fields.as_slice() } else { &[] };
         let fields = fields.iter().enumerate();
         fields
             .filter(move |(_, field)| field.known == known)
@@ -362,11 +338,8 @@ impl Head {
 
     /// Appends a field.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
-        let field = Field {
-            name: self.keep(name),
-            value: self.keep(value),
-            known: known(name),
-        };
+        let field =
+            Field { name: self.keep(name), value: self.keep(value), known: known(name), tail: 0 };
         self.known_seen |= 1 << field.known as u16;
         self.fields.push(field);
         self.edited = true;
@@ -380,7 +353,14 @@ impl Head {
 
     /// Removes all fields of that name; returns whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
-        self.retain(|field_name, _| !field_name.eq_ignore_ascii_case(name))
+        let found = self.fields.iter().any(|field| self.is_named(field, name));
+        if found {
+            let mut fields = std::mem::take(&mut self.fields);
+            fields.retain(|field| !self.is_named(field, name));
+            self.fields = fields;
+            self.edited = true;
+        }
+        found
     }
 
     /// Removes all fields known as `known`; returns whether there was one.
@@ -408,7 +388,9 @@ impl Head {
 
     /// Replaces the value of the field at `index` in [`Head::fields`].
     pub fn set_value(&mut self, index: usize, value: &[u8]) {
-        self.fields[index].value = self.keep(value);
+        let value = self.keep(value);
+        self.fields[index].value = value;
+        self.fields[index].tail = 0;
         self.edited = true;
     }
 
@@ -418,13 +400,14 @@ impl Head {
         self.edited = true;
     }
 
+    fn is_named(&self, field: &Field, name: &[u8]) -> bool {
+        field.name.len() == name.len() && self.text(field.name).eq_ignore_ascii_case(name)
+    }
+
     fn keep(&mut self, text: &[u8]) -> Slice {
         let start = self.arena.len() as u32 | ARENA;
         self.arena.extend_from_slice(text);
-        Slice {
-            start,
-            len: text.len() as u32,
-        }
+        Slice { start, len: text.len() as u32 }
     }
 }
 
@@ -434,26 +417,33 @@ pub fn known(name: &[u8]) -> Known {
     let Some(first) = name.first() else {
         return Known::Other;
     };
-    let (text, known): (&[u8], Known) = match (name.len(), first | 0x20) {
-        (2, b't') => (b"te", Known::Te),
-        (4, b'h') => (b"host", Known::Host),
-        (6, b'c') => (b"cookie", Known::Cookie),
-        (6, b'e') => (b"expect", Known::Expect),
-        (7, b't') => (b"trailer", Known::Trailer),
-        (7, b'u') => (b"upgrade", Known::Upgrade),
-        (10, b'c') => (b"connection", Known::Connection),
-        (10, b'k') => (b"keep-alive", Known::KeepAlive),
-        (10, b's') => (b"set-cookie", Known::SetCookie),
-        (14, b'c') => (b"content-length", Known::ContentLength),
-        (16, b'p') => (b"proxy-connection", Known::ProxyConnection),
-        (17, b't') => (b"transfer-encoding", Known::TransferEncoding),
+    let (same, known) = match (name.len(), first | 0x20) {
+        (2, b't') => (same(name, b"te"), Known::Te),
+        (4, b'h') => (same(name, b"host"), Known::Host),
+        (6, b'c') => (same(name, b"cookie"), Known::Cookie),
+        (6, b'e') => (same(name, b"expect"), Known::Expect),
+        (7, b't') => (same(name, b"trailer"), Known::Trailer),
+        (7, b'u') => (same(name, b"upgrade"), Known::Upgrade),
+        (10, b'c') => (same(name, b"connection"), Known::Connection),
+        (10, b'k') => (same(name, b"keep-alive"), Known::KeepAlive),
+        (10, b's') => (same(name, b"set-cookie"), Known::SetCookie),
+        (14, b'c') => (same(name, b"content-length"), Known::ContentLength),
+        (16, b'p') => (same(name, b"proxy-connection"), Known::ProxyConnection),
+        (17, b't') => (same(name, b"transfer-encoding"), Known::TransferEncoding),
         _ => return Known::Other,
     };
-    if name.eq_ignore_ascii_case(text) {
-        known
-    } else {
-        Known::Other
-    }
+    if same { known } else { Known::Other }
+}
+
+/// Compares a name with a lower-case text without case; `-` also stands for CR, which is in no token.
+#[inline]
+fn same<const N: usize>(name: &[u8], text: &[u8; N]) -> bool {
+    let Some(name) = name.first_chunk::<N>() else {
+        return false;
+    };
+    let differing =
+        name.iter().zip(text).fold(0, |differing, (one, other)| differing | ((one | 0x20) ^ other));
+    differing == 0
 }
 
 /// Appends a number in decimal digits.

@@ -16,10 +16,7 @@ const SENTENCES: &[(u16, &str)] = &[
     (401, "This content needs a valid user and password."),
     (403, "Request forbidden by administrative rules."),
     (404, "There is no such resource here."),
-    (
-        405,
-        "This resource does not allow the method of the request.",
-    ),
+    (405, "This resource does not allow the method of the request."),
     (407, "This proxy needs a valid user and password."),
     (408, "Your browser did not send a complete request in time."),
     (410, "The resource is gone and will not come back."),
@@ -29,16 +26,10 @@ const SENTENCES: &[(u16, &str)] = &[
     (422, "The request cannot be processed as it stands."),
     (425, "Your browser sent early data."),
     (429, "Too many requests came in too short a time."),
-    (
-        431,
-        "The header fields of the request are larger than allowed.",
-    ),
+    (431, "The header fields of the request are larger than allowed."),
     (500, "An internal server error occurred."),
     (501, "The server does not support what the request needs."),
-    (
-        502,
-        "The server returned an invalid or incomplete response.",
-    ),
+    (502, "The server returned an invalid or incomplete response."),
     (503, "No server is available to handle this request."),
     (504, "The server did not respond in time."),
     (505, "The protocol version of the request is not supported."),
@@ -60,12 +51,7 @@ pub struct Reply {
 impl Reply {
     /// Returns an answer without fields and body.
     pub fn new(status: u16) -> Self {
-        Self {
-            status,
-            fields: Vec::new(),
-            body: Arc::from([]),
-            raw: None,
-        }
+        Self { status, fields: Vec::new(), body: Arc::from([]), raw: None }
     }
 
     /// Returns the default answer for a status: an HTML page of one sentence.
@@ -84,17 +70,12 @@ impl Reply {
 
     /// Returns a redirect to `location`.
     pub fn redirect(status: u16, location: &[u8]) -> Self {
-        Self::new(status)
-            .field(b"location", location)
-            .field(b"cache-control", b"no-cache")
+        Self::new(status).field(b"location", location).field(b"cache-control", b"no-cache")
     }
 
     /// Returns an answer that is sent as these bytes, start line and all.
     pub fn verbatim(status: u16, bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self {
-            raw: Some(bytes.into()),
-            ..Self::new(status)
-        }
+        Self { raw: Some(bytes.into()), ..Self::new(status) }
     }
 
     /// Adds a field.
@@ -131,12 +112,7 @@ impl Reply {
             return false;
         }
         let keep_alive = keep_alive && self.may_keep_alive();
-        write_status_line(
-            out,
-            Version::Http11,
-            self.status,
-            reason(self.status).as_bytes(),
-        );
+        write_status_line(out, Version::Http11, self.status, reason(self.status).as_bytes());
         let has_length = self.status >= 200 && self.status != 204 && self.status != 304;
         if has_length {
             out.extend_from_slice(b"content-length: ");
@@ -217,10 +193,7 @@ mod tests {
             written(&reply, true, false, Version::Http11),
             (String::from_utf8(file).unwrap(), false)
         );
-        assert_eq!(
-            written(&reply, true, true, Version::Http11).0,
-            "HTTP/1.0 503 Sorry\nX: y\n\n"
-        );
+        assert_eq!(written(&reply, true, true, Version::Http11).0, "HTTP/1.0 503 Sorry\nX: y\n\n");
     }
 
     #[test]
@@ -232,10 +205,6 @@ mod tests {
     #[test]
     fn sentences_are_sorted_and_end_with_a_dot() {
         assert!(SENTENCES.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert!(
-            SENTENCES
-                .iter()
-                .all(|(_, sentence)| sentence.ends_with('.'))
-        );
+        assert!(SENTENCES.iter().all(|(_, sentence)| sentence.ends_with('.')));
     }
 }

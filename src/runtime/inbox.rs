@@ -53,6 +53,11 @@ impl Inbox {
     /// Puts a message in and rings.
     pub fn send(&self, message: Message) {
         self.queue.push(message);
+        self.ring();
+    }
+
+    /// Makes the shard look at its inbox.
+    pub fn ring(&self) {
         let one = 1u64;
         // SAFETY: eight bytes are read from `one`. The only refusal is a full counter, which rings all the same.
         unsafe { libc::write(self.bell.as_raw_fd(), std::ptr::from_ref(&one).cast(), 8) };

@@ -224,7 +224,12 @@ impl Shard {
 
     /// Counts a session in or out; other shards read it to share new connections fairly.
     pub fn session_count(&self, by: i32) {
-        self.inboxes[self.index].count_sessions(by);
+        let inbox = &self.inboxes[self.index];
+        inbox.count_sessions(by);
+        if self.draining.get() && inbox.sessions() == 0 {
+            // The last one of a drain: let the shard see that it can leave.
+            inbox.ring();
+        }
     }
 
     fn sessions(&self) -> u32 {

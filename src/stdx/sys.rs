@@ -141,13 +141,6 @@ pub fn set_descriptor_limit(soft: u64, hard: u64) -> io::Result<()> {
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }).map(drop)
 }
 
-/// Limits the address space of the process, in bytes.
-pub fn limit_memory(bytes: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: the pointer is valid for the call.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }).map(drop)
-}
-
 /// Sends a signal to a process.
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: no memory is involved.

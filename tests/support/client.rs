@@ -248,15 +248,18 @@ impl Response {
     /// Returns the response as lines that two proxies can be compared by: fields sorted, dates and reasons of chance out.
     pub fn transcript(&self) -> Vec<String> {
         let mut lines = vec![format!("< {} {}", self.version, self.status)];
+        // The built-in pages of two proxies say the same in words of their own.
+        let built_in = self.status >= 200 && self.body.starts_with(b"<html><body><h1>");
         let mut fields: Vec<String> = self
             .headers
             .iter()
-            .filter(|(name, _)| name != "date")
+            .filter(|(name, _)| name != "date" && !(built_in && name == "content-length"))
             .map(|(name, value)| format!("< {name}: {value}"))
             .collect();
         fields.sort();
         lines.append(&mut fields);
         match std::str::from_utf8(&self.body) {
+            Ok(_) if built_in => lines.push(format!("< | the built-in page of {}", self.status)),
             Ok(text) if text.len() < 4096 => {
                 lines.extend(text.lines().map(|line| format!("< | {line}")));
             }

@@ -17,20 +17,13 @@ const GAP_LINES_MAX: usize = 2_000;
 impl Diagnostic {
     /// Returns the diagnostic as several lines of text without a line end at its end.
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let level = match self.severity {
             Severity::Notice => Level::NOTE.with_name("notice"),
             Severity::Warning => Level::WARNING,
             Severity::Error => Level::ERROR,
         };
-        let help = self
-            .help
-            .iter()
-            .map(|help| Level::HELP.message(clean(help)));
+        let help = self.help.iter().map(|help| Level::HELP.message(clean(help)));
         let title = level.primary_title(self.message.as_str());
         let group = match self.span {
             Some(span) => title.elements(self.snippets(sources, span)).elements(help),
@@ -60,16 +53,10 @@ impl Diagnostic {
                     group.lines.widen(&lines);
                     group.marks.push(mark);
                 }
-                None => groups.push(Excerpt {
-                    lines,
-                    marks: vec![mark],
-                }),
+                None => groups.push(Excerpt { lines, marks: vec![mark] }),
             }
         }
-        groups
-            .into_iter()
-            .map(|excerpt| excerpt.snippet(sources))
-            .collect()
+        groups.into_iter().map(|excerpt| excerpt.snippet(sources)).collect()
     }
 
     /// Returns the diagnostic as a JSON object.
@@ -146,10 +133,8 @@ impl Lines {
         let text = &source.text;
         let start = (span.start as usize).min(text.len());
         let end = (span.end as usize).clamp(start, text.len());
-        let head = text.as_bytes()[..start]
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |at| at + 1);
+        let head =
+            text.as_bytes()[..start].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         let tail = memchr::memchr(b'\n', &text.as_bytes()[end..]).map_or(text.len(), |at| end + at);
         Self {
             file: span.file,
@@ -162,10 +147,7 @@ impl Lines {
 
     fn is_near(&self, other: &Lines) -> bool {
         self.file == other.file
-            && other
-                .first
-                .saturating_sub(self.last)
-                .max(self.first.saturating_sub(other.last))
+            && other.first.saturating_sub(self.last).max(self.first.saturating_sub(other.last))
                 <= GAP_LINES_MAX
     }
 
@@ -186,10 +168,7 @@ struct Excerpt<'s> {
 impl<'s> Excerpt<'s> {
     fn snippet(self, sources: &'s Sources) -> Snippet<'s, Annotation<'s>> {
         let source = sources.get(self.lines.file);
-        let text = source
-            .text
-            .get(self.lines.start..self.lines.end)
-            .unwrap_or("");
+        let text = source.text.get(self.lines.start..self.lines.end).unwrap_or("");
         let base = self.lines.start;
         let annotations = self.marks.into_iter().map(|mark| {
             let start = floor(text, (mark.span.start as usize).saturating_sub(base));
@@ -247,26 +226,18 @@ mod tests {
     }
 
     fn span_of(text: &str, part: &str) -> Span {
-        let start = text
-            .find(part)
-            .unwrap_or_else(|| panic!("`{part}` is in the text"));
-        Span {
-            file: FileId(0),
-            start: start as u32,
-            end: (start + part.len()) as u32,
-        }
+        let start = text.find(part).unwrap_or_else(|| panic!("`{part}` is in the text"));
+        Span { file: FileId(0), start: start as u32, end: (start + part.len()) as u32 }
     }
 
     #[test]
     fn text_shows_place_line_caret_label_and_help() {
         let text = "frontend www\n\tuse_backed app if x\n";
         let (sources, _) = one(text);
-        let diagnostic = Diagnostic::error(
-            span_of(text, "use_backed"),
-            "unknown directive `use_backed`",
-        )
-        .label("not a directive")
-        .help("did you mean `use_backend`?");
+        let diagnostic =
+            Diagnostic::error(span_of(text, "use_backed"), "unknown directive `use_backed`")
+                .label("not a directive")
+                .help("did you mean `use_backend`?");
         let expected = "\
 error: unknown directive `use_backed`
  --> lb.cfg:2:2
@@ -283,21 +254,10 @@ error: unknown directive `use_backed`
         let text = "backend a\n  mode http\n  option x\nbackend a\n";
         let (mut sources, _) = one(text);
         let other = sources.add("more.cfg", "defaults base\n");
-        let second = Span {
-            file: FileId(0),
-            start: 33,
-            end: 42,
-        };
+        let second = Span { file: FileId(0), start: 33, end: 42 };
         let diagnostic = Diagnostic::error(second, "`a` is there twice")
             .related(span_of(text, "backend a"), "first here")
-            .related(
-                Span {
-                    file: other,
-                    start: 0,
-                    end: 8,
-                },
-                "from here",
-            );
+            .related(Span { file: other, start: 0, end: 8 }, "from here");
         let shown = diagnostic.render(&sources, false);
         assert!(shown.contains("lb.cfg:4:1"), "{shown}");
         assert!(shown.contains("1 | backend a"), "{shown}");
@@ -313,31 +273,16 @@ error: unknown directive `use_backed`
         let diagnostic = Diagnostic::warning(span_of(text, "acl"), "odd `\u{1b}[2J`")
             .label("\u{1b}[0m")
             .help("\u{7}");
-        assert!(
-            !diagnostic
-                .render(&sources, false)
-                .contains(['\u{1b}', '\u{7}'])
-        );
+        assert!(!diagnostic.render(&sources, false).contains(['\u{1b}', '\u{7}']));
     }
 
     #[test]
     fn colours_only_when_asked_for() {
         let (sources, file) = one("global\n");
-        let diagnostic = Diagnostic::notice(
-            Span {
-                file,
-                start: 0,
-                end: 6,
-            },
-            "hello",
-        );
+        let diagnostic = Diagnostic::notice(Span { file, start: 0, end: 6 }, "hello");
         assert!(!diagnostic.render(&sources, false).contains('\u{1b}'));
         assert!(diagnostic.render(&sources, true).contains('\u{1b}'));
-        assert!(
-            diagnostic
-                .render(&sources, false)
-                .starts_with("notice: hello")
-        );
+        assert!(diagnostic.render(&sources, false).starts_with("notice: hello"));
     }
 
     #[test]
@@ -355,11 +300,7 @@ error: unknown directive `use_backed`
         assert_eq!(json["errors"], 1);
         let first = &json["diagnostics"][0];
         assert_eq!(
-            (
-                first["line"].as_u64(),
-                first["column"].as_u64(),
-                first["end_column"].as_u64()
-            ),
+            (first["line"].as_u64(), first["column"].as_u64(), first["end_column"].as_u64()),
             (Some(1), Some(3), Some(4))
         );
         assert_eq!(first["help"][0], "do");

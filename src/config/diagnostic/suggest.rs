@@ -31,9 +31,7 @@ fn likeness(word: &str, candidate: &str) -> Option<(Likeness, usize)> {
     if spelling(word) == spelling(candidate) {
         return Some((Likeness::Spelling, distance));
     }
-    let glued = word
-        .strip_prefix(candidate)
-        .and_then(|rest| rest.chars().next());
+    let glued = word.strip_prefix(candidate).and_then(|rest| rest.chars().next());
     if glued.is_some_and(|c| !c.is_alphanumeric() && c != '_' && c != '-') {
         // The longest candidate that fits is the one that was meant.
         return Some((Likeness::Glued, distance));
@@ -52,24 +50,13 @@ fn likeness(word: &str, candidate: &str) -> Option<(Likeness, usize)> {
     if distance <= limit {
         return Some((Likeness::Typo, distance));
     }
-    let (short, long) = if length < candidate.chars().count() {
-        (word, candidate)
-    } else {
-        (candidate, word)
-    };
+    let (short, long) =
+        if length < candidate.chars().count() { (word, candidate) } else { (candidate, word) };
     (short.len() > 3 && long.starts_with(short)).then_some((Likeness::Prefix, distance))
 }
 
 fn spelling(word: &str) -> String {
-    word.chars()
-        .map(|c| {
-            if c == '-' {
-                '_'
-            } else {
-                c.to_ascii_lowercase()
-            }
-        })
-        .collect()
+    word.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
 }
 
 #[cfg(test)]

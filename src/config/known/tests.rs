@@ -12,16 +12,8 @@ fn words(line: &str) -> Vec<Word> {
         .map(|text| {
             let start = at as u32;
             at += text.len() + 1;
-            let span = Span {
-                file: FileId(0),
-                start,
-                end: start + text.len() as u32,
-            };
-            Word {
-                text: text.to_owned(),
-                span,
-                quoted: false,
-            }
+            let span = Span { file: FileId(0), start, end: start + text.len() as u32 };
+            Word { text: text.to_owned(), span, quoted: false }
         })
         .collect()
 }
@@ -34,11 +26,7 @@ fn checked(kind: SectionKind, line: &str) -> Result<(&'static str, usize), Diagn
             assert!(diags.is_empty());
             Ok((row.name, used))
         }
-        None => Err(diags
-            .iter()
-            .next()
-            .expect("a word without support is reported")
-            .clone()),
+        None => Err(diags.iter().next().expect("a word without support is reported").clone()),
     }
 }
 
@@ -54,23 +42,12 @@ fn supported(kind: SectionKind, line: &str, row: &str, used: usize) {
 fn refused(kind: SectionKind, line: &str, severity: Severity, message: &str, help: &str) {
     let diagnostic = checked(kind, line).expect_err(line);
     assert_eq!(diagnostic.severity, severity, "{line}");
-    assert!(
-        diagnostic.message.contains(message),
-        "{line}: {}",
-        diagnostic.message
-    );
-    assert!(
-        diagnostic.help.iter().any(|h| h.contains(help)),
-        "{line}: {:?}",
-        diagnostic.help
-    );
+    assert!(diagnostic.message.contains(message), "{line}: {}", diagnostic.message);
+    assert!(diagnostic.help.iter().any(|h| h.contains(help)), "{line}: {:?}", diagnostic.help);
 }
 
 fn tables() -> Vec<&'static [Row]> {
-    TABLES
-        .into_iter()
-        .chain([bind::ROWS, server::ROWS])
-        .collect()
+    TABLES.into_iter().chain([bind::ROWS, server::ROWS]).collect()
 }
 
 #[test]
@@ -83,11 +60,7 @@ fn tables_are_sorted_and_their_text_is_whole() {
                 "{}",
                 row.name
             );
-            assert!(
-                row.name.split(' ').count() <= NAME_WORDS_MAX,
-                "{}",
-                row.name
-            );
+            assert!(row.name.split(' ').count() <= NAME_WORDS_MAX, "{}", row.name);
             match row.support {
                 Support::Harmless(note) => assert!(note.ends_with('.'), "{}", row.name),
                 Support::Gone { instead } => assert!(!instead.ends_with('.'), "{}", row.name),
@@ -118,12 +91,7 @@ fn every_directive_finds_itself_where_it_may_stand() {
 fn rows_take_as_many_words_as_their_name_has() {
     supported(FRONTEND, "bind :80", "bind", 1);
     supported(FRONTEND, "timeout client 5s", "timeout client", 2);
-    supported(
-        FRONTEND,
-        "http-request set-header X-A b",
-        "http-request set-header",
-        2,
-    );
+    supported(FRONTEND, "http-request set-header X-A b", "http-request set-header", 2);
     supported(GLOBAL, "stats socket /run/x level admin", "stats socket", 2);
     supported(BACKEND, "balance hdr(host)", "balance", 1);
     supported(BACKEND, "no option redispatch", "option redispatch", 3);
@@ -139,18 +107,9 @@ fn words_with_arguments_and_numbers_find_their_family() {
         ("http-request track-sc0 src", "http-request track-sc"),
         ("http-request sc-inc-gpc0(1)", "http-request sc-inc-gpc"),
         ("http-request add-acl(f) x", "http-request add-acl"),
-        (
-            "http-request do-resolve(txn.a,d) src",
-            "http-request do-resolve",
-        ),
+        ("http-request do-resolve(txn.a,d) src", "http-request do-resolve"),
     ] {
-        refused(
-            FRONTEND,
-            line,
-            Severity::Error,
-            &format!("`{name}` is not supported yet"),
-            "",
-        );
+        refused(FRONTEND, line, Severity::Error, &format!("`{name}` is not supported yet"), "");
     }
     refused(
         FRONTEND,
@@ -181,82 +140,25 @@ fn words_that_wait_name_what_they_wait_for() {
 
 #[test]
 fn words_without_effect_are_notices_that_say_why() {
-    refused(
-        GLOBAL,
-        "tune.bufsize 16384",
-        Severity::Notice,
-        "no effect",
-        "Buffers",
-    );
-    refused(
-        GLOBAL,
-        "master-worker",
-        Severity::Notice,
-        "no effect",
-        "one process",
-    );
-    refused(
-        GLOBAL,
-        "ssl-default-bind-options no-sslv3",
-        Severity::Notice,
-        "no effect",
-        "TLS",
-    );
-    refused(
-        GLOBAL,
-        "no strict-limits",
-        Severity::Notice,
-        "no effect",
-        "",
-    );
+    refused(GLOBAL, "tune.bufsize 16384", Severity::Notice, "no effect", "Buffers");
+    refused(GLOBAL, "master-worker", Severity::Notice, "no effect", "one process");
+    refused(GLOBAL, "ssl-default-bind-options no-sslv3", Severity::Notice, "no effect", "TLS");
+    refused(GLOBAL, "no strict-limits", Severity::Notice, "no effect", "");
 }
 
 #[test]
 fn dropped_words_name_their_successor() {
-    refused(
-        FRONTEND,
-        "reqadd X-A:\\ b",
-        Severity::Error,
-        "is gone",
-        "http-request add-header",
-    );
-    refused(
-        FRONTEND,
-        "clitimeout 5000",
-        Severity::Error,
-        "is gone",
-        "timeout client",
-    );
-    refused(
-        BACKEND,
-        "contimeout 5000",
-        Severity::Error,
-        "is gone",
-        "timeout connect",
-    );
+    refused(FRONTEND, "reqadd X-A:\\ b", Severity::Error, "is gone", "http-request add-header");
+    refused(FRONTEND, "clitimeout 5000", Severity::Error, "is gone", "timeout client");
+    refused(BACKEND, "contimeout 5000", Severity::Error, "is gone", "timeout connect");
     refused(GLOBAL, "nbproc 4", Severity::Error, "is gone", "nbthread");
-    refused(
-        FRONTEND,
-        "block if x",
-        Severity::Error,
-        "is gone",
-        "http-request deny",
-    );
-    refused(
-        BACKEND,
-        "appsession X",
-        Severity::Error,
-        "is gone",
-        "cookie",
-    );
+    refused(FRONTEND, "block if x", Severity::Error, "is gone", "http-request deny");
+    refused(BACKEND, "appsession X", Severity::Error, "is gone", "cookie");
     let mut diags = Diagnostics::default();
     check_bind_option(&words("npn")[0], &mut diags);
     check_bind_option(&words("no-sslv3")[0], &mut diags);
     check_server_option(&words("force-sslv3")[0], &mut diags);
-    let help: Vec<&str> = diags
-        .iter()
-        .flat_map(|d| d.help.iter().map(String::as_str))
-        .collect();
+    let help: Vec<&str> = diags.iter().flat_map(|d| d.help.iter().map(String::as_str)).collect();
     assert_eq!(help.len(), 3);
     assert!(help[0].contains("alpn") && help[1].contains("ssl-min-ver"));
     supported(FRONTEND, "option httpclose", "option httpclose", 2);
@@ -285,13 +187,7 @@ fn unknown_words_are_pointed_at_and_suggested() {
         "`conect` behind `timeout`",
         "`connect`",
     );
-    refused(
-        FRONTEND,
-        "http-request set-headr a b",
-        Severity::Error,
-        "`set-headr`",
-        "`set-header`",
-    );
+    refused(FRONTEND, "http-request set-headr a b", Severity::Error, "`set-headr`", "`set-header`");
     refused(
         FRONTEND,
         "h2, http/1.1",
@@ -299,13 +195,7 @@ fn unknown_words_are_pointed_at_and_suggested() {
         "unknown directive `h2,`",
         "rest of the line before",
     );
-    refused(
-        FRONTEND,
-        "fronted www",
-        Severity::Error,
-        "unknown directive",
-        "`frontend`",
-    );
+    refused(FRONTEND, "fronted www", Severity::Error, "unknown directive", "`frontend`");
     let diagnostic = checked(FRONTEND, "option httplgo").expect_err("it is unknown");
     assert_eq!(diagnostic.span.map(|s| (s.start, s.end)), Some((7, 14)));
     for line in ["stats", "option", "timeout", "capture request"] {
@@ -316,11 +206,7 @@ fn unknown_words_are_pointed_at_and_suggested() {
 #[track_caller]
 fn refused_without_help(kind: SectionKind, line: &str, message: &str) {
     let diagnostic = checked(kind, line).expect_err(line);
-    assert!(
-        diagnostic.message.contains(message),
-        "{line}: {}",
-        diagnostic.message
-    );
+    assert!(diagnostic.message.contains(message), "{line}: {}", diagnostic.message);
 }
 
 #[test]
@@ -339,37 +225,15 @@ fn words_in_the_wrong_section_are_sent_to_the_right_one() {
         "cannot stand in a `backend`",
         "`frontend`, `listen`",
     );
-    refused(
-        FRONTEND,
-        "daemon",
-        Severity::Error,
-        "cannot stand",
-        "`global`",
-    );
-    refused(
-        GLOBAL,
-        "mode http",
-        Severity::Error,
-        "cannot stand in a `global`",
-        "`defaults`",
-    );
-    refused(
-        SectionKind::Defaults,
-        "bind :80",
-        Severity::Error,
-        "cannot stand",
-        "`frontend`",
-    );
+    refused(FRONTEND, "daemon", Severity::Error, "cannot stand", "`global`");
+    refused(GLOBAL, "mode http", Severity::Error, "cannot stand in a `global`", "`defaults`");
+    refused(SectionKind::Defaults, "bind :80", Severity::Error, "cannot stand", "`frontend`");
 }
 
 #[test]
 fn only_what_can_be_turned_off_takes_no() {
     refused_without_help(FRONTEND, "no bind :80", "cannot be preceded by `no`");
-    refused_without_help(
-        FRONTEND,
-        "default mode http",
-        "cannot be preceded by `default`",
-    );
+    refused_without_help(FRONTEND, "default mode http", "cannot be preceded by `default`");
     let mut diags = Diagnostics::default();
     // What is not there is off already.
     assert!(check(BACKEND, &words("no option abortonclose"), &mut diags).is_none());
@@ -382,10 +246,7 @@ fn sections_that_do_not_work_yet_are_errors() {
     let section = |line: &str| {
         let words = words(line);
         let span = words[0].span;
-        Section {
-            header: crate::config::ast::Line { words, span },
-            lines: Vec::new(),
-        }
+        Section { header: crate::config::ast::Line { words, span }, lines: Vec::new() }
     };
     assert!(check_section(&section("frontend www"), &mut diags));
     assert!(diags.is_empty());
@@ -406,10 +267,7 @@ fn the_arguments_of_an_option_are_known_also_where_it_does_not_work() {
     assert_eq!(count("inter 5s check"), 1);
     assert_eq!(count("inter"), 0);
     assert_eq!(count("source 1.2.3.4 check"), 1);
-    assert_eq!(
-        count("source 1.2.3.4 interface eth0 usesrc client check"),
-        5
-    );
+    assert_eq!(count("source 1.2.3.4 interface eth0 usesrc client check"), 5);
     assert_eq!(count("source 1.2.3.4 usesrc"), 2);
     assert_eq!(count("set-proxy-v2-tlv-fmt(0x20) %[src] check"), 1);
     refused_without_help(FRONTEND, "bind(x) :80", "unknown directive `bind(x)`");
@@ -530,13 +388,7 @@ fn what_is_promised_is_supported() {
         assert!(
             matches!(
                 server_option(word),
-                Lookup::Found(
-                    Row {
-                        support: Support::Supported,
-                        ..
-                    },
-                    1
-                )
+                Lookup::Found(Row { support: Support::Supported, .. }, 1)
             ),
             "{word}"
         );

@@ -16,18 +16,8 @@ fn env() -> Environment {
 fn lex(text: &str) -> (Lexed, Diagnostics) {
     let env = env();
     let mut diags = Diagnostics::default();
-    let input = Input {
-        file: FileId(0),
-        text,
-        start: 0,
-        end: text.len(),
-    };
-    let scope = Scope {
-        env: &env,
-        file_name: "lb.cfg",
-        line_number: 7,
-        section: "www",
-    };
+    let input = Input { file: FileId(0), text, start: 0, end: text.len() };
+    let scope = Scope { env: &env, file_name: "lb.cfg", line_number: 7, section: "www" };
     let lexed = lex_line(input, scope, &mut diags);
     (lexed, diags)
 }
@@ -47,17 +37,9 @@ fn check_error(text: &str, under: &str, message: &str) {
     assert!(lexed.broken, "{text}: {:?}", lexed.words);
     let errors: Vec<&Diagnostic> = diags.iter().collect();
     assert_eq!(errors.len(), 1, "{text}: {errors:?}");
-    assert!(
-        errors[0].message.contains(message),
-        "{text}: {}",
-        errors[0].message
-    );
+    assert!(errors[0].message.contains(message), "{text}: {}", errors[0].message);
     let span = errors[0].span.expect("lexer errors have a place");
-    assert_eq!(
-        &text[span.start as usize..span.end as usize],
-        under,
-        "{text}"
-    );
+    assert_eq!(&text[span.start as usize..span.end as usize], under, "{text}");
 }
 
 #[test]
@@ -104,14 +86,8 @@ fn strong_quotes_keep_everything() {
 #[test]
 fn variables_expand_only_in_weak_quotes() {
     check("$A ${A} '$A'", &["$A", "${A}", "$A"]);
-    check(
-        r#""$A" "${A}_b" "x$A-y""#,
-        &["hello", "hello_b", "xhello-y"],
-    );
-    check(
-        r#""$.LINE" "${.FILE}" "${.SECTION}""#,
-        &["7", "lb.cfg", "www"],
-    );
+    check(r#""$A" "${A}_b" "x$A-y""#, &["hello", "hello_b", "xhello-y"]);
+    check(r#""$.LINE" "${.FILE}" "${.SECTION}""#, &["7", "lb.cfg", "www"]);
     check(r#""$A_b""#, &[""]);
 }
 
@@ -214,18 +190,8 @@ fn lines_are_bounded() {
     let mut env = env();
     env.set("BIG", "x".repeat(LINE_BYTES_MAX / 2));
     let text = r#""$BIG$BIG$BIG""#;
-    let input = Input {
-        file: FileId(0),
-        text,
-        start: 0,
-        end: text.len(),
-    };
-    let scope = Scope {
-        env: &env,
-        file_name: "",
-        line_number: 1,
-        section: "",
-    };
+    let input = Input { file: FileId(0), text, start: 0, end: text.len() };
+    let scope = Scope { env: &env, file_name: "", line_number: 1, section: "" };
     let mut diags = Diagnostics::default();
     assert!(lex_line(input, scope, &mut diags).broken);
 }

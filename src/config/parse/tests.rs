@@ -14,23 +14,12 @@ fn parse(text: &str) -> Parsed {
     env.set("SET", "value");
     let (mut sources, mut diags) = (Sources::default(), Diagnostics::default());
     let ast = parse_text("lb.cfg", text, &mut env, &mut sources, &mut diags);
-    Parsed {
-        ast,
-        sources,
-        diags,
-        env,
-    }
+    Parsed { ast, sources, diags, env }
 }
 
 /// Returns the tree as text: `keyword name: line, line`.
 fn outline(ast: &Ast) -> Vec<String> {
-    let join = |line: &Line| {
-        line.words
-            .iter()
-            .map(Word::as_str)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    let join = |line: &Line| line.words.iter().map(Word::as_str).collect::<Vec<_>>().join(" ");
     ast.sections
         .iter()
         .map(|s| {
@@ -43,11 +32,7 @@ fn outline(ast: &Ast) -> Vec<String> {
 #[track_caller]
 fn check(text: &str, expected: &[&str]) {
     let parsed = parse(text);
-    assert!(
-        parsed.diags.is_empty(),
-        "{}",
-        parsed.diags.render(&parsed.sources, false)
-    );
+    assert!(parsed.diags.is_empty(), "{}", parsed.diags.render(&parsed.sources, false));
     assert_eq!(outline(&parsed.ast), expected);
 }
 
@@ -59,9 +44,7 @@ fn check_findings(text: &str, expected: &[&str]) -> Parsed {
         .diags
         .iter()
         .map(|d| {
-            let (line, column) = d
-                .span
-                .map_or((0, 0), |span| parsed.sources.line_column(span));
+            let (line, column) = d.span.map_or((0, 0), |span| parsed.sources.line_column(span));
             format!("{line}:{column} {}", d.message)
         })
         .collect();
@@ -89,29 +72,20 @@ fn sections_hold_their_lines() {
         ],
     );
     let parsed = parse("frontend www from base\ndefaults from base\nglobal\n");
-    let [www, defaults, global] = parsed.ast.sections.as_slice() else {
-        panic!("three sections")
-    };
+    let [www, defaults, global] = parsed.ast.sections.as_slice() else { panic!("three sections") };
     assert_eq!(www.kind(), Some(SectionKind::Frontend));
     assert_eq!(
         (www.name().map(Word::as_str), www.from().map(Word::as_str)),
         (Some("www"), Some("base"))
     );
-    assert_eq!(
-        (defaults.name(), defaults.from().map(Word::as_str)),
-        (None, Some("base"))
-    );
+    assert_eq!((defaults.name(), defaults.from().map(Word::as_str)), (None, Some("base")));
     assert_eq!((global.name(), global.from()), (None, None));
 }
 
 #[test]
 fn every_section_of_the_language_opens() {
     for row in SECTIONS {
-        let name = if row.naming == Naming::Required {
-            " x"
-        } else {
-            ""
-        };
+        let name = if row.naming == Naming::Required { " x" } else { "" };
         let text = format!("{}{name}\n", row.keyword);
         check(&text, &[&format!("{}{name}: ", row.keyword)]);
     }
@@ -150,23 +124,14 @@ fn lines_before_the_first_section_are_one_error() {
 fn a_misspelt_section_is_corrected_and_read_on() {
     let parsed = check_findings(
         "fronted www\n bind :80\n\nbakcend b\n",
-        &[
-            "1:1 unknown section `fronted`",
-            "4:1 unknown section `bakcend`",
-        ],
+        &["1:1 unknown section `fronted`", "4:1 unknown section `bakcend`"],
     );
-    assert_eq!(
-        outline(&parsed.ast),
-        ["frontend www: bind :80", "backend b: "]
-    );
+    assert_eq!(outline(&parsed.ast), ["frontend www: bind :80", "backend b: "]);
 }
 
 #[test]
 fn a_misspelt_directive_inside_a_section_is_left_to_the_plan() {
-    check(
-        "frontend www\n  use_backed app\n",
-        &["frontend www: use_backed app"],
-    );
+    check("frontend www\n  use_backed app\n", &["frontend www: use_backed app"]);
 }
 
 #[test]
@@ -175,21 +140,14 @@ fn a_broken_line_is_left_out_and_reading_goes_on() {
         "frontend www\n bind \":80\n mode http\nbackend \"b\n mode tcp\n",
         &["2:7 never closed", "4:9 never closed"],
     );
-    assert_eq!(
-        outline(&parsed.ast),
-        ["frontend www: mode http", "backend b: mode tcp"]
-    );
+    assert_eq!(outline(&parsed.ast), ["frontend www: mode http", "backend b: mode tcp"]);
 }
 
 #[test]
 fn empty_words_are_errors() {
     let parsed = check_findings(
         "backend b\n server s \"$NOPE\" check\n acl x hdr(a) ''\n \"$NOPE\"\n server \"${NOPE[*]}\" s\n",
-        &[
-            "2:11 expands to nothing",
-            "3:15 a word cannot be empty",
-            "4:2 expands to nothing",
-        ],
+        &["2:11 expands to nothing", "3:15 a word cannot be empty", "4:2 expands to nothing"],
     );
     assert_eq!(outline(&parsed.ast), ["backend b: server s"]);
     check_findings("backend \"$NOPE\"\n", &["1:9 is empty"]);
@@ -238,23 +196,10 @@ fn conditions_are_checked() {
 fn messages_have_their_severity() {
     let parsed = check_findings(
         ".notice \"a b\"\n.warning w\n.alert \"at ${.LINE}\"\n.diag d\n.notice a b\n.if 0\n.alert no\n.endif\n",
-        &[
-            "1:9 a b",
-            "2:10 w",
-            "3:8 at 3",
-            "5:11 unexpected argument `b`",
-        ],
+        &["1:9 a b", "2:10 w", "3:8 at 3", "5:11 unexpected argument `b`"],
     );
     let severities: Vec<Severity> = parsed.diags.iter().map(|d| d.severity).collect();
-    assert_eq!(
-        severities,
-        [
-            Severity::Notice,
-            Severity::Warning,
-            Severity::Error,
-            Severity::Error
-        ]
-    );
+    assert_eq!(severities, [Severity::Notice, Severity::Warning, Severity::Error, Severity::Error]);
 }
 
 #[test]
@@ -274,24 +219,13 @@ fn environment_directives_take_effect_on_later_lines() {
     );
     assert!(parsed.diags.is_empty());
     assert_eq!(parsed.env.get("B"), Some("x1"));
-    assert_eq!(
-        parsed.env.get("C"),
-        None,
-        "only `global` changes the environment"
-    );
+    assert_eq!(parsed.env.get("C"), None, "only `global` changes the environment");
     assert_eq!(outline(&parsed.ast)[1], "frontend f-x1: setenv C 1");
     let parsed = parse("global\n setenv A 1\n resetenv A\n");
-    assert_eq!(
-        (parsed.env.get("A"), parsed.env.get("SET")),
-        (Some("1"), None)
-    );
+    assert_eq!((parsed.env.get("A"), parsed.env.get("SET")), (Some("1"), None));
     check_findings(
         "global\n setenv A\n setenv A b c\n presetenv\n",
-        &[
-            "2:2 name and a value",
-            "3:13 unexpected argument `c`",
-            "4:2 name and a value",
-        ],
+        &["2:2 name and a value", "3:13 unexpected argument `c`", "4:2 name and a value"],
     );
 }
 
@@ -299,10 +233,7 @@ fn environment_directives_take_effect_on_later_lines() {
 fn pseudo_variables_name_file_line_and_section() {
     check(
         "global\n description \"${.FILE}:$.LINE ${.SECTION}\"\nfrontend www\n id \"${.SECTION}\"\n",
-        &[
-            "global: description lb.cfg:2 global",
-            "frontend www: id www",
-        ],
+        &["global: description lb.cfg:2 global", "frontend www: id www"],
     );
 }
 
@@ -312,20 +243,9 @@ fn bytes_that_are_not_utf8_matter_in_words_only() {
     let (mut sources, mut diags) = (Sources::default(), Diagnostics::default());
     let mut ast = Ast::default();
     let bytes = b"global # caf\xe9\n description caf\xe9 x\n node n\n".to_vec();
-    parse_bytes(
-        "l1.cfg".into(),
-        bytes,
-        &mut env,
-        &mut sources,
-        &mut diags,
-        &mut ast,
-    );
+    parse_bytes("l1.cfg".into(), bytes, &mut env, &mut sources, &mut diags, &mut ast);
     assert_eq!(diags.count(Severity::Error), 1);
-    assert!(
-        diags
-            .render(&sources, false)
-            .contains("byte 0xe9 is not UTF-8")
-    );
+    assert!(diags.render(&sources, false).contains("byte 0xe9 is not UTF-8"));
     assert_eq!(outline(&ast), ["global: node n"]);
 }
 
@@ -346,28 +266,16 @@ fn files_and_directories_are_read_in_order() {
     write("readme.txt", "backend readme\n");
     write("single", "backend single\n mode http");
     let (mut sources, mut diags) = (Sources::default(), Diagnostics::default());
-    let paths = [
-        dir.path().to_owned(),
-        dir.path().join("single"),
-        dir.path().join("missing"),
-    ];
+    let paths = [dir.path().to_owned(), dir.path().join("single"), dir.path().join("missing")];
     let mut env = Environment::empty();
     let ast = load(&paths, &mut env, &mut sources, &mut diags);
     let names: Vec<String> = ast
         .sections
         .iter()
-        .map(|s| {
-            s.header
-                .words
-                .last()
-                .map_or(String::new(), |w| w.text.clone())
-        })
+        .map(|s| s.header.words.last().map_or(String::new(), |w| w.text.clone()))
         .collect();
     assert_eq!(names, ["global", "b", "single"]);
-    assert_eq!(
-        ast.sections[0].lines[0].words[1].text.matches(';').count(),
-        3
-    );
+    assert_eq!(ast.sections[0].lines[0].words[1].text.matches(';').count(), 3);
     let messages: Vec<&str> = diags.iter().map(|d| d.message.as_str()).collect();
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert!(messages[0].contains("no line end"));
@@ -380,14 +288,7 @@ fn each_file_begins_outside_of_any_section() {
     let (mut sources, mut diags) = (Sources::default(), Diagnostics::default());
     let mut ast = Ast::default();
     for text in ["global\n", " daemon\n"] {
-        parse_bytes(
-            "f".into(),
-            text.into(),
-            &mut env,
-            &mut sources,
-            &mut diags,
-            &mut ast,
-        );
+        parse_bytes("f".into(), text.into(), &mut env, &mut sources, &mut diags, &mut ast);
     }
     assert_eq!(diags.count(Severity::Error), 1);
     assert!(ast.sections[0].lines.is_empty());

@@ -3,9 +3,9 @@
 use crate::config::ast::Span;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::diagnostic::Diagnostics;
+use crate::plan::UseBackend;
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
-use crate::plan::UseBackend;
 
 /// A rule that ends its list when its condition holds.
 struct Ending<'r> {
@@ -76,7 +76,11 @@ fn shadowed(
 fn bypass(diagnostics: &mut Diagnostics, condition: Option<&Condition>, span: Span) {
     let Some(condition) = condition else { return };
     let paths = condition.raw_path_patterns();
-    let Some(path) = paths.iter().find(|path| path.pattern.len() > 1) else { return };
+    let Some(path) =
+        paths.iter().find(|path| path.pattern.len() > 1 && path.pattern.starts_with('/'))
+    else {
+        return;
+    };
     let tail = path.pattern.trim_start_matches('/');
     let Some(first) = tail.chars().next().filter(char::is_ascii) else { return };
     let encoded = format!("%{:02x}{}", first as u32, &tail[1..]);

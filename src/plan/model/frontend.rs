@@ -72,6 +72,8 @@ pub struct Bind {
     pub address: Address,
     /// `name`, or the address.
     pub name: String,
+    /// `id`: the number in statistics.
+    pub id: Option<u32>,
     /// `maxconn` of the bind line.
     pub maxconn: Option<u32>,
     /// `backlog`

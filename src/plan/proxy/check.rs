@@ -46,11 +46,6 @@ impl CheckDraft {
         };
         CheckKind::Http { request: request.into_bytes(), expect }
     }
-
-    /// Returns whether there are `http-check` lines or parameters that `option httpchk` alone gives effect to.
-    pub(in crate::plan) fn is_http(&self) -> bool {
-        self.http
-    }
 }
 
 /// One row per directive; the options stand in the table of options.

@@ -71,9 +71,7 @@ pub(super) fn line<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, line: &'a Lin
         named: !draft.name.is_empty(),
         previous: draft.previous,
     };
-    if let Some((row, mut args)) =
-        words::open(cx, place, line, TABLES)
-    {
+    if let Some((row, mut args)) = words::open(cx, place, line, TABLES) {
         if row.build.http && draft.kind != Kind::Defaults {
             draft.http_words.push((row.name, args.span()));
         }

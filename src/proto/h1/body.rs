@@ -103,10 +103,7 @@ impl BodyReader {
         mut payload: impl FnMut(Range<usize>),
     ) -> Result<Advance, BodyError> {
         let advance = match self {
-            Self::None => Advance {
-                consumed: 0,
-                done: true,
-            },
+            Self::None => Advance { consumed: 0, done: true },
             Self::Length(left) => {
                 let consumed =
                     usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
@@ -114,20 +111,14 @@ impl BodyReader {
                 if consumed > 0 {
                     payload(0..consumed);
                 }
-                Advance {
-                    consumed,
-                    done: *left == 0,
-                }
+                Advance { consumed, done: *left == 0 }
             }
             Self::Chunked(decoder) => decoder.advance_with(bytes, payload)?,
             Self::UntilClose => {
                 if !bytes.is_empty() {
                     payload(0..bytes.len());
                 }
-                Advance {
-                    consumed: bytes.len(),
-                    done: false,
-                }
+                Advance { consumed: bytes.len(), done: false }
             }
         };
         if advance.done {
@@ -164,10 +155,7 @@ impl BodyReader {
 
     /// Notes that `count <= opaque()` bytes of the body were moved unseen.
     pub fn skip(&mut self, count: u64) {
-        debug_assert!(
-            count <= self.opaque(),
-            "only what is content for certain may be skipped"
-        );
+        debug_assert!(count <= self.opaque(), "only what is content for certain may be skipped");
         match self {
             Self::None | Self::UntilClose => {}
             Self::Length(left) => {
@@ -266,15 +254,14 @@ impl ChunkedDecoder {
                 payload(at..at + take);
                 at += take;
                 self.skip(take as u64);
+            } else if let Some(taken) = self.plain_line(&bytes[at..]) {
+                at += taken;
             } else {
                 self.step(bytes[at])?;
                 at += 1;
             }
         }
-        Ok(Advance {
-            consumed: at,
-            done: self.at == At::Done,
-        })
+        Ok(Advance { consumed: at, done: self.at == At::Done })
     }
 
     /// Returns how many of the coming bytes are content of the present chunk.
@@ -288,6 +275,32 @@ impl ChunkedDecoder {
         if self.size == 0 && self.at == At::Content {
             self.at = At::ContentCr;
         }
+    }
+
+    /// Takes the usual line whole, a few digits and CRLF, with the CRLF of the chunk before it; returns its length.
+    ///
+    /// Everything else, and every line that is not all there, is left to [`ChunkedDecoder::step`].
+    fn plain_line(&mut self, bytes: &[u8]) -> Option<usize> {
+        const DIGITS_MAX: usize = 7;
+        let before = match (self.at, bytes) {
+            (At::ContentCr, [b'\r', b'\n', ..]) => 2,
+            (At::Size, _) if self.digits == 0 => 0,
+            _ => return None,
+        };
+        let line = &bytes[before..];
+        let mut size = 0;
+        for (count, byte) in line.iter().take(DIGITS_MAX + 1).enumerate() {
+            match uri::hex(*byte) {
+                Some(digit) => size = size << 4 | u64::from(digit),
+                None if count > 0 && size > 0 && line[count..].starts_with(b"\r\n") => {
+                    self.at = At::Content;
+                    self.size = size;
+                    return Some(before + count + 2);
+                }
+                None => return None,
+            }
+        }
+        None
     }
 
     /// Takes one byte that is not content.
@@ -306,11 +319,7 @@ impl ChunkedDecoder {
             (At::SizeLf, b'\n') => {
                 self.digits = 0;
                 self.extension = 0;
-                if self.size == 0 {
-                    At::Trailer
-                } else {
-                    At::Content
-                }
+                if self.size == 0 { At::Trailer } else { At::Content }
             }
             (At::ContentCr, b'\r') => At::ContentLf,
             (At::ContentLf, b'\n') => At::Size,
@@ -366,10 +375,7 @@ impl ChunkedDecoder {
             }
             (At::TrailerName, b':') => {
                 // Fields of framing and routing that come this late are an attack (RFC 9110 section 6.5.1).
-                let name = self
-                    .name
-                    .get(..usize::from(self.name_len))
-                    .unwrap_or_default();
+                let name = self.name.get(..usize::from(self.name_len)).unwrap_or_default();
                 match known(name) {
                     Known::ContentLength | Known::TransferEncoding | Known::Host => {
                         Err(BodyError::Trailer)

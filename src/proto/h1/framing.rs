@@ -96,17 +96,17 @@ pub(super) fn response(head: &mut Head, request_was: RequestKind) -> Result<(), 
 /// Reads the framing fields; drops repeated `Content-Length` fields of the same value.
 fn find(head: &mut Head) -> Result<Found, ParseError> {
     let mut found = Found::default();
-    let interesting = [
-        Known::ContentLength,
-        Known::TransferEncoding,
-        Known::Connection,
-    ];
+    let interesting = [Known::ContentLength, Known::TransferEncoding, Known::Connection];
     if !interesting.into_iter().any(|known| head.may_have(known)) {
         return Ok(found);
     }
     let mut index = 0;
-    while let Some(field) = head.fields.get(index).copied() {
+    while let Some(field) = head.fields.get(index) {
         index += 1;
+        if field.known == Known::Other {
+            continue;
+        }
+        let field = *field;
         let value = head.text(field.value);
         match field.known {
             Known::Connection => found.connection.note(value),
@@ -120,6 +120,7 @@ fn find(head: &mut Head) -> Result<Found, ParseError> {
                         found.length_at = at;
                         if once < value.len() {
                             head.fields[index - 1].value = field.value.first(once);
+                            head.fields[index - 1].tail = 0;
                             head.edited = true;
                         }
                     }
@@ -149,11 +150,7 @@ fn find(head: &mut Head) -> Result<Found, ParseError> {
 fn content_length(value: &[u8]) -> Option<(u64, usize)> {
     let mut found = None;
     for (index, item) in value.split(|byte| *byte == b',').enumerate() {
-        let item = if index == 0 {
-            item
-        } else {
-            scan::trim_start(item)
-        };
+        let item = if index == 0 { item } else { scan::trim_start(item) };
         let item = scan::trim_end(item);
         if item.is_empty() {
             return None;
@@ -163,9 +160,7 @@ fn content_length(value: &[u8]) -> Option<(u64, usize)> {
             if !byte.is_ascii_digit() {
                 return None;
             }
-            length = length
-                .checked_mul(10)?
-                .checked_add(u64::from(byte - b'0'))?;
+            length = length.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
         }
         match found {
             None => found = Some((length, item.len())),
@@ -182,9 +177,8 @@ fn chunked(value: &[u8]) -> Result<(), ErrorKind> {
         return Ok(());
     }
     let mut items = value.split(|byte| *byte == b',').map(scan::trim);
-    let last_is_chunked = items
-        .next_back()
-        .is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+    let last_is_chunked =
+        items.next_back().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
     let others_are_not =
         items.all(|item| !item.is_empty() && !item.eq_ignore_ascii_case(b"chunked"));
     if last_is_chunked && others_are_not {
@@ -196,6 +190,10 @@ fn chunked(value: &[u8]) -> Result<(), ErrorKind> {
 
 impl Connection {
     fn note(&mut self, value: &[u8]) {
+        if value == b"keep-alive" {
+            self.keep_alive = true;
+            return;
+        }
         for token in tokens(value) {
             self.close |= token.eq_ignore_ascii_case(b"close");
             self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
@@ -211,10 +209,7 @@ impl Connection {
 
 /// Iterates over the members of a comma-separated list, without blanks around them and without empty ones.
 pub fn tokens(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    value
-        .split(|byte| *byte == b',')
-        .map(scan::trim)
-        .filter(|token| !token.is_empty())
+    value.split(|byte| *byte == b',').map(scan::trim).filter(|token| !token.is_empty())
 }
 
 /// Checks the target's form and `Host` against it (RFC 9112 sections 3.2 and 3.3).
@@ -222,11 +217,12 @@ fn host(head: &mut Head) -> Result<(), ParseError> {
     let mut first: Option<usize> = None;
     if head.may_have(Known::Host) {
         let mut index = 0;
-        while let Some(field) = head.fields.get(index).copied() {
+        while let Some(field) = head.fields.get(index) {
             index += 1;
             if field.known != Known::Host {
                 continue;
             }
+            let field = *field;
             let value = head.text(field.value);
             let at = field.value.offset();
             match first {

@@ -24,10 +24,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            head_bytes_max: 16384 - 1024,
-            fields_max: 101,
-        }
+        Self { head_bytes_max: 16384 - 1024, fields_max: 101 }
     }
 }
 
@@ -179,9 +176,7 @@ pub fn response(
     request_was: RequestKind,
 ) -> Result<Parsed, ParseError> {
     drop_empty_lines(head);
-    parse(head, limits, status_line, |head| {
-        framing::response(head, request_was)
-    })
+    parse(head, limits, status_line, |head| framing::response(head, request_was))
 }
 
 /// A step of the parse: the offset behind it, `None` when the buffer ends first.
@@ -379,13 +374,14 @@ fn fields(head: &mut Head, start: usize, limits: &Limits) -> Step {
         if head.fields.len() >= limits.fields_max {
             return Err(ErrorKind::TooManyFields.at(line));
         }
-        let trimmed = trim(bytes, name_end + 1, value_end);
+        let (start, end) = trim(bytes, name_end + 1, value_end);
         let known = known(&bytes[line..name_end]);
         head.known_seen |= 1 << known as u16;
         head.fields.push(Field {
             name: Slice::received(line..name_end),
-            value: Slice::received(trimmed.0..trimmed.1),
+            value: Slice::received(start..end),
             known,
+            tail: u8::try_from(value_end + 2 - end).unwrap_or(0),
         });
         line = value_end + 2;
     }
@@ -417,14 +413,10 @@ fn value(bytes: &mut [u8], from: usize) -> Step {
 
 /// Returns the bounds of `bytes[start..end]` without blanks around.
 #[inline]
-fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> (usize, usize) {
-    while start < end && matches!(bytes[start], b' ' | b'\t') {
-        start += 1;
-    }
-    while start < end && matches!(bytes[end - 1], b' ' | b'\t') {
-        end -= 1;
-    }
-    (start, end)
+fn trim(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
+    let behind = scan::trim_start(&bytes[start..end]);
+    let start = end - behind.len();
+    (start, start + scan::trim_end(behind).len())
 }
 
 const _: () = assert!((Known::Upgrade as u16) < 16, "one bit of `known_seen` each");

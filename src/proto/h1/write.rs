@@ -9,7 +9,6 @@ use std::ops::Range;
 
 use super::framing::tokens;
 use crate::proto::http::{BodyLength, Field, Head, Known, Version};
-use crate::proto::scan;
 
 /// What the proxy wants on the connection that the head goes out on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +36,7 @@ pub enum Framing {
 impl Hop {
     /// A request to a server.
     pub fn to_server(keep_alive: bool) -> Self {
-        Self {
-            keep_alive,
-            peer: Version::Http11,
-            framing: Framing::AsReceived,
-        }
+        Self { keep_alive, peer: Version::Http11, framing: Framing::AsReceived }
     }
 
     /// A response to a client whose request had that version, with the framing that fits it.
@@ -52,11 +47,7 @@ impl Hop {
         Self {
             keep_alive: keep_alive && !decode && body != BodyLength::UntilClose,
             peer: client,
-            framing: if decode {
-                Framing::UntilClose
-            } else {
-                Framing::AsReceived
-            },
+            framing: if decode { Framing::UntilClose } else { Framing::AsReceived },
         }
     }
 }
@@ -77,11 +68,7 @@ pub fn needs_rewrite(head: &Head, hop: &Hop) -> bool {
 /// Appends a request head.
 pub fn write_request(head: &Head, out: &mut Vec<u8>, hop: &Hop) {
     out.reserve(head.received().len() + 128);
-    let start = if head.is_edited() {
-        request_line(head)
-    } else {
-        Some(0..first_line(head))
-    };
+    let start = if head.is_edited() { request_line(head) } else { Some(0..first_line(head)) };
     let run = start.unwrap_or_else(|| {
         out.extend_from_slice(head.method());
         out.push(b' ');
@@ -97,11 +84,7 @@ pub fn write_request(head: &Head, out: &mut Vec<u8>, hop: &Hop) {
 /// Appends a response head.
 pub fn write_response(head: &Head, out: &mut Vec<u8>, hop: &Hop) {
     out.reserve(head.received().len() + 128);
-    let start = if head.is_edited() {
-        status_line(head)
-    } else {
-        Some(0..first_line(head))
-    };
+    let start = if head.is_edited() { status_line(head) } else { Some(0..first_line(head)) };
     let run = start.unwrap_or_else(|| {
         write_status_line(out, head.version(), head.status(), head.reason());
         0..0
@@ -118,13 +101,7 @@ pub(in crate::proto) fn write_status_line(
 ) {
     let digit = |number: u16| b'0' + (number % 10) as u8;
     out.extend_from_slice(version(protocol));
-    out.extend_from_slice(&[
-        b' ',
-        digit(status / 100),
-        digit(status / 10),
-        digit(status),
-        b' ',
-    ]);
+    out.extend_from_slice(&[b' ', digit(status / 100), digit(status / 10), digit(status), b' ']);
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }
@@ -138,11 +115,10 @@ fn version(version: Version) -> &'static [u8] {
 
 /// Returns the length of the received start line, CRLF included.
 fn first_line(head: &Head) -> usize {
-    let received = head.received();
-    match memchr::memchr(b'\n', received) {
-        Some(at) => at + 1,
-        None => 0,
-    }
+    // Nothing was edited: the first field, or else the empty line, stands right behind it.
+    head.fields()
+        .first()
+        .map_or(head.received().len().saturating_sub(2), |field| field.name.offset())
 }
 
 /// Returns where the request line was received, when it still reads as the head says.
@@ -180,7 +156,7 @@ fn rest(head: &Head, out: &mut Vec<u8>, hop: &Hop, mut run: Range<usize>) {
             _ => true,
         };
         if kept {
-            match raw_line(head, field) {
+            match raw_line(field) {
                 Some(line) if line.start == run.end => run.end = line.end,
                 Some(line) => {
                     flush(head, out, &mut run);
@@ -231,13 +207,12 @@ fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 /// Returns the received line of a field, when it still reads as the field says.
 #[inline]
-fn raw_line(head: &Head, field: &Field) -> Option<Range<usize>> {
-    let name = field.name.received_range()?;
-    let value = field.value.received_range()?;
-    let behind = scan::trim_start(head.buffer().get(value.end..)?);
-    behind
-        .starts_with(b"\r\n")
-        .then(|| name.start..head.buffer().len() - behind.len() + 2)
+fn raw_line(field: &Field) -> Option<Range<usize>> {
+    (field.tail != 0).then(|| {
+        let start = field.name.offset();
+        let end = field.value.offset() + field.value.len() + usize::from(field.tail);
+        start..end
+    })
 }
 
 /// Returns whether a `Connection` value holds options that are the proxy's to say, or nothing at all.

@@ -10,7 +10,7 @@ use crate::plan::{Backend, ConnectionMode, Reuse};
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::write::{self, Framing, Hop};
-use crate::proto::http::Version;
+use crate::proto::http::{Head, Known, Version};
 use crate::runtime::assign::{Assigned, Refused, Wish, assign};
 use crate::runtime::buffer::LARGE;
 use crate::runtime::deadline::Expired;
@@ -125,7 +125,17 @@ fn is_repeatable(exchange: &Exchange) -> bool {
 async fn refuse(session: &Session, exchange: &mut Exchange, refused: Refused) {
     let (cause, phase) = refused_letters(refused);
     end(exchange, cause, phase);
+    exchange.keep_alive = false;
     answer::error(session, exchange, 503).await;
+}
+
+/// Takes out the fields that speak only of the connection they came on (RFC 9110 section 7.6.1).
+fn strip_connection_fields(head: &mut Head) {
+    for known in [Known::KeepAlive, Known::ProxyConnection] {
+        if head.may_have(known) {
+            head.remove_known(known);
+        }
+    }
 }
 
 /// One request on one upstream connection.
@@ -196,6 +206,7 @@ impl Conversation<'_> {
         with_body: usize,
     ) -> Result<io::Result<()>, Expired> {
         let deadline = &self.session.deadline;
+        strip_connection_fields(&mut exchange.request);
         if !write::needs_rewrite(&exchange.request, hop) {
             let buffer = std::mem::take(exchange.request.buffer_mut());
             let (sent, buffer) =
@@ -366,6 +377,7 @@ impl Conversation<'_> {
         let decode = hop.framing == Framing::UntilClose;
         let mut body = BodyReader::new(exchange.response.body);
         let head_len = exchange.response.received().len();
+        strip_connection_fields(&mut exchange.response);
         let rewrite = write::needs_rewrite(&exchange.response, hop);
         let mut out = std::mem::take(&mut exchange.out);
         out.clear();

@@ -5,6 +5,7 @@
 use super::exchange::Exchange;
 use crate::plan::{Backend, CookieMode, CookiePolicy};
 use crate::proto::cookie;
+use crate::proto::h1::framing::tokens;
 use crate::proto::http::Known;
 use crate::runtime::session::Session;
 use crate::server::ServerId;
@@ -78,9 +79,25 @@ pub fn mark(exchange: &mut Exchange, backend: &Backend, server: ServerId) {
         CookieMode::Insert => insert(exchange, policy, value, from_server),
     };
     exchange.record.termination.cookie_response = letter;
-    if policy.nocache && matches!(letter, b'I' | b'R') {
+    if policy.nocache && matches!(letter, b'I' | b'R') && is_cacheable(exchange) {
         exchange.response.add(b"Cache-Control", b"private");
     }
+}
+
+/// Whether a shared cache could keep the response, so that others would get this client's cookie with it.
+fn is_cacheable(exchange: &Exchange) -> bool {
+    let response = &exchange.response;
+    let says = |word: &[u8]| {
+        response.values(b"cache-control").flat_map(tokens).any(|token| {
+            token.len() >= word.len() && token[..word.len()].eq_ignore_ascii_case(word)
+        })
+    };
+    let dated = [b"expires".as_slice(), b"last-modified", b"etag"]
+        .iter()
+        .any(|name| response.get(name).is_some());
+    matches!(exchange.request.method(), b"GET" | b"HEAD")
+        && (dated || says(b"max-age") || says(b"s-maxage") || says(b"public"))
+        && !(says(b"private") || says(b"no-store") || says(b"no-cache"))
 }
 
 /// Returns the index of the `Set-Cookie` field with which the server sets our cookie itself.

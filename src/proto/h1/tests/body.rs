@@ -9,40 +9,25 @@ fn decode(bytes: &[u8]) -> Result<(String, &[u8]), BodyError> {
     let mut decoder = ChunkedDecoder::new();
     let advance = decoder.advance_with(bytes, |range| content.extend_from_slice(&bytes[range]))?;
     assert!(advance.done, "the body is not complete");
-    Ok((
-        String::from_utf8(content).unwrap(),
-        &bytes[advance.consumed..],
-    ))
+    Ok((String::from_utf8(content).unwrap(), &bytes[advance.consumed..]))
 }
 
 #[track_caller]
 fn content(bytes: &str, expected: &str) {
-    assert_eq!(
-        decode(bytes.as_bytes()),
-        Ok((expected.to_owned(), &b""[..])),
-        "{bytes}"
-    );
+    assert_eq!(decode(bytes.as_bytes()), Ok((expected.to_owned(), &b""[..])), "{bytes}");
 }
 
 #[track_caller]
 fn refused(bytes: impl AsRef<[u8]>, error: BodyError) {
     let mut decoder = ChunkedDecoder::new();
     let got = decoder.advance(bytes.as_ref());
-    assert_eq!(
-        got,
-        Err(error),
-        "{}",
-        String::from_utf8_lossy(bytes.as_ref())
-    );
+    assert_eq!(got, Err(error), "{}", String::from_utf8_lossy(bytes.as_ref()));
 }
 
 #[test]
 fn chunks_section_7_1() {
     content("5\r\nhello\r\n0\r\n\r\n", "hello");
-    content(
-        "3\r\nfoo\r\nA\r\n0123456789\r\n000\r\n\r\n",
-        "foo0123456789",
-    );
+    content("3\r\nfoo\r\nA\r\n0123456789\r\n000\r\n\r\n", "foo0123456789");
     content("0\r\n\r\n", "");
     content("000005\r\nhello\r\n0\r\n\r\n", "hello");
     let (text, rest) = decode(b"1\r\na\r\n0\r\n\r\nGET /").unwrap();
@@ -51,18 +36,9 @@ fn chunks_section_7_1() {
 
 #[test]
 fn chunk_sizes_are_hex_digits_within_bounds_section_7_1() {
-    for size in [
-        "",
-        "-5",
-        "+5",
-        "0x5",
-        " 5",
-        "g",
-        "\r",
-        "5 5",
-        "ffffffffffffffff",
-        "8000000000000000",
-    ] {
+    for size in
+        ["", "-5", "+5", "0x5", " 5", "g", "\r", "5 5", "ffffffffffffffff", "8000000000000000"]
+    {
         refused(format!("{size}\r\n"), BodyError::ChunkSize);
     }
     refused("00000000000000005\r\n", BodyError::ChunkSize);
@@ -91,25 +67,16 @@ fn chunk_extensions_are_safe_and_bounded_section_7_1_1() {
     refused("5;x\0\r\n", BodyError::ChunkExtension);
     refused("5;x\rx\r\n", BodyError::LineEnd);
     refused(";\r\n", BodyError::ChunkSize);
-    refused(
-        format!("5;{}\r\n", "a".repeat(1024)),
-        BodyError::ChunkExtension,
-    );
+    refused(format!("5;{}\r\n", "a".repeat(1024)), BodyError::ChunkExtension);
     let chatty = format!("1;{}\r\na\r\n", "x".repeat(1000));
     refused(chatty.repeat(66), BodyError::ChunkExtension);
-    refused(
-        format!("1{}\r\n", " ".repeat(1025)),
-        BodyError::ChunkExtension,
-    );
+    refused(format!("1{}\r\n", " ".repeat(1025)), BodyError::ChunkExtension);
 }
 
 #[test]
 fn trailers_are_checked_and_bounded_section_7_1_2() {
     content("0\r\nX: 1\r\nY:\r\n\r\n", "");
-    content(
-        "0\r\nA-Name-That-Is-Longer-Than-Any-Known-One: 1\r\n\r\n",
-        "",
-    );
+    content("0\r\nA-Name-That-Is-Longer-Than-Any-Known-One: 1\r\n\r\n", "");
     for line in ["X : 1", ": 1", " X: 1", "X", "X: a\0", "X: a\nb", "X@: 1"] {
         refused(format!("0\r\n{line}\r\n\r\n"), BodyError::Trailer);
     }
@@ -117,10 +84,7 @@ fn trailers_are_checked_and_bounded_section_7_1_2() {
     for name in ["Content-Length", "transfer-encoding", "HOST"] {
         refused(format!("0\r\n{name}: 1\r\n\r\n"), BodyError::Trailer);
     }
-    refused(
-        format!("0\r\n{}", "X: 1\r\n".repeat(102)),
-        BodyError::Trailer,
-    );
+    refused(format!("0\r\n{}", "X: 1\r\n".repeat(102)), BodyError::Trailer);
     refused(format!("0\r\nX: {}", "a".repeat(8192)), BodyError::Trailer);
 }
 
@@ -128,29 +92,11 @@ fn trailers_are_checked_and_bounded_section_7_1_2() {
 fn a_length_counts_bytes_and_leaves_the_rest() {
     let mut body = BodyReader::new(BodyLength::Length(5));
     assert_eq!(body.remaining_hint(), Some(5));
-    assert_eq!(
-        body.advance(b"hel"),
-        Ok(Advance {
-            consumed: 3,
-            done: false
-        })
-    );
+    assert_eq!(body.advance(b"hel"), Ok(Advance { consumed: 3, done: false }));
     assert_eq!(body.opaque(), 2);
-    assert_eq!(
-        body.advance(b"loGET"),
-        Ok(Advance {
-            consumed: 2,
-            done: true
-        })
-    );
+    assert_eq!(body.advance(b"loGET"), Ok(Advance { consumed: 2, done: true }));
     assert!(body.is_done());
-    assert_eq!(
-        body.advance(b"GET"),
-        Ok(Advance {
-            consumed: 0,
-            done: true
-        })
-    );
+    assert_eq!(body.advance(b"GET"), Ok(Advance { consumed: 0, done: true }));
 }
 
 #[test]
@@ -175,25 +121,13 @@ fn opaque_bytes_can_be_skipped() {
 #[test]
 fn the_end_of_a_connection_ends_only_bodies_until_close_section_8() {
     assert_eq!(BodyReader::new(BodyLength::None).end_of_stream(), Ok(()));
-    assert_eq!(
-        BodyReader::new(BodyLength::Length(0)).end_of_stream(),
-        Ok(())
-    );
+    assert_eq!(BodyReader::new(BodyLength::Length(0)).end_of_stream(), Ok(()));
     let mut until_close = BodyReader::new(BodyLength::UntilClose);
-    assert_eq!(
-        until_close.advance(b"abc"),
-        Ok(Advance {
-            consumed: 3,
-            done: false
-        })
-    );
+    assert_eq!(until_close.advance(b"abc"), Ok(Advance { consumed: 3, done: false }));
     assert_eq!(until_close.end_of_stream(), Ok(()));
     assert!(until_close.is_done());
     for length in [BodyLength::Length(1), BodyLength::Chunked] {
-        assert_eq!(
-            BodyReader::new(length).end_of_stream(),
-            Err(BodyError::Truncated)
-        );
+        assert_eq!(BodyReader::new(length).end_of_stream(), Err(BodyError::Truncated));
     }
 }
 
@@ -208,8 +142,5 @@ fn written_chunks_read_back() {
     write_chunk_size(&mut out, 0);
     out.extend_from_slice(LAST_CHUNK);
     assert!(out.starts_with(b"1\r\nx\r\n9\r\n"));
-    assert_eq!(
-        decode(&out).unwrap().0.len(),
-        1 + 9 + 10 + 15 + 16 + 255 + 4096 + 70_000
-    );
+    assert_eq!(decode(&out).unwrap().0.len(), 1 + 9 + 10 + 15 + 16 + 255 + 4096 + 70_000);
 }

@@ -12,16 +12,7 @@ fn blanks_around_values_are_not_part_of_them_section_5_1() {
 
 #[test]
 fn no_blank_before_the_colon_section_5_1() {
-    for line in [
-        "X : a",
-        "X\t: a",
-        ": a",
-        "X",
-        "X@: a",
-        " X: a",
-        "X\u{e9}: a",
-        "\0: a",
-    ] {
+    for line in ["X : a", "X\t: a", ": a", "X", "X@: a", " X: a", "X\u{e9}: a", "\0: a"] {
         refused(
             get(&format!("{line}\r\n")),
             match line {
@@ -74,11 +65,7 @@ fn names_are_known_without_case() {
         ("accept", Known::Other),
         ("", Known::Other),
     ] {
-        assert_eq!(
-            crate::proto::http::known(name.as_bytes()),
-            expected,
-            "{name}"
-        );
+        assert_eq!(crate::proto::http::known(name.as_bytes()), expected, "{name}");
     }
 }
 
@@ -87,10 +74,7 @@ fn fields_and_bytes_of_a_head_are_bounded() {
     let many = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "X: a\r\n".repeat(count));
     assert!(parse_request(many(101)).is_ok());
     refused(many(102), ErrorKind::TooManyFields);
-    let limits = Limits {
-        head_bytes_max: 100,
-        fields_max: 10,
-    };
+    let limits = Limits { head_bytes_max: 100, fields_max: 10 };
     let parse = |bytes: String| {
         let mut head = Head::new();
         head.buffer_mut().extend_from_slice(bytes.as_bytes());
@@ -99,14 +83,8 @@ fn fields_and_bytes_of_a_head_are_bounded() {
     let complete = |len: usize| format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(len - 18));
     assert_eq!(parse(complete(100)), Ok(Parsed::Complete));
     assert_eq!(parse(complete(101)), Err(ErrorKind::HeadTooLarge));
-    assert_eq!(
-        parse("GET /".to_owned() + &"a".repeat(94)),
-        Ok(Parsed::Partial)
-    );
-    assert_eq!(
-        parse("GET /".to_owned() + &"a".repeat(95)),
-        Err(ErrorKind::HeadTooLarge)
-    );
+    assert_eq!(parse("GET /".to_owned() + &"a".repeat(94)), Ok(Parsed::Partial));
+    assert_eq!(parse("GET /".to_owned() + &"a".repeat(95)), Err(ErrorKind::HeadTooLarge));
 }
 
 #[test]
@@ -119,11 +97,7 @@ fn a_trickling_head_is_searched_once() {
         let last = index + 1 == bytes.len();
         assert_eq!(parsed == Parsed::Complete, last);
         assert_eq!(head.searched, index + 1);
-        assert_eq!(
-            head.fields().is_empty(),
-            !last,
-            "nothing is parsed before the end is there"
-        );
+        assert_eq!(head.fields().is_empty(), !last, "nothing is parsed before the end is there");
     }
 }
 

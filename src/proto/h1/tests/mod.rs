@@ -55,13 +55,7 @@ fn text(bytes: &[u8]) -> String {
 fn all_fields(head: &Head) -> Vec<String> {
     head.fields()
         .iter()
-        .map(|field| {
-            format!(
-                "{}={}",
-                text(head.text(field.name)),
-                text(head.text(field.value))
-            )
-        })
+        .map(|field| format!("{}={}", text(head.text(field.name)), text(head.text(field.value))))
         .collect()
 }
 

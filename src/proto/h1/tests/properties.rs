@@ -17,19 +17,8 @@ fn facts(head: &Head) -> (Vec<String>, String, BodyLength, [bool; 4], usize) {
         text(head.reason()),
         head.version()
     );
-    let flags = [
-        head.keep_alive,
-        head.upgrade,
-        head.expect_continue,
-        head.is_edited(),
-    ];
-    (
-        all_fields(head),
-        start,
-        head.body,
-        flags,
-        head.received().len(),
-    )
+    let flags = [head.keep_alive, head.upgrade, head.expect_continue, head.is_edited()];
+    (all_fields(head), start, head.body, flags, head.received().len())
 }
 
 type Parse = fn(&mut Head) -> Result<Parsed, ParseError>;
@@ -92,12 +81,8 @@ fn start_line() -> impl Strategy<Value = String> {
 fn head_bytes() -> impl Strategy<Value = Vec<u8>> {
     let ends = prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r"]);
     let end = prop_oneof![9 => Just("\r\n"), 1 => ends];
-    (
-        start_line(),
-        prop::collection::vec((line(), end), 0..12),
-        "[a-z]{0,9}",
-    )
-        .prop_map(|(start, lines, rest)| {
+    (start_line(), prop::collection::vec((line(), end), 0..12), "[a-z]{0,9}").prop_map(
+        |(start, lines, rest)| {
             let mut bytes = start.into_bytes();
             bytes.extend_from_slice(b"\r\n");
             for (line, end) in lines {
@@ -107,7 +92,8 @@ fn head_bytes() -> impl Strategy<Value = Vec<u8>> {
             bytes.extend_from_slice(b"\r\n");
             bytes.extend_from_slice(rest.as_bytes());
             bytes
-        })
+        },
+    )
 }
 
 proptest! {

@@ -10,11 +10,7 @@ fn to_server(bytes: &str, keep_alive: bool) -> String {
     let hop = Hop::to_server(keep_alive);
     let mut out = Vec::new();
     write_request(&head, &mut out, &hop);
-    assert_eq!(
-        needs_rewrite(&head, &hop),
-        out != head.received(),
-        "{bytes}"
-    );
+    assert_eq!(needs_rewrite(&head, &hop), out != head.received(), "{bytes}");
     text(&out)
 }
 
@@ -22,11 +18,7 @@ fn to_server(bytes: &str, keep_alive: bool) -> String {
 fn forwarded(fields: &str) -> String {
     let out = to_server(&get(fields), true);
     let prefix = "GET / HTTP/1.1\r\nHost: a\r\n";
-    out.strip_prefix(prefix)
-        .unwrap()
-        .strip_suffix("\r\n")
-        .unwrap()
-        .to_owned()
+    out.strip_prefix(prefix).unwrap().strip_suffix("\r\n").unwrap().to_owned()
 }
 
 /// What a client of that version gets for these response bytes.
@@ -35,11 +27,7 @@ fn to_client(bytes: &str, keep_alive: bool, client: Version) -> String {
     let hop = Hop::to_client(keep_alive, client, head.body);
     let mut out = Vec::new();
     write_response(&head, &mut out, &hop);
-    assert_eq!(
-        needs_rewrite(&head, &hop),
-        out != head.received(),
-        "{bytes}"
-    );
+    assert_eq!(needs_rewrite(&head, &hop), out != head.received(), "{bytes}");
     text(&out)
 }
 
@@ -57,10 +45,7 @@ fn connection_options_of_the_last_hop_are_taken_out_rfc_9110_section_7_6_1() {
         ("Connection: keep-alive\r\n", ""),
         ("Connection: close\r\n", ""),
         ("Connection: \r\n", ""),
-        (
-            "Connection: foo\r\nFoo: 1\r\n",
-            "Connection: foo\r\nFoo: 1\r\n",
-        ),
+        ("Connection: foo\r\nFoo: 1\r\n", "Connection: foo\r\nFoo: 1\r\n"),
         (
             "Connection: keep-alive, foo\r\nKeep-Alive: timeout=5\r\n",
             "Connection: foo\r\nKeep-Alive: timeout=5\r\n",
@@ -74,10 +59,7 @@ fn connection_options_of_the_last_hop_are_taken_out_rfc_9110_section_7_6_1() {
             "A: b\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n",
             "A: b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
         ),
-        (
-            "Proxy-Connection: keep-alive\r\n",
-            "Proxy-Connection: keep-alive\r\n",
-        ),
+        ("Proxy-Connection: keep-alive\r\n", "Proxy-Connection: keep-alive\r\n"),
     ] {
         assert_eq!(forwarded(fields), expected, "{fields}");
     }
@@ -91,10 +73,7 @@ fn te_is_reduced_to_trailers_rfc_9110_section_10_1_4() {
         ("TE: gzip;q=0.5, Trailers\r\n", "TE: trailers\r\n"),
         ("TE: gzip\r\n", ""),
         ("TE: trailers\r\nTE: gzip\r\n", "TE: trailers\r\n"),
-        (
-            "TE: trailers\r\nTE: trailers\r\nA: b\r\n",
-            "TE: trailers\r\nTE: trailers\r\nA: b\r\n",
-        ),
+        ("TE: trailers\r\nTE: trailers\r\nA: b\r\n", "TE: trailers\r\nTE: trailers\r\nA: b\r\n"),
     ] {
         assert_eq!(forwarded(fields), expected, "{fields}");
     }
@@ -107,14 +86,8 @@ fn connection_is_written_where_the_version_does_not_say_it_section_9_3() {
         |version: &str, option: &str| format!("GET / HTTP/{version}\r\nX: y\r\n{option}\r\n");
     assert_eq!(to_server(&request("1.1"), true), request("1.1"));
     assert_eq!(to_server(&request("1.0"), false), request("1.0"));
-    assert_eq!(
-        to_server(&request("1.1"), false),
-        with("1.1", "connection: close\r\n")
-    );
-    assert_eq!(
-        to_server(&request("1.0"), true),
-        with("1.0", "connection: keep-alive\r\n")
-    );
+    assert_eq!(to_server(&request("1.1"), false), with("1.1", "connection: close\r\n"));
+    assert_eq!(to_server(&request("1.0"), true), with("1.0", "connection: keep-alive\r\n"));
 
     let response = |version: &str, option: &str| {
         format!("HTTP/{version} 200 OK\r\nContent-Length: 2\r\n{option}\r\n")
@@ -128,11 +101,7 @@ fn connection_is_written_where_the_version_does_not_say_it_section_9_3() {
         ("1.0", Version::Http11, false, ""),
     ] {
         let out = to_client(&response(server, ""), keep_alive, client);
-        assert_eq!(
-            out,
-            response(server, expected),
-            "{server} {client:?} {keep_alive}"
-        );
+        assert_eq!(out, response(server, expected), "{server} {client:?} {keep_alive}");
     }
 }
 
@@ -164,14 +133,8 @@ fn edits_are_written_and_the_rest_is_copied() {
 #[test]
 fn what_the_parser_cleaned_is_written_clean() {
     let repeated = post("Content-Length: 2, 2\r\nHost: A\r\nContent-Length: 2\r\nX: y\r\n");
-    assert_eq!(
-        to_server(&repeated, true),
-        post("Content-Length: 2\r\nX: y\r\n")
-    );
-    assert_eq!(
-        to_server("GET / HTTP/1.7\r\nX: y\r\n\r\n", true),
-        "GET / HTTP/1.1\r\nX: y\r\n\r\n"
-    );
+    assert_eq!(to_server(&repeated, true), post("Content-Length: 2\r\nX: y\r\n"));
+    assert_eq!(to_server("GET / HTTP/1.7\r\nX: y\r\n\r\n", true), "GET / HTTP/1.1\r\nX: y\r\n\r\n");
     let terse = "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n";
     let full = "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n";
     assert_eq!(to_client(terse, true, Version::Http11), full);
@@ -182,15 +145,8 @@ fn a_new_status_replaces_the_status_line() {
     let mut head = parse_response(ok("Content-Length: 0\r\n"), RequestKind::default()).unwrap();
     head.set_status(429, b"Slow down");
     let mut out = Vec::new();
-    write_response(
-        &head,
-        &mut out,
-        &Hop::to_client(true, Version::Http11, head.body),
-    );
-    assert_eq!(
-        text(&out),
-        "HTTP/1.1 429 Slow down\r\nContent-Length: 0\r\n\r\n"
-    );
+    write_response(&head, &mut out, &Hop::to_client(true, Version::Http11, head.body));
+    assert_eq!(text(&out), "HTTP/1.1 429 Slow down\r\nContent-Length: 0\r\n\r\n");
 }
 
 #[test]
@@ -204,18 +160,11 @@ fn a_chunked_response_is_decoded_for_http_1_0_section_7_1() {
 fn a_body_until_close_can_be_chunked_for_http_1_1() {
     let head = parse_response(ok("A: b\r\n"), RequestKind::default()).unwrap();
     assert_eq!(head.body, BodyLength::UntilClose);
-    let hop = Hop {
-        keep_alive: true,
-        peer: Version::Http11,
-        framing: Framing::Chunked,
-    };
+    let hop = Hop { keep_alive: true, peer: Version::Http11, framing: Framing::Chunked };
     let mut out = Vec::new();
     write_response(&head, &mut out, &hop);
     assert_eq!(text(&out), ok("A: b\r\ntransfer-encoding: chunked\r\n"));
-    assert_eq!(
-        to_client(&ok(""), true, Version::Http11),
-        ok("connection: close\r\n")
-    );
+    assert_eq!(to_client(&ok(""), true, Version::Http11), ok("connection: close\r\n"));
 }
 
 #[test]
@@ -228,10 +177,6 @@ fn heads_of_the_proxys_own_making_are_written() {
     let mut head = Head::new_response(302, b"Found", Version::Http11);
     head.add(b"location", b"/x");
     out.clear();
-    write_response(
-        &head,
-        &mut out,
-        &Hop::to_client(true, Version::Http11, BodyLength::None),
-    );
+    write_response(&head, &mut out, &Hop::to_client(true, Version::Http11, BodyLength::None));
     assert_eq!(text(&out), "HTTP/1.1 302 Found\r\nlocation: /x\r\n\r\n");
 }

@@ -1,19 +1,19 @@
 //! Drafts into a plan: names become indices, rules are compiled, and sections are checked against each other.
 
+mod rules;
+
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
-use super::proxy::{Draft, RuleKind, built_in_errors};
+use super::proxy::{Draft, built_in_errors};
 use super::server_line::ServerDraft;
 use super::{
-    Backend, BackendTarget, ErrorFiles, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server,
-    ServerTarget, SocketOptions, Splice, UseBackend, UseServer,
+    Backend, ErrorFiles, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions,
+    Splice,
 };
-use crate::config::ast::{FileId, Line, Span, Word};
+use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
 use crate::metrics::{ObjectId, Registry};
-use crate::rules::action::{Rule, RuleSet};
-use crate::rules::condition::{AclSet, Condition};
 use crate::rules::context::NameTable;
 use crate::rules::log_format::LogFormat;
 use crate::rules::{Compiler, Names, Position};
@@ -22,29 +22,34 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use rules::{Compiled, Half};
+
 /// Turns all drafts into a plan. Errors go to the loader; the plan is only good without any.
-pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: Vec<Draft<'_>>) -> Plan {
+pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>]) -> Plan {
     let no_splice = draft.no_splice;
     let global = draft.finish(cx);
-    let index = Index::new(cx, &proxies);
+    let index = Index::new(cx, proxies);
     let mut build = Build {
         global: &global,
         index: &index,
         no_splice,
         objects: 0,
-        reported: HashSet::new(),
+        reported: rules::Reported::default(),
         frontends: Vec::new(),
         backends: Vec::new(),
         farms: Vec::new(),
     };
-    for proxy in &proxies {
+    for proxy in proxies {
         build.proxy(cx, proxy);
     }
     let Build { objects, frontends, backends, farms, .. } = build;
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
         backends: index.backend_names.clone(),
-        servers: backends.iter().map(|b| b.servers.iter().map(|server| server.name.clone()).collect()).collect(),
+        servers: backends
+            .iter()
+            .map(|b| b.servers.iter().map(|server| server.name.clone()).collect())
+            .collect(),
         hostname: global.hostname.clone(),
     };
     let shards = if cx.options.check_only { 0 } else { cx.options.shards };
@@ -97,6 +102,49 @@ impl<'a> Index<'a> {
         }
         index
     }
+
+    /// Returns the index of the backend that `word` names; reports a name that no backend has, or one of another mode.
+    fn target(
+        &self,
+        diagnostics: &mut Diagnostics,
+        draft: &Draft<'_>,
+        word: &Word,
+        directive: &str,
+    ) -> Option<u32> {
+        let name = word.as_str();
+        let Some(at) = self.backend(name) else {
+            let mut finding = Diagnostic::error(
+                word.span,
+                format!("`{directive}`: there is no backend `{name}`"),
+            );
+            if let Some(near) = suggest(name, self.backends.keys().copied()) {
+                finding = finding.label(format!("did you mean `{near}`?"));
+            } else if self.frontends.contains(name) {
+                finding = finding.label("this is a frontend");
+            }
+            diagnostics.push(finding);
+            return None;
+        };
+        let (mode, span) = self.backend_modes[at as usize];
+        if mode != draft.mode() {
+            let (ours, theirs) = match mode {
+                Mode::Tcp => ("http", "tcp"),
+                Mode::Http => ("tcp", "http"),
+            };
+            diagnostics.push(
+                Diagnostic::error(
+                    word.span,
+                    format!(
+                        "{} is `mode {ours}` and backend `{name}` is `mode {theirs}`",
+                        draft.title()
+                    ),
+                )
+                .related(span, format!("`mode {theirs}` counts here"))
+                .help("give both sections the same `mode`, best in their `defaults`"),
+            );
+        }
+        Some(at)
+    }
 }
 
 impl Names for Index<'_> {
@@ -124,28 +172,10 @@ struct Build<'b> {
     no_splice: bool,
     /// Number of counted objects so far.
     objects: u32,
-    /// Lines of `defaults` sections whose findings were already given.
-    reported: HashSet<(FileId, u32)>,
+    reported: rules::Reported,
     frontends: Vec<Frontend>,
     backends: Vec<Backend>,
     farms: Vec<Arc<Farm>>,
-}
-
-/// The compiled rules of one half of a proxy.
-#[derive(Default)]
-struct Compiled {
-    http_request: Vec<Rule>,
-    http_response: Vec<Rule>,
-    use_backend: Vec<UseBackend>,
-    use_server: Vec<UseServer>,
-    monitor_fail: Vec<Condition>,
-}
-
-/// The half of a proxy that rules are compiled for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Half {
-    Front,
-    Back,
 }
 
 impl Build<'_> {
@@ -153,15 +183,25 @@ impl Build<'_> {
         let backend = draft.is_back().then_some(self.backends.len() as u32);
         let frontend = draft.is_front().then_some(self.frontends.len() as u32);
         if draft.is_front() {
-            let rules = self.rules(cx, draft, Half::Front, backend);
+            let rules = self.compile(cx, draft, Half::Front, backend);
             let frontend = self.frontend(cx, draft, rules, backend);
             self.frontends.push(frontend);
         }
         if draft.is_back() {
-            let rules = self.rules(cx, draft, Half::Back, backend);
+            let rules = self.compile(cx, draft, Half::Back, backend);
             let backend = self.backend(draft, rules, frontend);
             self.backends.push(backend);
         }
+    }
+
+    fn compile(
+        &mut self,
+        cx: &mut Loader<'_>,
+        draft: &Draft<'_>,
+        half: Half,
+        backend: Option<u32>,
+    ) -> Compiled {
+        rules::compile(cx, self.index, &mut self.reported, draft, half, backend)
     }
 
     fn object(&mut self) -> ObjectId {
@@ -184,7 +224,7 @@ impl Build<'_> {
         }
         let default_backend = settings
             .default_backend
-            .and_then(|word| self.target(cx, draft, word, "default_backend"))
+            .and_then(|word| self.index.target(cx.diagnostics, draft, word, "default_backend"))
             .or(backend);
         Frontend {
             name: draft.name.clone(),
@@ -324,219 +364,6 @@ impl Build<'_> {
             log_asap: log.log_asap,
             tag: log.tag.clone(),
         }
-    }
-
-    /// Returns the index of the backend that `word` names; reports a name that no backend has, or one of another mode.
-    fn target(
-        &self,
-        cx: &mut Loader<'_>,
-        draft: &Draft<'_>,
-        word: &Word,
-        directive: &str,
-    ) -> Option<u32> {
-        let name = word.as_str();
-        let Some(at) = self.index.backend(name) else {
-            let mut finding = Diagnostic::error(
-                word.span,
-                format!("`{directive}`: there is no backend `{name}`"),
-            );
-            if let Some(near) = suggest(name, self.index.backends.keys().copied()) {
-                finding = finding.label(format!("did you mean `{near}`?"));
-            } else if self.index.frontends.contains(name) {
-                finding = finding.label("this is a frontend");
-            }
-            cx.push(finding);
-            return None;
-        };
-        let (mode, span) = self.index.backend_modes[at as usize];
-        if mode != draft.mode() {
-            let (ours, theirs) = match mode {
-                Mode::Tcp => ("http", "tcp"),
-                Mode::Http => ("tcp", "http"),
-            };
-            cx.push(
-                Diagnostic::error(
-                    word.span,
-                    format!(
-                        "{} is `mode {ours}` and backend `{name}` is `mode {theirs}`",
-                        draft.title()
-                    ),
-                )
-                .related(span, format!("`mode {theirs}` counts here"))
-                .help("give both sections the same `mode`, best in their `defaults`"),
-            );
-        }
-        Some(at)
-    }
-
-    /// Compiles the rules of one half. What is wrong with them is reported once, even for a `listen` section, whose
-    /// rules are compiled for both halves, and for a `defaults` section, whose rules many proxies have.
-    fn rules(
-        &mut self,
-        cx: &mut Loader<'_>,
-        draft: &Draft<'_>,
-        half: Half,
-        backend: Option<u32>,
-    ) -> Compiled {
-        let http = draft.mode() == Mode::Http;
-        let second = half == Half::Back && draft.is_front();
-        let mut acls = AclSet::default();
-        let mut out = Compiled::default();
-        let mut redirects = Vec::new();
-        let mut silent = Diagnostics::default();
-        let mut dropped = false;
-        for pass in [true, false] {
-            for rule in &draft.settings.rules {
-                if (rule.kind == RuleKind::Acl) != pass {
-                    continue;
-                }
-                if rule.kind.needs_http() && !http {
-                    dropped = true;
-                    continue;
-                }
-                let at = rule.line.span;
-                let quiet =
-                    second || (rule.inherited && !self.reported.insert((at.file, at.start)));
-                let diagnostics: &mut Diagnostics =
-                    if quiet { &mut silent } else { &mut *cx.diagnostics };
-                let mut compiler = Compiler {
-                    diagnostics,
-                    names: self.index,
-                    position: match rule.kind {
-                        RuleKind::HttpResponse => Position::Response,
-                        _ => Position::Request,
-                    },
-                    http,
-                    backend,
-                    line: at,
-                };
-                match (rule.kind, half) {
-                    (RuleKind::Acl, _) => acls.declare(rule.line, &mut compiler),
-                    (RuleKind::HttpRequest, _) => out.http_request.extend(Rule::parse(
-                        RuleSet::HttpRequest,
-                        rule.line,
-                        &mut acls,
-                        &mut compiler,
-                    )),
-                    (RuleKind::HttpResponse, _) => out.http_response.extend(Rule::parse(
-                        RuleSet::HttpResponse,
-                        rule.line,
-                        &mut acls,
-                        &mut compiler,
-                    )),
-                    (RuleKind::Redirect, _) => redirects.extend(Rule::parse(
-                        RuleSet::Redirect,
-                        rule.line,
-                        &mut acls,
-                        &mut compiler,
-                    )),
-                    (RuleKind::MonitorFail, Half::Front) => {
-                        let words = &rule.line.words[2..];
-                        out.monitor_fail.extend(Condition::parse(words, &mut acls, &mut compiler));
-                    }
-                    (RuleKind::UseBackend, Half::Front) => {
-                        let compiled = use_backend(rule.line, &mut acls, &mut compiler);
-                        let Some((target, condition)) = compiled else { continue };
-                        let target = match target {
-                            Some(format) => BackendTarget::Named(format),
-                            None => {
-                                let word = &rule.line.words[1];
-                                match self.target(cx, draft, word, "use_backend") {
-                                    Some(at) => BackendTarget::Fixed(at),
-                                    None => continue,
-                                }
-                            }
-                        };
-                        out.use_backend.push(UseBackend { target, condition, span: at });
-                    }
-                    (RuleKind::UseServer, Half::Back) => {
-                        let Some(backend) = backend else { continue };
-                        out.use_server.extend(use_server(
-                            rule.line,
-                            backend,
-                            self.index,
-                            draft,
-                            &mut acls,
-                            &mut compiler,
-                        ));
-                    }
-                    (RuleKind::MonitorFail | RuleKind::UseBackend, Half::Back)
-                    | (RuleKind::UseServer, Half::Front) => {}
-                }
-            }
-        }
-        out.http_request.extend(redirects);
-        // An ACL may be used by a line that was dropped or could not be read, so its users are only known without.
-        if !second && !draft.broken && !dropped {
-            acls.finish(&mut Compiler {
-                diagnostics: cx.diagnostics,
-                names: self.index,
-                position: Position::Request,
-                http,
-                backend,
-                line: draft.span,
-            });
-        }
-        out
-    }
-}
-
-/// Compiles a `use_backend` line: the format of a dynamic name, and the condition.
-fn use_backend(
-    line: &Line,
-    acls: &mut AclSet,
-    compiler: &mut Compiler<'_>,
-) -> Option<(Option<LogFormat>, Option<Condition>)> {
-    let name = &line.words[1];
-    let format = if name.as_str().contains("%[") || name.as_str().contains("%{") {
-        Some(LogFormat::parse(name.as_str(), name.span, compiler)?)
-    } else {
-        None
-    };
-    let condition = condition(&line.words[2..], acls, compiler)?;
-    Some((format, condition))
-}
-
-/// Compiles a `use-server` line.
-fn use_server(
-    line: &Line,
-    backend: u32,
-    index: &Index<'_>,
-    draft: &Draft<'_>,
-    acls: &mut AclSet,
-    compiler: &mut Compiler<'_>,
-) -> Option<UseServer> {
-    let word = &line.words[1];
-    let name = word.as_str();
-    let target = if name.contains("%[") {
-        ServerTarget::Named(LogFormat::parse(name, word.span, compiler)?)
-    } else if let Some(at) = index.server(backend, name) {
-        ServerTarget::Fixed(at)
-    } else {
-        let names = draft.servers.iter().map(|server| server.name.as_str());
-        let mut finding = Diagnostic::error(
-            word.span,
-            format!("`use-server`: {} has no server `{name}`", draft.title()),
-        );
-        if let Some(near) = suggest(name, names) {
-            finding = finding.label(format!("did you mean `{near}`?"));
-        }
-        compiler.diagnostics.push(finding);
-        return None;
-    };
-    let condition = condition(&line.words[2..], acls, compiler)?;
-    Some(UseServer { target, condition })
-}
-
-/// Compiles the words from `if` or `unless` on; no words are no condition.
-fn condition(
-    words: &[Word],
-    acls: &mut AclSet,
-    compiler: &mut Compiler<'_>,
-) -> Option<Option<Condition>> {
-    match words.first() {
-        None => Some(None),
-        Some(_) => Condition::parse(words, acls, compiler).map(Some),
     }
 }
 

@@ -1,0 +1,5 @@
+//! Fuzzes the target `request`.
+
+fn main() -> std::process::ExitCode {
+    fastlb_fuzz::main("request")
+}

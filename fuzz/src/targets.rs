@@ -1,0 +1,207 @@
+//! The targets: each takes any bytes, checks what must hold for them, and says what came of it.
+//!
+//! A target panics when a rule is broken. The number it returns tells outcomes apart (which error, how many fields …);
+//! the fuzzer keeps an input that brings a new one. `tests/corpus.rs` includes this file and replays the corpora.
+//! To add a target, write it here, add it to [`TARGETS`], give it a folder in `fuzz/corpus` and a file in `fuzz/src/bin`.
+
+use fastlb::proto::cookie;
+use fastlb::proto::h1::body::{BodyReader, ChunkedDecoder};
+use fastlb::proto::h1::parse::{self, Limits, ParseError, Parsed, RequestKind};
+use fastlb::proto::h1::write::{self, Hop};
+use fastlb::proto::http::{BodyLength, Head, Version};
+use fastlb::proto::uri;
+
+/// A target, and what it is called on the command line and in `fuzz/corpus`.
+pub(crate) type Target = (&'static str, fn(&[u8]) -> u64);
+
+/// Every target.
+pub(crate) const TARGETS: &[Target] =
+    &[("request", request), ("response", response), ("chunked", chunked), ("uri", uri_and_cookies)];
+
+type Parse = fn(&mut Head) -> Result<Parsed, ParseError>;
+
+fn parse_request(head: &mut Head) -> Result<Parsed, ParseError> {
+    parse::request(head, &Limits::default())
+}
+
+/// As the next hop does, whose limits leave room for what the proxy adds.
+fn parse_forwarded_request(head: &mut Head) -> Result<Parsed, ParseError> {
+    let limits = Limits { head_bytes_max: 32 * 1024, fields_max: 110 };
+    parse::request(head, &limits)
+}
+
+fn parse_response(head: &mut Head) -> Result<Parsed, ParseError> {
+    let kind = RequestKind { upgrade: true, ..RequestKind::default() };
+    parse::response(head, &Limits::default(), kind)
+}
+
+/// Request heads: cuts change nothing, and what is forwarded reads as the same message.
+fn request(bytes: &[u8]) -> u64 {
+    let (outcome, head) = heads(bytes, parse_request);
+    if let Some(head) = head {
+        for keep_alive in [true, false] {
+            let hop = Hop::to_server(keep_alive);
+            let mut out = Vec::new();
+            write::write_request(&head, &mut out, &hop);
+            if !write::needs_rewrite(&head, &hop) {
+                assert_eq!(out, head.received());
+            }
+            let again = reparse(&out, parse_forwarded_request);
+            assert_eq!(again.method(), head.method());
+            assert_eq!(again.target(), head.target());
+            assert_eq!(again.version(), head.version());
+            assert_eq!((again.body, again.upgrade), (head.body, head.upgrade));
+            if !head.upgrade {
+                assert_eq!(again.keep_alive, keep_alive);
+            }
+        }
+    }
+    outcome
+}
+
+/// Response heads: the same.
+fn response(bytes: &[u8]) -> u64 {
+    let (outcome, head) = heads(bytes, parse_response);
+    if let Some(head) = head {
+        for client in [Version::Http11, Version::Http10] {
+            let hop = Hop::to_client(true, client, head.body);
+            let mut out = Vec::new();
+            write::write_response(&head, &mut out, &hop);
+            let again = reparse(&out, parse_response);
+            assert_eq!((again.status(), again.reason()), (head.status(), head.reason()));
+            let decoded = client == Version::Http10 && head.body == BodyLength::Chunked;
+            let expected = if decoded { BodyLength::UntilClose } else { head.body };
+            assert_eq!(again.body, expected);
+        }
+    }
+    outcome
+}
+
+/// Chunked bodies: cuts change nothing, and the content is within the bytes that were taken.
+fn chunked(bytes: &[u8]) -> u64 {
+    let mut content = Vec::new();
+    let whole =
+        ChunkedDecoder::new().advance_with(bytes, |range| content.extend_from_slice(&bytes[range]));
+    let mut by_byte = Vec::new();
+    let mut body = BodyReader::new(BodyLength::Chunked);
+    let mut consumed = 0;
+    let mut error = None;
+    for byte in bytes {
+        let one = [*byte];
+        match body.advance_with(&one, |range| by_byte.extend_from_slice(&one[range])) {
+            Ok(advance) => consumed += advance.consumed,
+            Err(problem) => {
+                error = Some(problem);
+                break;
+            }
+        }
+        if body.is_done() {
+            break;
+        }
+    }
+    assert_eq!(content, by_byte);
+    match whole {
+        Ok(advance) => {
+            assert_eq!((error, advance.consumed), (None, consumed));
+            assert_eq!(advance.done, body.is_done());
+            1 + u64::from(advance.done) + 4 * (content.len() as u64).min(64)
+        }
+        Err(problem) => {
+            assert_eq!(error, Some(problem));
+            1000 + problem as u64 + 16 * (consumed as u64).min(64)
+        }
+    }
+}
+
+/// Targets, authorities, encodings and cookies: pieces stay pieces, edits do what they say.
+fn uri_and_cookies(bytes: &[u8]) -> u64 {
+    let path = uri::path(bytes);
+    let query = uri::query(bytes);
+    assert!(uri::path_and_query(bytes).starts_with(path));
+    let mut outcome = u64::from(path.is_empty()) | u64::from(query.is_empty()) << 1;
+    if let Some(target) = uri::Target::parse(bytes) {
+        assert_eq!(target.path, path);
+        assert_eq!(target.query.unwrap_or_default(), query);
+        outcome |= 4 << target.form as u64;
+    }
+    let mut out = Vec::new();
+    uri::with_path(bytes, b"/new", &mut out);
+    assert_eq!(uri::path(&out), b"/new");
+    assert_eq!(uri::query(&out), query);
+    let (host, port) = uri::host_and_port(bytes);
+    assert!(host.len() <= bytes.len());
+    outcome |= u64::from(port.is_some()) << 8;
+    match uri::percent_decode(bytes, true) {
+        Some(text) => assert!(text.len() <= bytes.len()),
+        None => outcome |= 1 << 9,
+    }
+    let mut count = 0;
+    for found in cookie::cookies(bytes) {
+        count += 1;
+        let name = &bytes[found.name.clone()];
+        assert!(found.pair.start <= found.name.start && found.value.end <= found.pair.end);
+        let first = cookie::locate(bytes, name).expect("a cookie that was listed is found");
+        assert!(first.pair.start <= found.pair.start);
+        out.clear();
+        cookie::without(bytes, &found, &mut out);
+        assert!(cookie::cookies(&out).count() < cookie::cookies(bytes).count());
+    }
+    outcome | count.min(8) << 10 | (uri::params(query).count() as u64).min(8) << 16
+}
+
+/// Parses at once and in two pieces; returns the outcome, and the head when it is complete.
+fn heads(bytes: &[u8], parse: Parse) -> (u64, Option<Head>) {
+    let mut head = filled(bytes);
+    let whole = parse(&mut head);
+    let mut cut = filled(&bytes[..bytes.len() / 2]);
+    let mut parsed = parse(&mut cut);
+    if parsed == Ok(Parsed::Partial) {
+        cut.buffer_mut().extend_from_slice(&bytes[bytes.len() / 2..]);
+        parsed = parse(&mut cut);
+    }
+    match whole {
+        // A line that is wrong may only be seen when the head has ended.
+        Err(_) => assert!(parsed == whole || parsed == Ok(Parsed::Partial)),
+        _ => assert_eq!(parsed, whole),
+    }
+    match whole {
+        Ok(Parsed::Complete) => {
+            assert_eq!(cut.received(), head.received());
+            assert_eq!(cut.fields().len(), head.fields().len());
+            let fields = (head.fields().len() as u64).min(16);
+            let kinds =
+                head.fields().iter().fold(0, |kinds, field| kinds | 1 << field.known as u64);
+            let body = match head.body {
+                BodyLength::None => 0,
+                BodyLength::Length(_) => 1,
+                BodyLength::Chunked => 2,
+                BodyLength::UntilClose => 3,
+            };
+            let flags = [head.keep_alive, head.upgrade, head.expect_continue, head.is_edited()];
+            let flags = flags.iter().fold(0, |bits, flag| bits << 1 | u64::from(*flag));
+            let outcome = 1
+                | fields << 2
+                | kinds << 8
+                | body << 24
+                | flags << 28
+                | u64::from(head.status()) << 32;
+            (outcome, Some(head))
+        }
+        Ok(Parsed::Partial) => (2, None),
+        Err(error) => (3 | (error.kind as u64) << 8 | (error.at as u64).min(64) << 16, None),
+    }
+}
+
+/// Parses what the proxy would send; it must be a whole head and nothing else.
+fn reparse(bytes: &[u8], parse: Parse) -> Head {
+    let mut head = filled(bytes);
+    assert_eq!(parse(&mut head), Ok(Parsed::Complete), "{:?}", String::from_utf8_lossy(bytes));
+    assert!(head.rest().is_empty());
+    head
+}
+
+fn filled(bytes: &[u8]) -> Head {
+    let mut head = Head::new();
+    head.buffer_mut().extend_from_slice(bytes);
+    head
+}

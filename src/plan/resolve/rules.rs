@@ -1,0 +1,238 @@
+//! The rules of a proxy, compiled for each of its halves.
+//!
+//! A `listen` section's rules are compiled for its frontend and for its backend, because other frontends may use that
+//! backend; a `defaults` section's rules are compiled for every proxy that starts with it. What is wrong with them is
+//! reported once.
+
+use super::Index;
+use crate::config::ast::{FileId, Line, Span, Word};
+use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
+use crate::plan::lint;
+use crate::plan::load::Loader;
+use crate::plan::proxy::{Draft, RuleKind, RuleLine};
+use crate::plan::{BackendTarget, Mode, ServerTarget, UseBackend, UseServer};
+use crate::rules::action::{Rule, RuleSet};
+use crate::rules::condition::{AclSet, Condition};
+use crate::rules::log_format::LogFormat;
+use crate::rules::{Compiler, Position};
+use std::collections::HashSet;
+
+/// What was already reported for another proxy that starts with the same `defaults` section.
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    /// Lines whose findings were given.
+    lines: HashSet<(FileId, u32)>,
+    /// Findings on what lines do together.
+    findings: HashSet<(FileId, u32, String)>,
+}
+
+/// The half of a proxy that rules are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    Front,
+    Back,
+}
+
+/// The compiled rules of one half of a proxy.
+#[derive(Default)]
+pub(super) struct Compiled {
+    /// `http-request` rules, then `redirect` rules.
+    pub(super) http_request: Vec<Rule>,
+    pub(super) http_response: Vec<Rule>,
+    pub(super) use_backend: Vec<UseBackend>,
+    pub(super) use_server: Vec<UseServer>,
+    pub(super) monitor_fail: Vec<Condition>,
+}
+
+/// Compiles the rules of one half; `backend` is the index of the proxy's back half.
+pub(super) fn compile(
+    cx: &mut Loader<'_>,
+    index: &Index<'_>,
+    reported: &mut Reported,
+    draft: &Draft<'_>,
+    half: Half,
+    backend: Option<u32>,
+) -> Compiled {
+    let http = draft.mode() == Mode::Http;
+    // The first half of a `listen` section has reported everything.
+    let second = half == Half::Back && draft.is_front();
+    let errors = cx.errors();
+    let mut silent = Diagnostics::default();
+    let mut pass = Pass { index, draft, half, backend, acls: AclSet::default(), dropped: false };
+    let mut out = Compiled::default();
+    let mut redirects = Vec::new();
+    let (acls, others): (Vec<&RuleLine<'_>>, Vec<&RuleLine<'_>>) =
+        draft.settings.rules.iter().partition(|rule| rule.kind == RuleKind::Acl);
+    for rule in acls.into_iter().chain(others) {
+        if rule.kind.needs_http() && !http {
+            pass.dropped = true;
+            continue;
+        }
+        let at = rule.line.span;
+        let quiet = second || (rule.inherited && !reported.lines.insert((at.file, at.start)));
+        let diagnostics = if quiet { &mut silent } else { &mut *cx.diagnostics };
+        pass.rule(rule, diagnostics, &mut out, &mut redirects);
+    }
+    if !second {
+        let mut found = Diagnostics::default();
+        lint::rules::use_backend(&mut found, &out.use_backend);
+        lint::rules::http(&mut found, &out.http_request, "http-request");
+        lint::rules::http(&mut found, &out.http_response, "http-response");
+        lint::rules::http(&mut found, &redirects, "redirect");
+        for finding in found.iter() {
+            let place = finding.span.map_or((FileId::default(), 0), |span| (span.file, span.start));
+            if reported.findings.insert((place.0, place.1, finding.message.clone())) {
+                cx.push(finding.clone());
+            }
+        }
+        // A line that was dropped or could not be read may use an ACL, so its users are only known without.
+        if !draft.broken && !pass.dropped && cx.errors() == errors {
+            pass.acls.finish(&mut pass.compiler(cx.diagnostics, Position::Request, draft.span));
+        }
+    }
+    out.http_request.append(&mut redirects);
+    out
+}
+
+/// One run over the rules of a proxy.
+struct Pass<'p, 'a> {
+    index: &'p Index<'p>,
+    draft: &'p Draft<'a>,
+    half: Half,
+    backend: Option<u32>,
+    acls: AclSet,
+    /// Some line needs `mode http` and was left out.
+    dropped: bool,
+}
+
+impl<'p> Pass<'p, '_> {
+    fn compiler<'c>(
+        &self,
+        diagnostics: &'c mut Diagnostics,
+        position: Position,
+        line: Span,
+    ) -> Compiler<'c>
+    where
+        'p: 'c,
+    {
+        Compiler {
+            diagnostics,
+            names: self.index,
+            position,
+            http: self.draft.mode() == Mode::Http,
+            backend: self.backend,
+            line,
+        }
+    }
+
+    /// Compiles one line into the list that it belongs to.
+    fn rule(
+        &mut self,
+        rule: &RuleLine<'_>,
+        diagnostics: &mut Diagnostics,
+        out: &mut Compiled,
+        redirects: &mut Vec<Rule>,
+    ) {
+        let line = rule.line;
+        let position = match rule.kind {
+            RuleKind::HttpResponse => Position::Response,
+            _ => Position::Request,
+        };
+        let mut acls = std::mem::take(&mut self.acls);
+        let mut compiler = self.compiler(diagnostics, position, line.span);
+        let mut http = |set| Rule::parse(set, line, &mut acls, &mut compiler);
+        match (rule.kind, self.half) {
+            (RuleKind::HttpRequest, _) => out.http_request.extend(http(RuleSet::HttpRequest)),
+            (RuleKind::HttpResponse, _) => out.http_response.extend(http(RuleSet::HttpResponse)),
+            (RuleKind::Redirect, _) => redirects.extend(http(RuleSet::Redirect)),
+            (RuleKind::Acl, _) => acls.declare(line, &mut compiler),
+            (RuleKind::MonitorFail, Half::Front) => {
+                let words = &line.words[2..];
+                out.monitor_fail.extend(Condition::parse(words, &mut acls, &mut compiler));
+            }
+            (RuleKind::UseBackend, Half::Front) => {
+                out.use_backend.extend(self.use_backend(line, &mut acls, &mut compiler));
+            }
+            (RuleKind::UseServer, Half::Back) => {
+                out.use_server.extend(self.use_server(line, &mut acls, &mut compiler));
+            }
+            (RuleKind::UseServer, Half::Front) => {
+                // Compiled for the back half; here it only counts as a user of its ACLs.
+                let mut silent = Diagnostics::default();
+                let mut compiler = self.compiler(&mut silent, position, line.span);
+                condition(line, &mut acls, &mut compiler);
+            }
+            (RuleKind::MonitorFail | RuleKind::UseBackend, Half::Back) => {}
+        }
+        self.acls = acls;
+    }
+
+    /// Compiles a `use_backend` line.
+    fn use_backend(
+        &self,
+        line: &Line,
+        acls: &mut AclSet,
+        compiler: &mut Compiler<'_>,
+    ) -> Option<UseBackend> {
+        let word = &line.words[1];
+        let target = if is_expression(word) {
+            LogFormat::parse(word.as_str(), word.span, compiler).map(BackendTarget::Named)
+        } else {
+            let found = self.index.target(compiler.diagnostics, self.draft, word, "use_backend");
+            found.map(BackendTarget::Fixed)
+        };
+        let condition = condition(line, acls, compiler)?;
+        Some(UseBackend { target: target?, condition, span: line.span })
+    }
+
+    /// Compiles a `use-server` line.
+    fn use_server(
+        &self,
+        line: &Line,
+        acls: &mut AclSet,
+        compiler: &mut Compiler<'_>,
+    ) -> Option<UseServer> {
+        let word = &line.words[1];
+        let target = if is_expression(word) {
+            LogFormat::parse(word.as_str(), word.span, compiler).map(ServerTarget::Named)
+        } else {
+            self.server(word, compiler.diagnostics).map(ServerTarget::Fixed)
+        };
+        let condition = condition(line, acls, compiler)?;
+        Some(UseServer { target: target?, condition })
+    }
+
+    /// Returns the index of the server that `word` names; reports a name that no server of the proxy has.
+    fn server(&self, word: &Word, diagnostics: &mut Diagnostics) -> Option<u32> {
+        let servers = &self.draft.servers;
+        let at = servers.iter().position(|server| server.name.as_str() == word.as_str());
+        if at.is_none() && !self.draft.broken {
+            let names = servers.iter().map(|server| server.name.as_str());
+            let text =
+                format!("`use-server`: {} has no server `{}`", self.draft.title(), word.as_str());
+            let finding = Diagnostic::error(word.span, text);
+            diagnostics.push(match suggest(word.as_str(), names) {
+                Some(near) => finding.label(format!("did you mean `{near}`?")),
+                None => finding,
+            });
+        }
+        at.map(|at| at as u32)
+    }
+}
+
+/// Returns whether a name is made at run time.
+fn is_expression(word: &Word) -> bool {
+    word.as_str().contains("%[") || word.as_str().contains("%{")
+}
+
+/// Compiles the words behind the name from `if` or `unless` on; no words are no condition.
+fn condition(
+    line: &Line,
+    acls: &mut AclSet,
+    compiler: &mut Compiler<'_>,
+) -> Option<Option<Condition>> {
+    match &line.words[2..] {
+        [] => Some(None),
+        words => Condition::parse(words, acls, compiler).map(Some),
+    }
+}
