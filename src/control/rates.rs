@@ -341,7 +341,7 @@ fn average(average: f64, before: (u64, u64), after: (u64, u64)) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::fixture::{self, APP_1, WEB};
+    use crate::control::fixture::{self, app_1, web};
     use std::sync::Arc;
 
     #[test]
@@ -350,14 +350,14 @@ mod tests {
         let rates = Rates::new(Process::capture(), 0);
         rates.tick(&plan, 2_000);
         let reading = rates.reading();
-        assert_eq!(reading.object(WEB).sessions, Rate { now: 200, max: 200 });
+        assert_eq!(reading.object(web(&plan)).sessions, Rate { now: 200, max: 200 });
         assert_eq!(reading.process.connections, Rate { now: 40, max: 40 });
-        plan.metrics.shard(0).add(WEB, Counter::Sessions, 50);
+        plan.metrics.shard(0).add(web(&plan), Counter::Sessions, 50);
         rates.tick(&plan, 3_000);
-        assert_eq!(rates.reading().object(WEB).sessions, Rate { now: 50, max: 200 });
+        assert_eq!(rates.reading().object(web(&plan)).sessions, Rate { now: 50, max: 200 });
         assert_eq!(rates.reading().uptime, Duration::from_secs(3));
         rates.clear_maxima();
-        assert_eq!(rates.reading().object(WEB).sessions, Rate { now: 50, max: 0 });
+        assert_eq!(rates.reading().object(web(&plan)).sessions, Rate { now: 50, max: 0 });
     }
 
     #[test]
@@ -376,13 +376,13 @@ mod tests {
     fn the_age_of_the_last_session_grows_until_the_next() {
         let plan = fixture::plan();
         let rates = Rates::new(Process::capture(), 0);
-        assert_eq!(rates.reading().object(WEB).idle, None);
+        assert_eq!(rates.reading().object(web(&plan)).idle, None);
         rates.tick(&plan, 1_000);
         rates.tick(&plan, 9_000);
-        assert_eq!(rates.reading().object(WEB).idle, Some(Duration::from_secs(8)));
-        plan.metrics.shard(1).add(WEB, Counter::Sessions, 1);
+        assert_eq!(rates.reading().object(web(&plan)).idle, Some(Duration::from_secs(8)));
+        plan.metrics.shard(1).add(web(&plan), Counter::Sessions, 1);
         rates.tick(&plan, 10_000);
-        assert_eq!(rates.reading().object(WEB).idle, Some(Duration::ZERO));
+        assert_eq!(rates.reading().object(web(&plan)).idle, Some(Duration::ZERO));
     }
 
     #[test]
@@ -390,10 +390,10 @@ mod tests {
         let (before, after) = (fixture::plan(), fixture::plan());
         let rates = Rates::new(Process::capture(), 0);
         rates.tick(&before, 1_000);
-        before.metrics.shard(0).add(APP_1, Counter::Sessions, 1_000_000);
+        before.metrics.shard(0).add(app_1(&before), Counter::Sessions, 1_000_000);
         rates.tick(&before, 2_000);
         rates.tick(&after, 3_000);
-        assert_eq!(rates.reading().object(APP_1).sessions, Rate { now: 400, max: 400 });
+        assert_eq!(rates.reading().object(app_1(&after)).sessions, Rate { now: 400, max: 400 });
     }
 
     #[test]

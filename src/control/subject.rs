@@ -129,6 +129,7 @@ impl<'a> Overview<'a> {
         let binds = frontend.map_or(&[][..], |frontend| &frontend.binds);
         (1..).zip(binds).filter_map(move |(id, bind)| {
             let detail = Detail::Listener(frontend?, bind);
+            let id = bind.id.unwrap_or(id);
             Some(self.subject(proxy, Kind::Listener, id, bind.object, detail))
         })
     }
@@ -146,8 +147,9 @@ impl<'a> Overview<'a> {
             Some((backend, farm)) => (&backend.servers[..], farm.servers()),
             None => (&[][..], &[][..]),
         };
-        (1..).zip(servers.iter().zip(live)).map(move |(id, (server, live))| {
-            self.subject(proxy, Kind::Server, id, server.object, Detail::Server(server, live))
+        servers.iter().zip(live).map(move |(server, live)| {
+            let (id, detail) = (live.spec().id, Detail::Server(server, live));
+            self.subject(proxy, Kind::Server, id, server.object, detail)
         })
     }
 

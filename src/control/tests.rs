@@ -118,6 +118,13 @@ const UNKNOWN_METRICS: &[&str] = &[
     "haproxy_process_spliced_bytes_out_total",
     "haproxy_listener_current_sessions",
     "haproxy_listener_max_sessions",
+    "haproxy_listener_requests_denied_total",
+    "haproxy_listener_responses_denied_total",
+    "haproxy_listener_request_errors_total",
+    "haproxy_listener_denied_connections_total",
+    "haproxy_listener_denied_sessions_total",
+    "haproxy_listener_failed_header_rewriting_total",
+    "haproxy_listener_internal_errors_total",
     "haproxy_backend_limit_sessions",
     "haproxy_server_queue_limit",
     "haproxy_server_current_throttle",
@@ -392,7 +399,7 @@ fn show_info_prints_names_and_values_in_haproxys_order() {
         ("ConnRate", "80"),
         ("node", "edge-1"),
         ("description", "our edge"),
-        ("Listeners", "1"),
+        ("Listeners", "2"),
         ("Stopping", "0"),
     ] {
         assert_eq!(values.get(name), Some(&value), "{name}");
