@@ -29,7 +29,6 @@ const PORTS_MAX: usize = 4_096;
 pub(super) struct Params {
     name: Option<String>,
     id: Option<u32>,
-    maxconn: Option<u32>,
     backlog: Option<u32>,
     v6only: Option<bool>,
     interface: Option<String>,
@@ -84,10 +83,6 @@ pub(super) static PARAMS: &[Entry<ParamHandler>] = &[
     }),
     param!("interface", "interface lo", |cx, params, args, _| {
         params.interface = Some(args.required(cx, "the name of an interface")?.text.clone());
-        Some(())
-    }),
-    param!("maxconn", "maxconn 500", |cx, params, args, _| {
-        params.maxconn = Some(param_number(cx, args, "maxconn", 1..=u64::from(u32::MAX))?);
         Some(())
     }),
     param!("mode", "mode 660", |cx, params, args, _| {
@@ -213,7 +208,7 @@ fn bind(cx: &mut Loader<'_>, draft: &mut super::proxy::Draft<'_>, args: &mut Arg
             address,
             name: params.name.clone().unwrap_or(text),
             id: params.id,
-            maxconn: params.maxconn,
+            maxconn: None,
             backlog: params.backlog,
             v6only: params.v6only,
             interface: params.interface.clone(),

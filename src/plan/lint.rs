@@ -66,16 +66,16 @@ fn duplicate_addresses(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
             };
             let key = format!("{text} {}", bind.interface.as_deref().unwrap_or(""));
             let Some((other, place)) = seen.insert(key, (proxy, bind.span)) else { continue };
-            let finding = if std::ptr::eq(other, proxy) {
-                Diagnostic::warning(bind.span, format!("`{text}` is bound twice"))
+            let message = if std::ptr::eq(other, proxy) {
+                format!("`{text}` is bound twice")
             } else {
-                Diagnostic::error(
-                    bind.span,
-                    format!("`{text}` is bound by {} and by {}", other.title(), proxy.title()),
-                )
-                .help("connections would reach one or the other at random")
+                format!("`{text}` is bound by {} and by {}", other.title(), proxy.title())
             };
-            cx.push(finding.related(place, "first bound here"));
+            cx.push(
+                Diagnostic::warning(bind.span, message)
+                    .label("connections reach one or the other at random")
+                    .related(place, "first bound here"),
+            );
         }
     }
 }
@@ -105,10 +105,9 @@ fn needs_http(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
         }
     }
     // A cookie on a server line says nothing new beside the `cookie` line of its backend.
-    if !words.iter().any(|(word, _)| *word == "cookie") {
-        if let Some(server) = proxy.servers.iter().find(|server| server.params.cookie.is_some()) {
-            words.push(("cookie", server.params.cookie.map_or(server.span, |word| word.span)));
-        }
+    let on_server = proxy.servers.iter().find_map(|server| server.params.cookie);
+    if let (Some(cookie), false) = (on_server, words.iter().any(|(word, _)| *word == "cookie")) {
+        words.push(("cookie", cookie.span));
     }
     let Some((_, first)) = words.first() else { return };
     let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();

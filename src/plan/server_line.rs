@@ -51,7 +51,6 @@ pub(super) struct ServerParams<'a> {
 pub(super) struct ServerDraft<'a> {
     pub(super) name: &'a Word,
     pub(super) address: Address,
-    pub(super) port_offset: Option<i32>,
     pub(super) address_text: String,
     pub(super) params: ServerParams<'a>,
     pub(super) check: Option<CheckSettings>,
@@ -193,15 +192,13 @@ fn server<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, args: &mut Args<'a>) {
         Err(why) => return args.fail(cx, address.span, why),
     };
     read_params(cx, args, &mut params);
-    let Some((resolved, port_offset)) = connect_address(cx, args, &mut params, address, parsed)
-    else {
+    let Some(resolved) = connect_address(cx, args, &mut params, address, parsed) else {
         return args.give_up();
     };
-    let check = check_settings(cx, name, &params, &resolved, port_offset);
+    let check = check_settings(cx, &params, &resolved);
     draft.servers.push(ServerDraft {
         name,
         address: resolved,
-        port_offset,
         address_text: address.text.clone(),
         params,
         check,
@@ -209,27 +206,27 @@ fn server<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, args: &mut Args<'a>) {
     });
 }
 
-/// Returns where to connect, and the port offset if the port is the client's.
+/// Returns where to connect.
 fn connect_address(
     cx: &mut Loader<'_>,
     args: &mut Args<'_>,
     params: &mut ServerParams<'_>,
     word: &Word,
     parsed: Parsed,
-) -> Option<(Address, Option<i32>)> {
+) -> Option<Address> {
     let (host, ports) = match parsed {
-        Parsed::Unix(path) => return Some((Address::Unix(path), None)),
-        Parsed::Abstract(name) => return Some((Address::Abstract(name), None)),
+        Parsed::Unix(path) => return Some(Address::Unix(path)),
+        Parsed::Abstract(name) => return Some(Address::Abstract(name)),
         Parsed::Fd(_) => {
             args.fail(cx, word.span, "a server cannot be an inherited descriptor");
             return None;
         }
         Parsed::Inet { host, ports } => (host, ports),
     };
-    let (port, offset) = match ports {
-        Ports::None | Ports::Range(0, 0) => (0, Some(0)),
-        Ports::Offset(offset) => (0, Some(offset)),
-        Ports::Range(low, high) if low == high => (low, None),
+    let bare = ports == Ports::None;
+    let port = match ports {
+        Ports::Range(low, high) if low == high && low > 0 => Some(low),
+        Ports::None | Ports::Range(0, 0) | Ports::Offset(_) => None,
         Ports::Range(..) => {
             args.fail(cx, word.span, "a server has one port, not a range");
             return None;
@@ -239,11 +236,30 @@ fn connect_address(
         Host::Ip(ip) => ip,
         Host::Any4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Host::Any6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        Host::Name { name, family } => {
-            named_address(cx, args, params, word, &name, family, ports == Ports::None)?
-        }
+        Host::Name { name, family } => named_address(cx, args, params, word, &name, family, bare)?,
     };
-    Some((Address::Tcp(SocketAddr::new(ip, port)), offset))
+    if ip.is_unspecified() && !params.disabled {
+        cx.push(
+            Diagnostic::error(
+                word.span,
+                format!("`{}` is not an address of a server", word.as_str()),
+            )
+            .label("to connect to the address that the client asked for is not supported yet"),
+        );
+        return None;
+    }
+    let Some(port) = port else {
+        cx.push(
+            Diagnostic::error(
+                word.span,
+                format!("the server address `{}` has no port", word.as_str()),
+            )
+            .label("to connect to the port that the client asked for is not supported yet")
+            .help("write the port behind a colon, as in `192.0.2.1:80`"),
+        );
+        return None;
+    };
+    Some(Address::Tcp(SocketAddr::new(ip, port)))
 }
 
 /// Returns the address of a server that is written by name, as `init-addr` says.
@@ -297,13 +313,11 @@ fn named_address(
     None
 }
 
-/// Returns the settings of the server's checks; reports a check that has no port.
+/// Returns the settings of the server's checks.
 fn check_settings(
     cx: &mut Loader<'_>,
-    name: &Word,
     params: &ServerParams<'_>,
     server: &Address,
-    port_offset: Option<i32>,
 ) -> Option<CheckSettings> {
     if !params.check {
         return None;
@@ -315,19 +329,8 @@ fn check_settings(
             None => return None,
         }
     }
-    if let Address::Tcp(socket) = &mut address {
-        match params.check_port {
-            Some(port) => socket.set_port(port),
-            None if port_offset.is_some() && socket.port() == 0 => {
-                let text = format!("the check of server `{}` has no port", name.as_str());
-                cx.push(
-                    Diagnostic::error(name.span, text)
-                        .help("write the port behind the server's address, or `check port <port>`"),
-                );
-                return None;
-            }
-            None => {}
-        }
+    if let (Address::Tcp(socket), Some(port)) = (&mut address, params.check_port) {
+        socket.set_port(port);
     }
     let inter = params.inter.unwrap_or(Duration::from_secs(2));
     Some(CheckSettings {

@@ -50,9 +50,11 @@ pub(super) fn open<'a, 't, T>(
             cx.push(continuation(place.previous, line));
             return None;
         }
-        Lookup::Elsewhere(row, used) if is_ignored_there(place.kind, row) => {
-            cx.push(misplaced(row, place.title, words_span(line, used)));
-            return None;
+        Lookup::Elsewhere(row, used) => {
+            if let Some(row) = row_of_other_proxies(place.kind, row) {
+                cx.push(misplaced(row, place.title, words_span(line, used)));
+                return None;
+            }
         }
         _ => {}
     }
@@ -80,21 +82,31 @@ fn allowed_in_defaults(cx: &mut Loader<'_>, place: Place<'_>, name: &str, span: 
     allowed
 }
 
+/// Returns the example of a directive that a table here has.
+pub(super) fn example(name: &str, global: bool) -> Option<&'static str> {
+    if global {
+        return find(super::global::TABLE, name).map(|entry| entry.example);
+    }
+    super::proxy::TABLES.iter().find_map(|table| find(table, name)).map(|entry| entry.example)
+}
+
 /// Returns the place of the first words of a line.
 fn words_span(line: &Line, used: usize) -> Span {
     line.words[0].span.to(line.words[used.clamp(1, line.words.len()) - 1].span)
 }
 
-/// Returns whether HAProxy only warns of this directive in this section: it belongs to the other kind of proxy.
-fn is_ignored_there(kind: SectionKind, row: &Row) -> bool {
+/// Returns the row of a directive that belongs to the other kind of proxy: HAProxy only warns of it.
+fn row_of_other_proxies(kind: SectionKind, row: &Row) -> Option<&'static Row> {
     let other = match kind {
         SectionKind::Frontend => Places::BACKEND,
         SectionKind::Backend => Places::FRONTEND,
-        _ => return false,
+        _ => return None,
     };
-    row.places.has(other)
-        && !matches!(row.support, Support::Gone { .. })
-        && !["server", "server-template"].contains(&row.name)
+    // A word such as `maxconn` has a row for `global` too.
+    known::directives().find(|same| same.name == row.name && same.places.has(other)).filter(|row| {
+        !matches!(row.support, Support::Gone { .. })
+            && !["server", "server-template"].contains(&row.name)
+    })
 }
 
 fn misplaced(row: &Row, title: &str, span: Span) -> Diagnostic {

@@ -62,10 +62,15 @@ impl Reply {
             .find(|(code, _)| *code == status)
             .map_or("The request could not be served.", |(_, sentence)| sentence);
         let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
-        Self::new(status)
+        let page = Self::new(status)
             .field(b"cache-control", b"no-cache")
             .field(b"content-type", b"text/html")
-            .body(body.into_bytes())
+            .body(body.into_bytes());
+        match status {
+            401 => page.field(b"www-authenticate", b"Basic realm=\"proxy\""),
+            407 => page.field(b"proxy-authenticate", b"Basic realm=\"proxy\""),
+            _ => page,
+        }
     }
 
     /// Returns a redirect to `location`.
@@ -73,7 +78,12 @@ impl Reply {
         Self::new(status).field(b"location", location).field(b"cache-control", b"no-cache")
     }
 
-    /// Returns an answer that is sent as these bytes, start line and all.
+    /// Returns the statuses that the proxy answers with by itself, in order.
+    pub fn statuses() -> impl Iterator<Item = u16> {
+        SENTENCES.iter().map(|(status, _)| *status)
+    }
+
+    /// Returns an answer that is sent as these bytes, start line and all; they have no `Connection` field.
     pub fn verbatim(status: u16, bytes: impl Into<Arc<[u8]>>) -> Self {
         Self { raw: Some(bytes.into()), ..Self::new(status) }
     }
@@ -94,7 +104,7 @@ impl Reply {
     ///
     /// After errors that leave unclear where the next request starts it cannot, nor after an `errorfile`.
     pub fn may_keep_alive(&self) -> bool {
-        self.raw.is_none() && !matches!(self.status, 400 | 408 | 505)
+        !matches!(self.status, 400 | 408 | 505)
     }
 
     /// Appends the answer as HTTP/1; returns whether the connection may stay open.
@@ -107,11 +117,14 @@ impl Reply {
         head_request: bool,
         version: Version,
     ) -> bool {
-        if let Some(raw) = &self.raw {
-            out.extend_from_slice(if head_request { head_of(raw) } else { raw });
-            return false;
-        }
         let keep_alive = keep_alive && self.may_keep_alive();
+        if let Some(raw) = &self.raw {
+            let (head, body) = raw.split_at(head_of(raw).len());
+            out.extend_from_slice(head.strip_suffix(b"\r\n").unwrap_or(head));
+            write_connection(out, keep_alive, version);
+            out.extend_from_slice(if head_request { b"" } else { body });
+            return keep_alive;
+        }
         write_status_line(out, Version::Http11, self.status, reason(self.status).as_bytes());
         let has_length = self.status >= 200 && self.status != 204 && self.status != 304;
         if has_length {
@@ -125,12 +138,7 @@ impl Reply {
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         }
-        if !keep_alive {
-            out.extend_from_slice(b"connection: close\r\n");
-        } else if version == Version::Http10 {
-            out.extend_from_slice(b"connection: keep-alive\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
+        write_connection(out, keep_alive, version);
         if has_length && !head_request {
             out.extend_from_slice(&self.body);
         }
@@ -146,6 +154,16 @@ fn head_of(raw: &[u8]) -> &[u8] {
         _ => None,
     });
     &raw[..end.unwrap_or(raw.len())]
+}
+
+/// Appends the field that says whether the connection stays open, where the version does not, and the empty line.
+fn write_connection(out: &mut Vec<u8>, keep_alive: bool, version: Version) {
+    if !keep_alive {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if version == Version::Http10 {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often a check that is switched off looks whether it is on again, at most.
 const OFF_POLL: Duration = Duration::from_millis(200);
-/// How long starting spreads the first checks at most.
+/// Within what time every server is checked for the first time, however long its interval.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 
 /// Calls the stream that a change of a farm woke; the first argument is the index of the backend.
@@ -173,8 +173,7 @@ impl Checker {
         let spec = health_spec(settings, plan.global.spread_checks);
         let patience = patience(settings, &back.timeouts);
         let mut health = Health::new(spec);
-        let first = Duration::from_millis(health.first_in_ms(position, count));
-        monoio::time::sleep(first.min(FIRST_WITHIN)).await;
+        monoio::time::sleep(first_after(settings.inter, position, count)).await;
         let mut resting = false;
         while !self.stopped() {
             let live = plan.farms[backend].server(server);
@@ -226,6 +225,12 @@ impl Checker {
     }
 }
 
+/// Returns when the check at `position` of `count` begins: each takes its part of the interval.
+fn first_after(inter: Duration, position: usize, count: usize) -> Duration {
+    let within_us = inter.min(FIRST_WITHIN).as_micros() as u64;
+    Duration::from_micros(within_us * position as u64 / count.max(1) as u64)
+}
+
 fn health_spec(settings: &CheckSettings, spread_percent: u32) -> HealthSpec {
     let millis = |d: Duration| d.as_millis().max(1) as u64;
     HealthSpec {
@@ -247,5 +252,18 @@ fn patience(settings: &CheckSettings, timeouts: &Timeouts) -> Patience {
             Patience { connect, answer: Some(answer) }
         }
         None => Patience { connect: settings.inter, answer: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_checks_are_spread_over_the_interval_but_not_over_a_long_one() {
+        let first = |inter, position| first_after(Duration::from_secs(inter), position, 1000);
+        assert_eq!(first(2, 0), Duration::ZERO);
+        assert_eq!(first(2, 500), Duration::from_secs(1));
+        assert_eq!(first(3600, 999), FIRST_WITHIN * 999 / 1000);
     }
 }

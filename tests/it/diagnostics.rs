@@ -119,7 +119,7 @@ fn json_findings_name_file_line_and_column() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout);
     let findings: serde_json::Value = serde_json::from_str(&said).expect(&said);
-    let list = findings.as_array().expect("an array of findings");
+    let list = findings["diagnostics"].as_array().expect("an array of findings");
     for (line, word) in [(11, "use_backed"), (12, "defualt_backend"), (15, "balanse")] {
         assert!(
             list.iter().any(|finding| finding["line"] == line

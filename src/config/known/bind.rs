@@ -47,7 +47,7 @@ pub(super) static ROWS: &[Row] = &[
     waits("TLS", "ktls", NONE, "{ on | off }", "Lets the kernel encrypt."),
     later("label", NONE, "<text>", "Names the socket for inheritance."),
     yes("level", NONE, "{ user | operator | admin }", "Sets what the runtime CLI permits on this socket."),
-    yes("maxconn", NONE, "<number>", "Limits the connections of this listener."),
+    later("maxconn", NONE, "<number>", "Limits the connections of this listener."),
     yes("mode", NONE, "<mode>", "Sets the permissions of a unix socket, in octal."),
     later("mss", NONE, "<size>", "Sets the largest TCP segment."),
     yes("name", NONE, "<name>", "Names the socket in statistics."),

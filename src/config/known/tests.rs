@@ -140,7 +140,7 @@ fn words_that_wait_name_what_they_wait_for() {
 
 #[test]
 fn words_without_effect_are_notices_that_say_why() {
-    refused(GLOBAL, "tune.bufsize 16384", Severity::Notice, "no effect", "Buffers");
+    refused(GLOBAL, "tune.bufsize.small 1024", Severity::Notice, "no effect", "Buffers");
     refused(GLOBAL, "master-worker", Severity::Notice, "no effect", "one process");
     refused(GLOBAL, "ssl-default-bind-options no-sslv3", Severity::Notice, "no effect", "TLS");
     refused(GLOBAL, "no strict-limits", Severity::Notice, "no effect", "");

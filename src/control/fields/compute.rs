@@ -185,9 +185,6 @@ pub(super) fn health(s: &Subject<'_>) -> Value {
 pub(super) fn address(s: &Subject<'_>) -> Value {
     let address = match s.detail {
         Detail::Listener(_, bind) => &bind.address,
-        Detail::Server(server, _) if server.port_offset.is_some() => {
-            return text(&server.address_text);
-        }
         Detail::Server(server, _) => &server.address,
         Detail::Frontend(_) | Detail::Backend(..) => return Value::Empty,
     };

@@ -77,10 +77,8 @@ pub struct Backend {
 pub struct Server {
     /// Its name.
     pub name: String,
-    /// Where to connect. Port 0 when [`Self::port_offset`] says which.
+    /// Where to connect.
     pub address: Address,
-    /// Connect to the port that the client connected to plus this; for servers written without port or with `:+N`, `:-N`.
-    pub port_offset: Option<i32>,
     /// The address as the file writes it.
     pub address_text: String,
     /// `weight`

@@ -37,8 +37,11 @@ impl CheckDraft {
         if let Some(body) = &self.body {
             request.push_str(&format!("content-length: {}\r\n", body.len()));
         }
-        // The server closes after the answer, so a check never waits for more.
-        request.push_str("connection: close\r\n\r\n");
+        // The server is to close after the answer, so that a check never waits for more; HTTP/1.0 does so by itself.
+        if version.trim_end() != "HTTP/1.0" {
+            request.push_str("connection: close\r\n");
+        }
+        request.push_str("\r\n");
         request.push_str(self.body.as_deref().unwrap_or(""));
         let expect = match self.expect.is_empty() {
             true => vec![(200, 399)],

@@ -1,55 +1,12 @@
 //! `errorfile`, `errorloc…`: the answers that the proxy gives itself when something went wrong.
 
 use super::{Draft, Row};
-use crate::plan::ErrorFiles;
 use crate::plan::directive::Args;
 use crate::plan::directive::Entry;
 use crate::plan::load::Loader;
+use crate::proto::reply::Reply;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Statuses that the proxy answers itself, and what the page says.
-const BUILT_IN: &[(u16, &str, &str)] = &[
-    (200, "OK", "The service works."),
-    (400, "Bad Request", "The request is not valid HTTP."),
-    (401, "Unauthorized", "A user and a password are needed here."),
-    (403, "Forbidden", "A rule of this proxy refuses the request."),
-    (404, "Not Found", "There is nothing at this address."),
-    (405, "Method Not Allowed", "This method cannot be used here."),
-    (407, "Proxy Authentication Required", "A user and a password are needed here."),
-    (408, "Request Timeout", "The request did not arrive in time."),
-    (410, "Gone", "What was at this address was removed for good."),
-    (413, "Payload Too Large", "The request is larger than this proxy takes."),
-    (425, "Too Early", "The request came too early and must be sent again."),
-    (429, "Too Many Requests", "Too many requests came from this client."),
-    (500, "Internal Server Error", "The proxy could not handle the request."),
-    (501, "Not Implemented", "The proxy does not know this kind of request."),
-    (502, "Bad Gateway", "The server gave an answer that is not valid."),
-    (503, "Service Unavailable", "No server can take the request now."),
-    (504, "Gateway Timeout", "The server did not answer in time."),
-];
-
-/// Returns the answers for all statuses that no directive gives another answer.
-pub(in crate::plan) fn built_in() -> ErrorFiles {
-    BUILT_IN.iter().map(|(status, reason, text)| (*status, page(*status, reason, text))).collect()
-}
-
-fn page(status: u16, reason: &str, text: &str) -> Arc<[u8]> {
-    let body = format!("<html><body><h1>{status} {reason}</h1>\n{text}\n</body></html>\n");
-    let mut answer = format!(
-        "HTTP/1.1 {status} {reason}\r\ncontent-length: {}\r\ncache-control: no-cache\r\n\
-         content-type: text/html\r\n",
-        body.len()
-    );
-    match status {
-        401 => answer.push_str("www-authenticate: Basic realm=\"proxy\"\r\n"),
-        407 => answer.push_str("proxy-authenticate: Basic realm=\"proxy\"\r\n"),
-        _ => {}
-    }
-    answer.push_str("\r\n");
-    answer.push_str(&body);
-    answer.into_bytes().into()
-}
 
 /// One row per directive.
 pub(super) static TABLE: &[Entry<Row>] = &[
@@ -120,9 +77,9 @@ fn redirect(
 
 fn status(cx: &mut Loader<'_>, args: &mut Args<'_>) -> Option<u16> {
     let word = args.required(cx, "a status code")?;
-    let code = word.as_str().parse().ok().filter(|code| BUILT_IN.iter().any(|row| row.0 == *code));
+    let code = word.as_str().parse().ok().filter(|code| Reply::statuses().any(|known| known == *code));
     if code.is_none() {
-        let known: Vec<String> = BUILT_IN.iter().map(|row| row.0.to_string()).collect();
+        let known: Vec<String> = Reply::statuses().map(|status| status.to_string()).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         args.not_one_of(cx, word, &known);
     }
@@ -177,16 +134,6 @@ fn split_head(raw: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_built_in_answer_has_its_true_length() {
-        for (status, answer) in built_in() {
-            let text = String::from_utf8(answer.to_vec()).unwrap();
-            let (head, body) = text.split_once("\r\n\r\n").unwrap();
-            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
-            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
-        }
-    }
 
     #[test]
     fn error_file_gets_line_ends_and_length_and_loses_the_connection_header() {

@@ -8,6 +8,7 @@ use crate::plan::address::{self, Host, Ports};
 use crate::plan::directive::Entry;
 use crate::plan::directive::{Args, Prefix, join, number_of};
 use crate::plan::load::Loader;
+use crate::rules::log_format;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a log line says; formats from the manual's chapter 8.2.
@@ -22,23 +23,16 @@ pub(in crate::plan) enum Format<'a> {
     Custom(&'a Word),
 }
 
-/// What is logged without any format: who connected to whom.
-const DEFAULT_FORMAT: &str = "Connect from %ci:%cp to %fi:%fp (%ft/%[mode])";
-const HTTP_FORMAT: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc \
-                           %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
-const CLF_FORMAT: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta \
-                          %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
-const TCP_FORMAT: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
-
 impl Format<'_> {
-    /// Returns the text of the format, with `http` for the mode of the proxy.
-    pub(in crate::plan) fn text(self, http: bool) -> String {
+    /// Returns the text of the format; `http` is the mode of the proxy.
+    pub(in crate::plan) fn text(&self, http: bool) -> &str {
         match self {
-            Format::Default => DEFAULT_FORMAT.replace("%[mode]", if http { "HTTP" } else { "TCP" }),
-            Format::Http(_) if http => HTTP_FORMAT.to_owned(),
-            Format::Clf(_) if http => CLF_FORMAT.to_owned(),
-            Format::Http(_) | Format::Clf(_) | Format::Tcp(_) => TCP_FORMAT.to_owned(),
-            Format::Custom(word) => word.text.clone(),
+            Format::Default if http => log_format::CONNECT_LOG_HTTP,
+            Format::Default => log_format::CONNECT_LOG_TCP,
+            Format::Http(_) if http => log_format::HTTP_LOG,
+            Format::Clf(_) if http => log_format::CLF_LOG,
+            Format::Http(_) | Format::Clf(_) | Format::Tcp(_) => log_format::TCP_LOG,
+            Format::Custom(word) => word.as_str(),
         }
     }
 
@@ -68,7 +62,6 @@ pub(in crate::plan) struct LogDraft<'a> {
     pub(in crate::plan) format_inherited: bool,
     pub(in crate::plan) dont_log_null: bool,
     pub(in crate::plan) dont_log_normal: bool,
-    pub(in crate::plan) log_asap: bool,
     pub(in crate::plan) tag: Option<String>,
 }
 

@@ -16,7 +16,6 @@ mod timeouts;
 
 pub(super) use check::CheckDraft;
 pub(super) use draft::{Draft, Kind, RuleKind, RuleLine, Settings, bad_name_character};
-pub(super) use errors::built_in as built_in_errors;
 pub(super) use log::Format;
 
 use super::directive::{Args, Entry};

@@ -62,7 +62,6 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     },
     connection_mode!("httpclose", ConnectionMode::Close),
     Entry { name: "option httplog", example: "option httplog", build: Row::new(httplog) },
-    switch!("logasap", |draft| draft.settings.log.log_asap),
     switch!("nolinger", |draft| draft.settings.no_linger),
     Entry {
         name: "option redispatch",

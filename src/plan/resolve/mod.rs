@@ -4,7 +4,7 @@ mod rules;
 
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
-use super::proxy::{Draft, built_in_errors};
+use super::proxy::Draft;
 use super::server_line::ServerDraft;
 use super::{
     Backend, ErrorFiles, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions,
@@ -131,6 +131,12 @@ impl<'a> Index<'a> {
                 Mode::Tcp => ("http", "tcp"),
                 Mode::Http => ("tcp", "http"),
             };
+            let help = match mode {
+                Mode::Tcp => "give both sections the same `mode`, best in their `defaults`",
+                Mode::Http => {
+                    "a change from TCP to HTTP on the way is not supported yet: give both sections `mode http`"
+                }
+            };
             diagnostics.push(
                 Diagnostic::error(
                     word.span,
@@ -140,7 +146,7 @@ impl<'a> Index<'a> {
                     ),
                 )
                 .related(span, format!("`mode {theirs}` counts here"))
-                .help("give both sections the same `mode`, best in their `defaults`"),
+                .help(help),
             );
         }
         Some(at)
@@ -224,7 +230,12 @@ impl Build<'_> {
         }
         let default_backend = settings
             .default_backend
-            .and_then(|word| self.index.target(cx.diagnostics, draft, word, "default_backend"))
+            .and_then(|word| {
+                let mut found = Diagnostics::default();
+                let target = self.index.target(&mut found, draft, word, "default_backend");
+                self.reported.push(cx, &found);
+                target
+            })
             .or(backend);
         Frontend {
             name: draft.name.clone(),
@@ -308,7 +319,6 @@ impl Build<'_> {
         Server {
             name: server.name.text.clone(),
             address: server.address.clone(),
-            port_offset: server.port_offset,
             address_text: server.address_text.clone(),
             weight: params.weight.unwrap_or(1),
             maxconn: params.maxconn,
@@ -342,36 +352,36 @@ impl Build<'_> {
         global.chain(&log.targets).cloned().collect()
     }
 
-    fn log(&self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> LogSettings {
+    fn log(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> LogSettings {
         let log = &draft.settings.log;
         let targets = self.log_targets(draft);
         let http = draft.mode() == Mode::Http;
         let span = log.format.span().unwrap_or(draft.span);
+        let mut found = Diagnostics::default();
         let mut compiler = Compiler {
-            diagnostics: cx.diagnostics,
+            diagnostics: &mut found,
             names: self.index,
             position: Position::Log,
             http,
             backend: None,
             line: span,
         };
-        let format = LogFormat::parse(&log.format.text(http), span, &mut compiler);
+        let format = LogFormat::parse(log.format.text(http), span, &mut compiler);
+        self.reported.push(cx, &found);
         LogSettings {
             format: format.filter(|_| !targets.is_empty()),
             targets,
             dont_log_null: log.dont_log_null,
             dont_log_normal: log.dont_log_normal,
-            log_asap: log.log_asap,
+            log_asap: false,
             tag: log.tag.clone(),
         }
     }
 }
 
-/// Returns the built-in answers, overridden by those of the draft.
+/// Returns the answers that the configuration gives in place of the built-in ones.
 fn error_files(draft: &Draft<'_>) -> ErrorFiles {
-    let mut files = built_in_errors();
-    files.extend(draft.settings.error_files.iter().map(|(code, file)| (*code, file.clone())));
-    files
+    draft.settings.error_files.iter().map(|(code, file)| (*code, file.clone())).collect()
 }
 
 /// Returns what the farm keeps of a server.

@@ -26,6 +26,18 @@ pub(super) struct Reported {
     findings: HashSet<(FileId, u32, String)>,
 }
 
+impl Reported {
+    /// Passes findings on unless the same was said before.
+    pub(super) fn push(&mut self, cx: &mut Loader<'_>, found: &Diagnostics) {
+        for finding in found.iter() {
+            let place = finding.span.map_or((FileId::default(), 0), |span| (span.file, span.start));
+            if self.findings.insert((place.0, place.1, finding.message.clone())) {
+                cx.push(finding.clone());
+            }
+        }
+    }
+}
+
 /// The half of a proxy that rules are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Half {
@@ -79,12 +91,7 @@ pub(super) fn compile(
         lint::rules::http(&mut found, &out.http_request, "http-request");
         lint::rules::http(&mut found, &out.http_response, "http-response");
         lint::rules::http(&mut found, &redirects, "redirect");
-        for finding in found.iter() {
-            let place = finding.span.map_or((FileId::default(), 0), |span| (span.file, span.start));
-            if reported.findings.insert((place.0, place.1, finding.message.clone())) {
-                cx.push(finding.clone());
-            }
-        }
+        reported.push(cx, &found);
         // A line that was dropped or could not be read may use an ACL, so its users are only known without.
         if !draft.broken && !pass.dropped && cx.errors() == errors {
             pass.acls.finish(&mut pass.compiler(cx.diagnostics, Position::Request, draft.span));

@@ -81,8 +81,11 @@ pub fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop>
 pub fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
     let frontend = session.frontend();
     let backend = session.shard.backend(index);
-    rules(session, exchange, &backend.http_request)?;
-    stats(exchange, backend.stats.as_ref())?;
+    // Both halves of a `listen` section have the same rules, and they ran in its front half.
+    if backend.frontend != Some(session.info.frontend) {
+        rules(session, exchange, &backend.http_request)?;
+        stats(exchange, backend.stats.as_ref())?;
+    }
     if let Some(forward_for) = backend.forward_for.as_ref().or(frontend.forward_for.as_ref()) {
         add_forwarded_for(session, exchange, forward_for);
     }
@@ -211,7 +214,10 @@ fn write_ip(ip: IpAddr, out: &mut [u8; 46]) -> usize {
 /// # Errors
 /// Why the server's response is not sent.
 pub fn response(session: &Session, exchange: &mut Exchange, backend: u32) -> Result<(), Stop> {
-    rules(session, exchange, &session.shard.backend(backend).http_response)?;
+    let backend = session.shard.backend(backend);
+    if backend.frontend != Some(session.info.frontend) {
+        rules(session, exchange, &backend.http_response)?;
+    }
     rules(session, exchange, &session.frontend().http_response)
 }
 
