@@ -321,7 +321,7 @@ pub const COLUMNS: &[Field] = fields! {
     "dcon" "LF" "MCP" "Connections refused by a rule."
         counter("denied_connections_total"), |s| count(s, Counter::DeniedConnections);
     "dses" "LF" "MCP" "Sessions refused by a rule (there is no such rule yet)."
-        counter("denied_sessions_total"), |_| Value::U64(0);
+        counter("denied_sessions_total"), |s| when(s.kind == Kind::Frontend, Value::U64(0));
     "wrew" "LFBS" "MCP" "Header rewrites that did not fit."
         counter("failed_header_rewriting_total"), |s| count(s, Counter::RewriteErrors);
     "connect" "BS" "MCP" "Connection attempts to servers."

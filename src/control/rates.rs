@@ -9,8 +9,8 @@
 //! have had one by one; until 1024 requests were seen it is the exact mean.
 
 use super::process::Process;
-use crate::metrics::{Counter, ObjectId, PHASES, Phase};
-use crate::plan::Plan;
+use crate::metrics::{Counter, ObjectId, PHASES, Phase, PhaseTime, Registry};
+use crate::plan::{Backend, Plan};
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -196,6 +196,7 @@ impl Rates {
             let id = ObjectId(index as u32);
             object.tick(plan, id, now_ms, elapsed_ms, &mut state.reading.objects[index]);
         }
+        state.tick_backends(plan);
         state.tick_process(plan);
         state.tick_idle(&self.process, plan, elapsed_ms);
         state.last_ms = Some(now_ms);
@@ -214,6 +215,18 @@ impl State {
             self.registry = registry;
             self.objects = vec![ObjectState::default(); objects];
             self.reading.objects = vec![ObjectReading::default(); objects];
+        }
+    }
+
+    /// Averages the durations of backends.
+    fn tick_backends(&mut self, plan: &Plan) {
+        for backend in &plan.backends {
+            let index = backend.object.0 as usize;
+            let reading = &mut self.reading.objects[index];
+            for (at, &phase) in Phase::ALL.iter().enumerate() {
+                let time = backend_time(&plan.metrics, backend, phase);
+                self.objects[index].average(reading, at, time);
+            }
         }
     }
 
@@ -272,10 +285,17 @@ impl ObjectState {
             self.last_session_ms.map(|last| Duration::from_millis(now_ms.saturating_sub(last)));
         for (at, &phase) in Phase::ALL.iter().enumerate() {
             let time = plan.metrics.duration(object, phase);
-            let before = std::mem::replace(&mut self.phases[at], (time.count, time.sum_micros));
-            reading.average_us[at] =
-                average(reading.average_us[at], before, (time.count, time.sum_micros));
+            if time.count > 0 {
+                self.average(reading, at, time);
+            }
         }
+    }
+
+    /// Moves the average of the phase at `at` to what `time` has become.
+    fn average(&mut self, reading: &mut ObjectReading, at: usize, time: PhaseTime) {
+        let after = (time.count, time.sum_micros);
+        let before = std::mem::replace(&mut self.phases[at], after);
+        reading.average_us[at] = average(reading.average_us[at], before, after);
     }
 }
 
@@ -290,6 +310,18 @@ impl ObjectReading {
             &mut self.bytes_out,
         ]
     }
+}
+
+/// Returns the sums of a phase over the servers of a backend: shards record durations for servers only.
+pub(super) fn backend_time(registry: &Registry, backend: &Backend, phase: Phase) -> PhaseTime {
+    let mut sum = PhaseTime::default();
+    for server in &backend.servers {
+        let time = registry.duration(server.object, phase);
+        sum.count = sum.count.wrapping_add(time.count);
+        sum.sum_micros = sum.sum_micros.wrapping_add(time.sum_micros);
+        sum.max_micros = sum.max_micros.max(time.max_micros);
+    }
+    sum
 }
 
 /// Moves an average by what came between two pairs of count and sum.
@@ -309,7 +341,7 @@ fn average(average: f64, before: (u64, u64), after: (u64, u64)) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::fixture::{self, APP_1, WEB};
+    use crate::control::fixture::{self, app_1, web};
     use std::sync::Arc;
 
     #[test]
@@ -318,14 +350,14 @@ mod tests {
         let rates = Rates::new(Process::capture(), 0);
         rates.tick(&plan, 2_000);
         let reading = rates.reading();
-        assert_eq!(reading.object(WEB).sessions, Rate { now: 200, max: 200 });
+        assert_eq!(reading.object(web(&plan)).sessions, Rate { now: 200, max: 200 });
         assert_eq!(reading.process.connections, Rate { now: 40, max: 40 });
-        plan.metrics.shard(0).add(WEB, Counter::Sessions, 50);
+        plan.metrics.shard(0).add(web(&plan), Counter::Sessions, 50);
         rates.tick(&plan, 3_000);
-        assert_eq!(rates.reading().object(WEB).sessions, Rate { now: 50, max: 200 });
+        assert_eq!(rates.reading().object(web(&plan)).sessions, Rate { now: 50, max: 200 });
         assert_eq!(rates.reading().uptime, Duration::from_secs(3));
         rates.clear_maxima();
-        assert_eq!(rates.reading().object(WEB).sessions, Rate { now: 50, max: 0 });
+        assert_eq!(rates.reading().object(web(&plan)).sessions, Rate { now: 50, max: 0 });
     }
 
     #[test]
@@ -344,13 +376,13 @@ mod tests {
     fn the_age_of_the_last_session_grows_until_the_next() {
         let plan = fixture::plan();
         let rates = Rates::new(Process::capture(), 0);
-        assert_eq!(rates.reading().object(WEB).idle, None);
+        assert_eq!(rates.reading().object(web(&plan)).idle, None);
         rates.tick(&plan, 1_000);
         rates.tick(&plan, 9_000);
-        assert_eq!(rates.reading().object(WEB).idle, Some(Duration::from_secs(8)));
-        plan.metrics.shard(1).add(WEB, Counter::Sessions, 1);
+        assert_eq!(rates.reading().object(web(&plan)).idle, Some(Duration::from_secs(8)));
+        plan.metrics.shard(1).add(web(&plan), Counter::Sessions, 1);
         rates.tick(&plan, 10_000);
-        assert_eq!(rates.reading().object(WEB).idle, Some(Duration::ZERO));
+        assert_eq!(rates.reading().object(web(&plan)).idle, Some(Duration::ZERO));
     }
 
     #[test]
@@ -358,10 +390,10 @@ mod tests {
         let (before, after) = (fixture::plan(), fixture::plan());
         let rates = Rates::new(Process::capture(), 0);
         rates.tick(&before, 1_000);
-        before.metrics.shard(0).add(APP_1, Counter::Sessions, 1_000_000);
+        before.metrics.shard(0).add(app_1(&before), Counter::Sessions, 1_000_000);
         rates.tick(&before, 2_000);
         rates.tick(&after, 3_000);
-        assert_eq!(rates.reading().object(APP_1).sessions, Rate { now: 400, max: 400 });
+        assert_eq!(rates.reading().object(app_1(&after)).sessions, Rate { now: 400, max: 400 });
     }
 
     #[test]

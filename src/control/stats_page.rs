@@ -30,7 +30,7 @@ pub fn serve(plan: &Arc<Plan>, page: &StatsPage, rates: &Rates, request: &Head) 
     let selection = Selection {
         up: options.up,
         no_maintenance: options.no_maintenance,
-        scope: scope(plan, page),
+        scope: page.scope.clone(),
         name_contains: options.scope.clone(),
         ..Selection::default()
     };
@@ -104,27 +104,6 @@ impl Options {
 fn refresh(page: &StatsPage, options: &Options) -> Option<u64> {
     let delay = page.refresh.filter(|_| !options.no_refresh)?;
     Some(delay.as_millis().div_ceil(1000).max(1) as u64)
-}
-
-/// Returns the names of `stats scope`; `.` is the proxy that the page belongs to.
-fn scope(plan: &Plan, page: &StatsPage) -> Vec<String> {
-    let this = |stats: &Option<Arc<StatsPage>>| {
-        stats.as_ref().is_some_and(|stats| std::ptr::eq(Arc::as_ptr(stats), page))
-    };
-    let mut names = Vec::new();
-    for name in &page.scope {
-        if name != "." {
-            names.push(name.clone());
-            continue;
-        }
-        let fronts = plan.frontends.iter().filter(|front| this(&front.stats));
-        names.extend(fronts.map(|front| front.name.clone()));
-        let backs = plan.backends.iter().filter(|back| this(&back.stats));
-        names.extend(backs.map(|back| back.name.clone()));
-        // Should the page belong to none of them, the list must not become empty: that would show everything.
-        names.push(".".to_owned());
-    }
-    names
 }
 
 /// Returns whether the field `Authorization` names one of the users; without users everybody may read.

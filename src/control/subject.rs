@@ -3,13 +3,14 @@
 //! [`Overview`] numbers the proxies as HAProxy does (one number for both halves of a `listen` section) and hands out
 //! [`Subject`]s in the order of the configuration. It knows nothing about how they are shown; [`super::fields`] does.
 
-use super::rates::{ObjectReading, Reading};
+use super::rates::{ObjectReading, Reading, backend_time};
 use crate::metrics::{Counter, Latency, ObjectId, Phase, PhaseTime};
 use crate::plan::{Backend, Bind, Frontend, Mode, Plan, Server};
 use crate::server::{Admin, CheckStatus, Farm, Operational, Server as Live};
 use std::cell::RefCell;
+use std::collections::HashSet;
 
-/// The number of the first proxy; HAProxy keeps 1 for itself.
+/// The number of the first proxy without `id`; HAProxy keeps 1 for itself.
 const FIRST_PROXY: u32 = 2;
 
 /// What kind of object a subject is.
@@ -86,33 +87,29 @@ pub struct Overview<'a> {
 impl<'a> Overview<'a> {
     /// Returns the proxies of `plan`, numbered.
     pub fn new(plan: &'a Plan, reading: &'a Reading) -> Self {
-        let mut proxies: Vec<_> = plan
-            .frontends
-            .iter()
-            .map(|frontend| {
-                let (name, mode) = (frontend.name.as_str(), frontend.mode);
-                (
-                    frontend.span,
-                    Proxy { id: 0, name, mode, frontend: Some(frontend), backend: None },
-                )
-            })
-            .collect();
-        for (index, backend) in plan.backends.iter().enumerate() {
-            let twin = proxies
-                .iter_mut()
-                .find(|(span, proxy)| *span == backend.span && proxy.name == backend.name);
-            match twin {
-                Some((_, proxy)) => proxy.backend = Some(index),
-                None => {
-                    let (name, mode) = (backend.name.as_str(), backend.mode);
-                    let proxy = Proxy { id: 0, name, mode, frontend: None, backend: Some(index) };
-                    proxies.push((backend.span, proxy));
-                }
-            }
+        let fronts = plan.frontends.iter().map(|frontend| {
+            let (name, mode) = (frontend.name.as_str(), frontend.mode);
+            let backend = frontend.backend.map(|index| index as usize);
+            let proxy = Proxy { id: 0, name, mode, frontend: Some(frontend), backend };
+            (frontend.span, frontend.id, proxy)
+        });
+        let backs = plan.backends.iter().enumerate().filter(|(_, back)| back.frontend.is_none());
+        let backs = backs.map(|(index, backend)| {
+            let (name, mode) = (backend.name.as_str(), backend.mode);
+            let proxy = Proxy { id: 0, name, mode, frontend: None, backend: Some(index) };
+            (backend.span, backend.id, proxy)
+        });
+        let mut proxies: Vec<_> = fronts.chain(backs).collect();
+        proxies.sort_by_key(|(span, ..)| (span.file.0, span.start));
+        let taken: HashSet<u32> = proxies.iter().filter_map(|(_, id, _)| *id).collect();
+        let mut free = (FIRST_PROXY..).filter(|id| !taken.contains(id));
+        let mut numbered = Vec::with_capacity(proxies.len());
+        for (_, id, proxy) in proxies {
+            // There are more numbers than proxies.
+            let id = id.or_else(|| free.next()).unwrap_or(0);
+            numbered.push(Proxy { id, ..proxy });
         }
-        proxies.sort_by_key(|(span, _)| (span.file.0, span.start));
-        let numbered = (FIRST_PROXY..).zip(proxies).map(|(id, (_, proxy))| Proxy { id, ..proxy });
-        Self { plan, reading, proxies: numbered.collect(), latency: RefCell::default() }
+        Self { plan, reading, proxies: numbered, latency: RefCell::default() }
     }
 
     /// Returns the proxies in the order of the configuration.
@@ -132,6 +129,7 @@ impl<'a> Overview<'a> {
         let binds = frontend.map_or(&[][..], |frontend| &frontend.binds);
         (1..).zip(binds).filter_map(move |(id, bind)| {
             let detail = Detail::Listener(frontend?, bind);
+            let id = bind.id.unwrap_or(id);
             Some(self.subject(proxy, Kind::Listener, id, bind.object, detail))
         })
     }
@@ -149,8 +147,9 @@ impl<'a> Overview<'a> {
             Some((backend, farm)) => (&backend.servers[..], farm.servers()),
             None => (&[][..], &[][..]),
         };
-        (1..).zip(servers.iter().zip(live)).map(move |(id, (server, live))| {
-            self.subject(proxy, Kind::Server, id, server.object, Detail::Server(server, live))
+        servers.iter().zip(live).map(move |(server, live)| {
+            let (id, detail) = (live.spec().id, Detail::Server(server, live));
+            self.subject(proxy, Kind::Server, id, server.object, detail)
         })
     }
 
@@ -249,9 +248,13 @@ impl<'a> Subject<'a> {
         self.overview.plan.metrics.total(self.object, counter)
     }
 
-    /// Returns the sums of a phase.
+    /// Returns the sums of a phase; those of a backend are its servers'.
     pub fn time(&self, phase: Phase) -> PhaseTime {
-        self.overview.plan.metrics.duration(self.object, phase)
+        let registry = &self.overview.plan.metrics;
+        match self.detail {
+            Detail::Backend(backend, _) => backend_time(registry, backend, phase),
+            _ => registry.duration(self.object, phase),
+        }
     }
 
     /// Calls `read` with the distribution of a phase.

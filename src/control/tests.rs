@@ -118,6 +118,13 @@ const UNKNOWN_METRICS: &[&str] = &[
     "haproxy_process_spliced_bytes_out_total",
     "haproxy_listener_current_sessions",
     "haproxy_listener_max_sessions",
+    "haproxy_listener_requests_denied_total",
+    "haproxy_listener_responses_denied_total",
+    "haproxy_listener_request_errors_total",
+    "haproxy_listener_denied_connections_total",
+    "haproxy_listener_denied_sessions_total",
+    "haproxy_listener_failed_header_rewriting_total",
+    "haproxy_listener_internal_errors_total",
     "haproxy_backend_limit_sessions",
     "haproxy_server_queue_limit",
     "haproxy_server_current_throttle",
@@ -238,6 +245,8 @@ fn values_are_what_was_counted() {
         ("app", "BACKEND", "weight", "10"),
         ("app", "BACKEND", "algo", "roundrobin"),
         ("app", "BACKEND", "iid", "4"),
+        ("app", "BACKEND", "ttime_max", "22"),
+        ("app", "BACKEND", "ttime", "7"),
     ] {
         assert_eq!(cell(&text, proxy, service, column), expected, "{proxy}/{service} {column}");
     }
@@ -247,6 +256,17 @@ fn values_are_what_was_counted() {
 fn both_halves_of_a_listen_section_have_one_number() {
     let text = show_stat(&[]);
     assert_eq!(cell(&text, "relay", "FRONTEND", "iid"), cell(&text, "relay", "BACKEND", "iid"));
+}
+
+#[test]
+fn a_proxy_keeps_the_number_that_it_was_given_and_others_take_the_next_free_one() {
+    let mut plan = std::sync::Arc::into_inner(fixture::plan()).expect("the only owner");
+    plan.frontends[0].id = Some(3);
+    let rates = fixture::rates(&plan);
+    let text = csv::show_stat(&plan, &rates, &[], true).expect("no words");
+    assert_eq!(cell(&text, "web", "FRONTEND", "iid"), "3");
+    assert_eq!(cell(&text, "relay", "BACKEND", "iid"), "2");
+    assert_eq!(cell(&text, "app", "BACKEND", "iid"), "4");
 }
 
 #[test]
@@ -379,7 +399,7 @@ fn show_info_prints_names_and_values_in_haproxys_order() {
         ("ConnRate", "80"),
         ("node", "edge-1"),
         ("description", "our edge"),
-        ("Listeners", "1"),
+        ("Listeners", "2"),
         ("Stopping", "0"),
     ] {
         assert_eq!(values.get(name), Some(&value), "{name}");
@@ -582,19 +602,8 @@ fn scope_limits_every_form() {
     for target in ["/stats", "/stats;csv", "/stats;json", "/stats;typed", "/stats?scope=app"] {
         assert!(!body(&stats(&page, target)).contains("app-1"), "{target}");
     }
-    let page = StatsPage { scope: vec![".".to_owned()], ..fixture::page() };
+    let page = StatsPage { scope: vec!["none".to_owned()], ..fixture::page() };
     assert!(body(&stats(&page, "/stats")).contains("No proxy is in the scope"));
-    let plan = fixture::plan();
-    let mut own = fixture::page();
-    own.scope = vec![".".to_owned()];
-    let own = std::sync::Arc::new(own);
-    let mut plan = std::sync::Arc::into_inner(plan).expect("the only owner");
-    plan.frontends[0].stats = Some(own.clone());
-    let plan = std::sync::Arc::new(plan);
-    let request = fixture::get("/stats;csv", None);
-    let text = body(&stats_page::serve(&plan, &own, &fixture::rates(&plan), &request));
-    assert_eq!(text.lines().count(), 2);
-    assert!(text.contains("\nweb,FRONTEND,"));
     let text = body(&stats(&fixture::page(), "/stats;csv?scope=%61pp"));
     assert_eq!(text.lines().count(), 6);
 }

@@ -113,6 +113,7 @@ pub async fn assign(
         {
             record.connect_us = 0;
             shard.count(object, Counter::Reuses, 1);
+            shard.count(backend.object, Counter::Reuses, 1);
             return Ok(Assigned { slot, upstream });
         }
         let refused = match connect(session, backend, server, record).await {

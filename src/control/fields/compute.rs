@@ -32,8 +32,10 @@ pub(super) fn when(holds: bool, value: Value) -> Value {
     if holds { value } else { Value::Empty }
 }
 
+/// A counter; shards count only sessions and bytes for single listeners.
 pub(super) fn count(s: &Subject<'_>, counter: Counter) -> Value {
-    Value::U64(s.count(counter))
+    let counted = matches!(counter, Counter::Sessions | Counter::BytesIn | Counter::BytesOut);
+    when(s.kind != Kind::Listener || counted, Value::U64(s.count(counter)))
 }
 
 /// A counter that only HTTP proxies have.

@@ -53,14 +53,16 @@ pub(super) const COLUMNS: &[Column] = columns! {
     "Bytes" "Bytes received from clients; bytes sent to them" bytes;
     "Responses" "HTTP responses by class of status" responses;
     "Errors" "Errors of requests, connections and responses; retries, denials, aborts" errors;
-    "Queued" "Time in the queue: median, and what 99 % do not exceed, since the start" |s| latency(s, Phase::Queue);
-    "Connect" "Time to connect: median, and what 99 % do not exceed, since the start" |s| latency(s, Phase::Connect);
+    "Queued" "Time in the queue: median, and what 99 % do not exceed, since the start"
+        |s| latency(s, Phase::Queue);
+    "Connect" "Time to connect: median, and what 99 % do not exceed, since the start"
+        |s| latency(s, Phase::Connect);
     "First byte" "Time to the response: median, and what 99 % do not exceed, since the start"
         |s| latency(s, Phase::FirstByte);
     "Whole" "Time of the whole stream: median, and what 99 % do not exceed, since the start"
         |s| latency(s, Phase::Total);
     "Check" "How the last health check ended" check;
-    "Weight" "Effective weight; active or backup" weight;
+    "Weight" "Effective weight; active or backup (of a backend: active + backup servers)" weight;
 };
 
 /// Returns the class of a state's colour.
@@ -230,8 +232,11 @@ fn weight(s: &Subject<'_>) -> Cell {
         }
         Detail::Backend(_, farm) => {
             let (active, backup) = (farm.count_usable(false), farm.count_usable(true));
-            let backup = if backup > 0 { format!(", {backup} backup") } else { String::new() };
-            Cell::new(farm.weight(), format!("{active} active{backup}"))
+            let servers = match backup {
+                0 => format!("{active} active"),
+                backup => format!("{active} + {backup}"),
+            };
+            Cell::new(farm.weight(), servers)
         }
         Detail::Frontend(_) | Detail::Listener(..) => Cell::default(),
     }

@@ -6,7 +6,6 @@
 
 use super::cells::{COLUMNS, Cell, age, color, escape, history, most, share, short, size};
 use super::{Format, Options};
-use crate::control::info;
 use crate::control::process::Process;
 use crate::control::selection::Selection;
 use crate::control::subject::{Detail, Overview, Proxy, State, Subject};
@@ -29,7 +28,7 @@ pub(super) fn write(
     let proxies: Vec<_> =
         overview.proxies().iter().filter(|proxy| selection.admits_proxy(proxy)).collect();
     let mut out = Page(String::with_capacity(16 << 10));
-    out.head(overview, page);
+    out.head(page);
     out.facts(overview, process);
     out.links(page, options);
     out.trouble(overview, &proxies);
@@ -60,12 +59,9 @@ impl Page {
         self.0.push('\n');
     }
 
-    fn head(&mut self, overview: &Overview<'_>, page: &StatsPage) {
-        let node = page.show_node.as_deref().map(|name| match name {
-            "" => info::node(overview.plan),
-            name => name,
-        });
-        let on = node.map_or(String::new(), |node| format!(" on {}", escape(node)));
+    fn head(&mut self, page: &StatsPage) {
+        let on =
+            page.show_node.as_deref().map_or(String::new(), |node| format!(" on {}", escape(node)));
         let version = match page.hide_version {
             true => String::new(),
             false => format!(" <small>{}</small>", env!("CARGO_PKG_VERSION")),
@@ -79,11 +75,7 @@ impl Page {
         self.line(format_args!("<title>fastlb statistics{on}</title>"));
         self.line(format_args!("<style>\n{STYLE}</style>\n</head>\n<body>"));
         self.line(format_args!("<header>\n<h1>fastlb{version}{on}</h1>"));
-        let description = page.show_desc.as_deref().map(|text| match text {
-            "" => overview.plan.global.description.as_deref().unwrap_or(""),
-            text => text,
-        });
-        if let Some(text) = description {
+        if let Some(text) = &page.show_desc {
             self.line(format_args!("<p>{}</p>", escape(text)));
         }
     }
