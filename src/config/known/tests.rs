@@ -1,3 +1,5 @@
+//! Tests of the tables of directive words: sorted, documented, and found as a user would write them.
+
 use super::*;
 use crate::config::ast::FileId;
 use crate::config::diagnostic::Severity;

@@ -1,3 +1,5 @@
+//! Tests of reading files into sections and lines.
+
 use proptest::prelude::*;
 
 use super::*;
