@@ -77,7 +77,8 @@ fn redirect(
 
 fn status(cx: &mut Loader<'_>, args: &mut Args<'_>) -> Option<u16> {
     let word = args.required(cx, "a status code")?;
-    let code = word.as_str().parse().ok().filter(|code| Reply::statuses().any(|known| known == *code));
+    let code =
+        word.as_str().parse().ok().filter(|code| Reply::statuses().any(|known| known == *code));
     if code.is_none() {
         let known: Vec<String> = Reply::statuses().map(|status| status.to_string()).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
