@@ -5,6 +5,7 @@
 //! To add a flag, add a row to the table in [`flags`] and use it in [`Request::from_matches`].
 
 pub mod flags;
+pub mod manual;
 
 use crate::config::condition;
 use crate::config::diagnostic::{Diagnostics, Severity};
@@ -46,8 +47,13 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(matches: &ArgMatches) -> u8 {
-    if let Some(("demo", matches)) = matches.subcommand() {
-        return demo_command(matches);
+    match matches.subcommand() {
+        Some(("demo", matches)) => return demo_command(matches),
+        Some(("keywords", _)) => {
+            say(&manual::page());
+            return 0;
+        }
+        _ => {}
     }
     let request = Request::from_matches(matches);
     if request.about || request.build_options {

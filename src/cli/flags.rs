@@ -229,6 +229,7 @@ pub fn command() -> Command {
                 .action(ArgAction::Append)
                 .value_parser(value_parser!(PathBuf)),
         )
+        .subcommand(Command::new("keywords").about("Prints docs/keywords.md").hide(true))
         .subcommand(
             Command::new("demo")
                 .about("Balances between a few small servers of its own, to play with")
@@ -265,6 +266,21 @@ fn argument(flag: &Flag) -> Arg {
             .value_name("NAME")
             .value_parser(PossibleValuesParser::new(["auto", "io_uring", "epoll"])),
     }
+}
+
+/// Returns every flag for the manual: how it is written, HAProxy's spelling (or nothing), what it does.
+pub fn rows() -> impl Iterator<Item = (String, &'static str, &'static str)> {
+    FLAGS.iter().map(|flag| {
+        let value = match flag.takes {
+            Takes::Nothing => String::new(),
+            Takes::Path(name) | Takes::Paths(name) | Takes::Text(name) => format!(" <{name}>"),
+            Takes::Number(name) | Takes::Glued(name) => format!(" <{name}>"),
+            Takes::Pids => " <PID>".to_owned(),
+            Takes::Cores => " <N|LIST>".to_owned(),
+            Takes::Driver => " <auto|io_uring|epoll>".to_owned(),
+        };
+        (format!("--{}{value}", flag.long), flag.haproxy, flag.help)
+    })
 }
 
 /// Returns the configuration files in the order of the command line.

@@ -87,15 +87,15 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
             Fail::Status(status, cause, phase) => {
                 conversation.count_failure(exchange, cause);
                 end(exchange, cause, phase);
-                exchange.keep_alive = false;
+                // The client's connection stays when its request was received whole.
                 answer::error(session, exchange, status).await;
             }
             Fail::Cut(cause, phase) => {
                 conversation.count_failure(exchange, cause);
                 end(exchange, cause, phase);
+                exchange.keep_alive = false;
             }
         }
-        exchange.keep_alive = false;
         return;
     }
 }
@@ -126,7 +126,6 @@ fn is_repeatable(exchange: &Exchange) -> bool {
 async fn refuse(session: &Session, exchange: &mut Exchange, refused: Refused) {
     let (cause, phase) = refused_letters(refused);
     end(exchange, cause, phase);
-    exchange.keep_alive &= refused != Refused::NoServer;
     answer::error(session, exchange, 503).await;
 }
 
