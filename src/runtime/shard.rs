@@ -36,6 +36,10 @@ const RING_ENTRIES: u32 = 1024;
 const POSTED_IDLE_MAX: u32 = 256;
 /// A shard hands a fresh connection on only when it has at least this many more than its fair share.
 const HAND_OVER_SLACK: u32 = 4;
+/// About what a pooled stream state holds, in bytes.
+const EXCHANGE_BYTES: usize = 8 * 1024;
+/// Once the pools have freed this much, the allocator is asked to return it to the kernel.
+const TRIM_BYTES: usize = 1024 * 1024;
 /// How long accepting pauses when the kernel has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -155,6 +159,8 @@ pub struct Shard {
     driver: Driver,
     draining: Cell<bool>,
     posted_idle: Cell<u32>,
+    /// Bytes freed by the pools since the allocator was last asked to return memory.
+    freed: Cell<usize>,
     requests: Cell<u32>,
     accepts: RefCell<Option<Canceller>>,
 }
@@ -275,6 +281,7 @@ async fn serve(setup: ShardSetup) {
         driver: setup.driver,
         draining: Cell::new(false),
         posted_idle: Cell::new(0),
+        freed: Cell::new(0),
         requests: Cell::new(0),
         accepts: RefCell::new(Some(Canceller::new())),
         plan,
@@ -300,12 +307,24 @@ async fn tick_loop(shard: Rc<Shard>) {
         if now_ms - last_purge_ms >= 1000 {
             last_purge_ms = now_ms;
             shard.upstreams.purge(&shard.plan, now_ms);
-            if shard.sessions() == 0 {
-                shard.buffers.shrink();
-                shard.exchanges.shrink();
-                shard.pipes.clear();
-            }
+            give_back_memory(&shard);
         }
+    }
+}
+
+/// Frees what the pools did not need lately, and lets the allocator return it to the kernel.
+fn give_back_memory(shard: &Shard) {
+    let freed = shard.buffers.shrink() + shard.exchanges.shrink() * EXCHANGE_BYTES;
+    shard.pipes.shrink();
+    if shard.freed.get() + freed < TRIM_BYTES {
+        shard.freed.set(shard.freed.get() + freed);
+        return;
+    }
+    shard.freed.set(0);
+    // SAFETY: no argument but a number; the allocator's own locks make it safe beside other threads.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

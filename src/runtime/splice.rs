@@ -39,9 +39,11 @@ impl Pipes {
         }
     }
 
-    /// Closes the free pipes; called while a shard is quiet.
-    pub fn clear(&self) {
-        self.free.borrow_mut().clear();
+    /// Closes half of the free pipes; called once a second.
+    pub fn shrink(&self) {
+        let mut free = self.free.borrow_mut();
+        let keep = free.len() / 2;
+        free.truncate(keep);
     }
 }
 

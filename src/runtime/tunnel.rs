@@ -187,7 +187,7 @@ impl Half<'_> {
                 self.session.shard.buffers.give(buffer);
                 return self.splice(pipe).await;
             }
-            if full && buffer.capacity() < super::buffer::LARGE {
+            if full && buffer.capacity() < self.session.shard.buffers.large_size() {
                 let large = self.session.shard.buffers.take_large();
                 self.session.shard.buffers.give(std::mem::replace(&mut buffer, large));
             }

@@ -4,7 +4,7 @@ use crate::proto::http::Head;
 use crate::rules::context::Record;
 use crate::runtime::buffer::Buffers;
 use crate::runtime::session::Session;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// How many free states a shard keeps.
 const FREE_MAX: usize = 256;
@@ -71,12 +71,17 @@ pub struct Exchanges {
     // Boxes, because a state is large and moves in and out with every burst.
     #[allow(clippy::vec_box)]
     free: RefCell<Vec<Box<Exchange>>>,
+    /// The fewest that were free since the last shrink.
+    low: Cell<usize>,
 }
 
 impl Exchanges {
     /// Returns a cleared state.
     pub fn take(&self) -> Box<Exchange> {
-        self.free.borrow_mut().pop().unwrap_or_default()
+        let mut free = self.free.borrow_mut();
+        let exchange = free.pop().unwrap_or_default();
+        self.low.set(self.low.get().min(free.len()));
+        exchange
     }
 
     /// Takes a state back; its buffers must be released.
@@ -87,10 +92,12 @@ impl Exchanges {
         }
     }
 
-    /// Frees half of the free states; called while a shard is quiet.
-    pub fn shrink(&self) {
+    /// Frees the states that were not needed since the last call; returns how many.
+    pub fn shrink(&self) -> usize {
         let mut free = self.free.borrow_mut();
-        let keep = free.len() / 2;
-        free.truncate(keep);
+        let unneeded = self.low.get().min(free.len());
+        free.drain(..unneeded);
+        self.low.set(free.len());
+        unneeded
     }
 }

@@ -12,7 +12,6 @@ use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::{Head, Known, Version};
 use crate::runtime::assign::{Assigned, Refused, Wish, assign};
-use crate::runtime::buffer::LARGE;
 use crate::runtime::deadline::Expired;
 use crate::runtime::session::Session;
 use crate::runtime::splice::{Broken, Way};
@@ -266,7 +265,7 @@ impl Conversation<'_> {
                 self.session.arm(self.backend.timeouts.server);
                 return Ok(());
             }
-            if full && buffer.capacity() < LARGE {
+            if full && buffer.capacity() < shard.buffers.large_size() {
                 shard.buffers.give(std::mem::replace(&mut buffer, shard.buffers.take_large()));
             }
         }
@@ -315,7 +314,7 @@ impl Conversation<'_> {
         let kind = RequestKind::of(&exchange.request);
         let mut interim = 0;
         if exchange.response.buffer_mut().capacity() == 0 {
-            *exchange.response.buffer_mut() = shard.buffers.take();
+            *exchange.response.buffer_mut() = shard.buffers.take_response();
         }
         loop {
             match parse::response(&mut exchange.response, &limits, kind) {
