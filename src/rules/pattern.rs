@@ -6,8 +6,7 @@
 
 use super::sample::{Type, Value, mask4, mask6};
 use memchr::memmem;
-use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How a value is compared with patterns (`-m`).
@@ -171,11 +170,11 @@ pub enum Matcher {
     /// One of these texts, or of these bytes.
     Exact(Exact),
     /// Text that begins with one of these.
-    Beg(Box<[TextPattern]>),
+    Beg(Affixes),
     /// Text that ends with one of these.
-    End(Box<[TextPattern]>),
+    End(Affixes),
     /// Text that contains one of these.
-    Sub(Box<[(TextPattern, memmem::Finder<'static>)]>),
+    Sub(Box<[Part]>),
     /// Text that contains one of these between slashes.
     Dir(Box<[TextPattern]>),
     /// Text that contains one of these between dots.
@@ -214,8 +213,83 @@ impl Exact {
     fn contains(&self, text: &[u8]) -> bool {
         self.few.iter().any(|pattern| pattern.equals(text))
             || (!self.many.is_empty() && self.many.contains(text))
-            || (!self.many_ignoring_case.is_empty()
-                && self.many_ignoring_case.contains(text.to_ascii_lowercase().as_slice()))
+            || (!self.many_ignoring_case.is_empty() && self.contains_lower(text))
+    }
+
+    fn contains_lower(&self, text: &[u8]) -> bool {
+        // What is compared is mostly a host or a path: it fits here, so nothing is allocated.
+        let mut buffer = [0; 256];
+        match buffer.get_mut(..text.len()) {
+            Some(lower) => {
+                lower.copy_from_slice(text);
+                lower.make_ascii_lowercase();
+                self.many_ignoring_case.contains(&*lower)
+            }
+            None => self.many_ignoring_case.contains(text.to_ascii_lowercase().as_slice()),
+        }
+    }
+}
+
+/// Texts to compare with the beginning or the end of another.
+#[derive(Debug, Default)]
+pub struct Affixes {
+    few: Vec<TextPattern>,
+    /// Texts of one length each.
+    many: Vec<(usize, Exact)>,
+}
+
+impl Affixes {
+    fn new(patterns: Vec<TextPattern>) -> Self {
+        if patterns.len() < SET_MIN {
+            return Self { few: patterns, many: Vec::new() };
+        }
+        let mut by_length: BTreeMap<usize, Vec<TextPattern>> = BTreeMap::new();
+        for pattern in patterns {
+            by_length.entry(pattern.text.len()).or_default().push(pattern);
+        }
+        let many = by_length.into_iter().map(|(len, patterns)| (len, Exact::new(patterns)));
+        Self { few: Vec::new(), many: many.collect() }
+    }
+
+    #[inline]
+    fn begin(&self, text: &[u8]) -> bool {
+        self.few.iter().any(|pattern| pattern.begins(text))
+            || self
+                .many
+                .iter()
+                .any(|(len, exact)| text.get(..*len).is_some_and(|head| exact.contains(head)))
+    }
+
+    #[inline]
+    fn end(&self, text: &[u8]) -> bool {
+        self.few.iter().any(|pattern| pattern.ends(text))
+            || self.many.iter().any(|(len, exact)| {
+                text.len().checked_sub(*len).is_some_and(|at| exact.contains(&text[at..]))
+            })
+    }
+}
+
+/// A text to look for inside another.
+#[derive(Debug)]
+pub struct Part {
+    pattern: TextPattern,
+    finder: memmem::Finder<'static>,
+}
+
+impl Part {
+    fn new(pattern: TextPattern) -> Self {
+        let finder = memmem::Finder::new(&pattern.text).into_owned();
+        Self { pattern, finder }
+    }
+
+    fn is_in(&self, text: &[u8]) -> bool {
+        if !self.pattern.ignore_case {
+            return self.finder.find(text).is_some();
+        }
+        let wanted = &self.pattern.text;
+        let Some(first) = wanted.first() else { return true };
+        memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text)
+            .any(|at| self.pattern.begins(&text[at..]))
     }
 }
 
@@ -404,19 +478,11 @@ impl Matcher {
     /// Returns the matcher of text patterns for a method that compares text.
     pub fn text(method: Method, patterns: Vec<TextPattern>) -> Self {
         match method {
-            Method::Beg => Matcher::Beg(patterns.into()),
-            Method::End => Matcher::End(patterns.into()),
+            Method::Beg => Matcher::Beg(Affixes::new(patterns)),
+            Method::End => Matcher::End(Affixes::new(patterns)),
             Method::Dir => Matcher::Dir(patterns.into()),
             Method::Dom => Matcher::Dom(patterns.into()),
-            Method::Sub => Matcher::Sub(
-                patterns
-                    .into_iter()
-                    .map(|pattern| {
-                        let finder = memmem::Finder::new(&pattern.text).into_owned();
-                        (pattern, finder)
-                    })
-                    .collect(),
-            ),
+            Method::Sub => Matcher::Sub(patterns.into_iter().map(Part::new).collect()),
             _ => Matcher::Exact(Exact::new(patterns)),
         }
     }
@@ -442,25 +508,14 @@ impl Matcher {
 
     fn matches_text(&self, text: &[u8]) -> bool {
         match self {
-            Matcher::Beg(patterns) => patterns.iter().any(|pattern| pattern.begins(text)),
+            Matcher::Beg(patterns) => patterns.begin(text),
             Matcher::Exact(exact) => exact.contains(text),
-            Matcher::End(patterns) => patterns.iter().any(|pattern| pattern.ends(text)),
+            Matcher::End(patterns) => patterns.end(text),
             Matcher::Dir(patterns) => patterns.iter().any(|pattern| pattern.between(text, slash)),
             Matcher::Dom(patterns) => patterns.iter().any(|pattern| pattern.between(text, dot)),
             Matcher::Reg(regexes) => regexes.iter().any(|regex| regex.is_match(text)),
             Matcher::Len(ranges) => in_ranges(ranges, text.len() as i64),
-            Matcher::Sub(patterns) => {
-                let mut lower = Cow::Borrowed(&[][..]);
-                patterns.iter().any(|(pattern, finder)| {
-                    if !pattern.ignore_case {
-                        return finder.find(text).is_some();
-                    }
-                    if lower.len() != text.len() {
-                        lower = Cow::Owned(text.to_ascii_lowercase());
-                    }
-                    finder.find(&lower).is_some()
-                })
-            }
+            Matcher::Sub(parts) => parts.iter().any(|part| part.is_in(text)),
             Matcher::Found | Matcher::Bool | Matcher::Int(_) | Matcher::Ip(_) => false,
         }
     }
@@ -477,4 +532,133 @@ pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(method: Method, patterns: &[&str], ignore_case: bool, text: &str) -> bool {
+        let patterns = patterns.iter().map(|p| TextPattern::new(p.as_bytes(), ignore_case));
+        Matcher::text(method, patterns.collect()).matches(&Value::str(text.as_bytes()))
+    }
+
+    #[test]
+    fn subdirectories_and_domains_match_between_delimiters() {
+        // The examples of manual 7.1.3, of which haproxy does not match `dc-eu.example:80`.
+        let path = "/images/png/logo/32x32.png";
+        for dir in
+            ["/images", "/images/png", "images/png", "/png/logo", "logo/32x32.png", "32x32.png"]
+        {
+            assert!(text(Method::Dir, &[dir], false, path), "{dir}");
+        }
+        for dir in ["pn", "32x32", "mages"] {
+            assert!(!text(Method::Dir, &[dir], false, path), "{dir}");
+        }
+        let url = "http://www1.dc-eu.example.com:80/blah";
+        for dom in [
+            "http",
+            "www1",
+            ".www1",
+            "dc-eu",
+            "example",
+            "com",
+            "80",
+            "dc-eu.example",
+            "blah",
+            ":www1:",
+            "example.com:80",
+        ] {
+            assert!(text(Method::Dom, &[dom], false, url), "{dom}");
+        }
+        for dom in ["eu", "dc"] {
+            assert!(!text(Method::Dom, &[dom], false, url), "{dom}");
+        }
+    }
+
+    #[test]
+    fn addresses_match_networks_of_either_family() {
+        let set = |texts: &[&str]| {
+            let networks: Vec<Network> = texts.iter().map(|t| Network::parse(t).unwrap()).collect();
+            Networks::new(&networks)
+        };
+        for (networks, address, is) in [
+            (&["10.0.0.0/8"][..], "10.255.0.1", true),
+            (&["10.0.0.0/8"], "11.0.0.0", false),
+            (&["10.0.0.0/8"], "::ffff:10.1.1.1", true),
+            (&["10.0.0.0/8"], "::10.1.1.1", true),
+            (&["10.0.0.0/8"], "2002:a01:203::", true),
+            (&["10.0.0.0/8"], "2001:db8::1", false),
+            (&["2001:db8::/32"], "2001:db8:ffff::", true),
+            (&["::ffff:0:0/96"], "1.2.3.4", true),
+            (&["192.168.1"], "192.168.0.1", true),
+            (&["10.0.0.7/255.0.0.255"], "10.9.9.7", true),
+            (&["10.0.0.7/255.0.0.255"], "10.9.9.8", false),
+            (&["0.0.0.0/0"], "9.9.9.9", true),
+            (&["10.0.0.0/9", "10.128.0.0/9", "10.4.0.0/16"], "10.200.0.1", true),
+            (&[], "1.1.1.1", false),
+        ] {
+            assert_eq!(
+                set(networks).contains(address.parse().unwrap()),
+                is,
+                "{networks:?} {address}"
+            );
+        }
+        for bad in [
+            "",
+            "/",
+            "1.2.3.4.5",
+            "1..2",
+            "256.0.0.0",
+            "1.2.3.4/33",
+            "::1/129",
+            "::1/x",
+            "a.b",
+            "1/255.0.0",
+        ] {
+            assert_eq!(Network::parse(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn many_patterns_match_as_each_of_them_alone(
+            patterns in proptest::collection::vec("[aAbB/]{1,4}", 1..20),
+            subject in "[aAbB/]{0,12}",
+            ignore_case: bool,
+        ) {
+            let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+            let fold = |text: &str| if ignore_case { text.to_ascii_lowercase() } else { text.to_string() };
+            let folded = fold(&subject);
+            let naive = |is: fn(&str, &str) -> bool| patterns.iter().any(|p| is(&folded, &fold(p)));
+            let got = |method| text(method, &patterns, ignore_case, &subject);
+            prop_assert_eq!(got(Method::Str), naive(|text, p| text == p));
+            prop_assert_eq!(got(Method::Beg), naive(|text, p| text.starts_with(p)));
+            prop_assert_eq!(got(Method::End), naive(|text, p| text.ends_with(p)));
+            prop_assert_eq!(got(Method::Sub), naive(|text, p| text.contains(p)));
+        }
+
+        #[test]
+        fn merged_networks_hold_what_each_of_them_holds(
+            networks in proptest::collection::vec((any::<u32>(), 0u32..=32), 0..12),
+            address: u32,
+        ) {
+            let address = Ipv4Addr::from(address);
+            let parsed: Vec<Network> = networks
+                .iter()
+                .map(|(net, bits)| Network::parse(&format!("{}/{bits}", Ipv4Addr::from(*net))).unwrap())
+                .collect();
+            let inside = |(net, bits): &(u32, u32)| {
+                let mask = u32::from(mask4(*bits));
+                u32::from(address) & mask == net & mask
+            };
+            let set = Networks::new(&parsed);
+            prop_assert_eq!(set.contains(IpAddr::V4(address)), networks.iter().any(inside));
+            prop_assert_eq!(
+                set.contains(IpAddr::V6(address.to_ipv6_mapped())),
+                networks.iter().any(inside)
+            );
+        }
+    }
 }
