@@ -2,8 +2,7 @@
 //!
 //! A format is compiled once and written into a byte buffer without formatting machinery. In logs (position
 //! [`Position::Log`]) runs of blanks become one and an empty value is shown as `-`; in values that rules write
-//! they are left alone.
-//! A new tag is a row in [`tag`].
+//! they are left alone. A new tag is a row in [`tag`].
 
 mod date;
 mod parse;
