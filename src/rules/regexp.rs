@@ -1,8 +1,7 @@
 //! Regular expressions of the configuration, compiled for bytes.
 //!
 //! HAProxy uses PCRE. What PCRE takes literally and the regex crate does not (a lone `{`, a `[` inside a class)
-//! is escaped here;
-//! what cannot be had (look-around, back-references) is refused with a message that says so.
+//! is escaped here; what cannot be had (look-around, back-references) is refused with a message that says so.
 
 use regex::bytes::{Regex, RegexBuilder};
 

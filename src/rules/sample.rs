@@ -1,9 +1,8 @@
 //! Sample expressions: a fetch with arguments and a chain of converters, such as `hdr(host),lower`.
 //!
 //! An expression is compiled once; types along the chain are checked then, so that evaluating never meets a
-//! type it cannot
-//! convert, only values (a string that is no number). It never looks anything up by name while it is evaluated.
-//! A new fetch is a row in [`super::fetch`], a new converter a row in [`super::convert`].
+//! type it cannot convert, only values (a string that is no number). It never looks anything up by name while
+//! it is evaluated. A new fetch is a row in [`super::fetch`], a new converter a row in [`super::convert`].
 
 use super::Compiler;
 use super::call::{self, Call};

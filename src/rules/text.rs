@@ -4,8 +4,7 @@ use crate::config::ast::{Span, Word};
 use std::ops::Range;
 
 /// Text and where it stands. Offsets into the text map to places exactly unless quotes or escapes inside
-/// shifted them;
-/// then they map to the whole.
+/// shifted them; then they map to the whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text<'t> {
     /// The resolved text.

@@ -1,10 +1,9 @@
 //! Actions: what a rule of `http-request`, `http-response` or the old `redirect` does, and when.
 //!
 //! A line is compiled to a [`Rule`]; [`run`] evaluates rules in order until one is final. Values are built in a
-//! buffer that the
-//! thread keeps, so that running a rule does not allocate as a matter of course. A new action is a row in the
-//! table of its file.
-//! Nothing here sends anything: final actions return a [`Verdict`] that the runtime carries out.
+//! buffer that the thread keeps, so that running a rule does not allocate as a matter of course. A new action
+//! is a row in the table of its file. Nothing here sends anything: final actions return a [`Verdict`] that the
+//! runtime carries out.
 
 mod cursor;
 mod headers;

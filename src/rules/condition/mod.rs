@@ -1,9 +1,8 @@
 //! ACLs and conditions: `acl` lines, `if …` and `unless …` (manual 7.1 and 7.2).
 //!
 //! A condition is compiled to an OR of ANDs of shared ACLs, and evaluates without allocating. Lines are
-//! declared and used in the
-//! order of the file: a name must be declared above its first use, and later lines of the same name complete it
-//! everywhere.
+//! declared and used in the order of the file: a name must be declared above its first use, and later lines of
+//! the same name complete it everywhere.
 
 mod acl;
 pub(in crate::rules) mod keyword;

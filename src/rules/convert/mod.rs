@@ -1,8 +1,8 @@
 //! Converters: what can be done to a value (manual 7.3.1).
 //!
 //! Every converter is a row in the table of its file, with the type it takes and the type it yields; the value
-//! is cast before
-//! it is called. Converters that HAProxy has and fastlb has not yet are listed in [`super::known`].
+//! is cast before it is called. Converters that HAProxy has and fastlb has not yet are listed in
+//! [`super::known`].
 
 pub mod code;
 pub mod number;

@@ -197,8 +197,7 @@ fn check_index(args: &mut [Arg]) -> Result<(), (usize, String)> {
 }
 
 /// Returns the range of `count` pieces from index `at` on, or up to it when it counts from the end. Where there
-/// are not as
-/// many, or for 0, the range goes on to the end (the beginning) of the text, delimiters included.
+/// are not as many, or for 0, the range goes on to the end (the beginning) of the text, delimiters included.
 fn pick(pieces: &[(usize, usize)], at: i64, count: i64, length: usize) -> Option<(usize, usize)> {
     let index = usize::try_from(at.unsigned_abs()).ok()?.checked_sub(1)?;
     if index >= pieces.len() {

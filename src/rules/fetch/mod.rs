@@ -1,8 +1,7 @@
 //! Sample fetches: what can be asked about a connection, a message or the proxy itself.
 //!
 //! Every fetch is a row in the table of its file; a new one is a new row. Fetches that HAProxy has and fastlb
-//! has not yet
-//! are listed in [`super::known`], so that a user is told which of the two it is.
+//! has not yet are listed in [`super::known`], so that a user is told which of the two it is.
 
 pub mod conn;
 mod field;

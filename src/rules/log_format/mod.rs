@@ -2,8 +2,7 @@
 //!
 //! A format is compiled once and written into a byte buffer without formatting machinery. In logs (position
 //! [`Position::Log`]) runs of blanks become one and an empty value is shown as `-`; in values that rules write
-//! they are left alone.
-//! A new tag is a row in [`tag`].
+//! they are left alone. A new tag is a row in [`tag`].
 
 mod date;
 mod parse;
@@ -87,7 +86,6 @@ impl LogFormat {
 
     /// Appends the formatted text.
     pub fn write(&self, cx: &Context<'_>, out: &mut Vec<u8>) {
-        let start = out.len();
         let mut blank = true;
         for part in &self.parts {
             let before = out.len();
@@ -106,7 +104,6 @@ impl LogFormat {
             }
             blank &= out.len() == before;
         }
-        debug_assert!(start <= out.len());
     }
 
     fn write_tag(&self, tag: Tag, style: Style, cx: &Context<'_>, out: &mut Vec<u8>) {
@@ -137,21 +134,25 @@ impl LogFormat {
 
 /// Appends a value as its style says.
 fn text(out: &mut Vec<u8>, style: Style, value: Option<&Value<'_>>) {
-    if style == (Style { mandatory: style.mandatory, ..Style::default() }) {
-        let before = out.len();
+    if style.escape {
+        let mut plain = Vec::new();
         if let Some(value) = value {
-            value.write_text(out);
+            value.write_text(&mut plain);
         }
-        if out.len() == before && style.mandatory {
-            out.push(b'-');
-        }
-        return;
+        return bytes(out, style, &plain);
     }
-    let mut plain = Vec::new();
+    if style.quote {
+        out.push(b'"');
+    }
+    let before = out.len();
     if let Some(value) = value {
-        value.write_text(&mut plain);
+        value.write_text(out);
     }
-    bytes(out, style, &plain);
+    if style.quote {
+        out.push(b'"');
+    } else if out.len() == before && style.mandatory {
+        out.push(b'-');
+    }
 }
 
 /// Appends text as its style says.

@@ -309,42 +309,32 @@ const REQUEST_LINE_MAX: usize = 1023;
 
 /// Appends a part of the request line as the client sent it, whatever rules made of it since.
 fn request(out: &mut Vec<u8>, style: Style, head: &Head, part: Part) {
-    let mut text = Vec::with_capacity(128);
-    if style.quote {
-        out.push(b'"');
-    }
     let received = head.received();
     let line = &received[..memchr::memchr2(b'\r', b'\n', received).unwrap_or(received.len())];
-    let (method, target, version) = match split_line(line) {
-        Some(parts) => parts,
-        None => (head.method(), head.target(), version(head)),
+    let (method, target, version) =
+        split_line(line).unwrap_or_else(|| (head.method(), head.target(), version(head)));
+    let question = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let text = match part {
+        _ if method.is_empty() => b"<BADREQ>",
+        Part::Line | Part::Method => method,
+        Part::Target => target,
+        Part::TargetPath => &target[..question],
+        Part::Path => path_of(target).unwrap_or(b""),
+        Part::Query => &target[question..],
+        Part::Version => version,
     };
-    if method.is_empty() {
-        text.extend_from_slice(b"<BADREQ>");
-    } else {
-        let question = memchr::memchr(b'?', target).unwrap_or(target.len());
-        match part {
-            Part::Line => {
-                for (index, piece) in [method, target, version].into_iter().enumerate() {
-                    if index > 0 {
-                        text.push(b' ');
-                    }
-                    text.extend_from_slice(piece);
-                }
-                text.truncate(REQUEST_LINE_MAX);
-            }
-            Part::Method => text.extend_from_slice(method),
-            Part::Target => text.extend_from_slice(target),
-            Part::TargetPath => text.extend_from_slice(&target[..question]),
-            Part::Path => text.extend_from_slice(path_of(target).unwrap_or(b"")),
-            Part::Query => text.extend_from_slice(&target[question..]),
-            Part::Version => text.extend_from_slice(version),
+    if style.quote {
+        out.push(b'"');
+    } else if text.is_empty() && style.mandatory {
+        out.push(b'-');
+    }
+    let mut left = REQUEST_LINE_MAX;
+    encode(out, text, style, &mut left);
+    if matches!(part, Part::Line) && !method.is_empty() {
+        for piece in [b" ", target, b" ", version] {
+            encode(out, piece, style, &mut left);
         }
     }
-    if text.is_empty() && style.mandatory && !style.quote {
-        text.push(b'-');
-    }
-    encode(out, &text, style);
     if style.quote {
         out.push(b'"');
     }
@@ -365,7 +355,11 @@ fn version(head: &Head) -> &'static [u8] {
 }
 
 /// Appends text with what would confuse readers of logs as `#` and two digits (manual 8.6).
-fn encode(out: &mut Vec<u8>, text: &[u8], style: Style) {
+///
+/// At most `left` bytes of the text are taken, and `left` is reduced by what was.
+fn encode(out: &mut Vec<u8>, text: &[u8], style: Style, left: &mut usize) {
+    let text = &text[..text.len().min(*left)];
+    *left -= text.len();
     for &byte in text {
         match byte {
             b'"' | b'#' => {
