@@ -116,7 +116,8 @@ pub async fn assign(
             shard.count(backend.object, Counter::Reuses, 1);
             return Ok(Assigned { slot, upstream });
         }
-        let refused = match connect(session, backend, server, record).await {
+        // Boxed, so that streams over connections that are already open do not carry its state.
+        let refused = match Box::pin(connect(session, backend, server, record)).await {
             Ok(upstream) => return Ok(Assigned { slot, upstream }),
             Err(refused) => refused,
         };

@@ -57,7 +57,7 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
         let Assigned { slot, upstream } =
             match assign(session, backend_index, wish, &mut exchange.record).await {
                 Ok(assigned) => assigned,
-                Err(refused) => return refuse(session, exchange, refused).await,
+                Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
             };
         let conversation =
             Conversation { session, backend, upstream: &upstream.socket, server: slot.server };
@@ -87,7 +87,7 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
                 conversation.count_failure(exchange, cause);
                 end(exchange, cause, phase);
                 // The client's connection stays when its request was received whole.
-                answer::error(session, exchange, status).await;
+                Box::pin(answer::error(session, exchange, status)).await;
             }
             Fail::Cut(cause, phase) => {
                 conversation.count_failure(exchange, cause);
@@ -187,7 +187,8 @@ impl Conversation<'_> {
         let upload = Upload::default();
         let up = self.upload(body, &upload);
         let down = self.respond(exchange, sent_us, false, &upload);
-        let result = alongside(up, down).await;
+        // Rare and large: not part of every stream's state.
+        let result = Box::pin(alongside(up, down)).await;
         exchange.record.bytes_in += upload.bytes.get();
         exchange.next.extend_from_slice(&upload.next.borrow());
         if !upload.done.get() {
@@ -288,12 +289,12 @@ impl Conversation<'_> {
         persist::mark(exchange, self.backend, self.server);
         let backend_index = exchange.record.backend.unwrap_or_default();
         if let Err(stop) = route::response(self.session, exchange, backend_index) {
-            return self.refuse_response(exchange, stop).await;
+            return Box::pin(self.refuse_response(exchange, stop)).await;
         }
         let kind = RequestKind::of(&exchange.request);
         let switched = exchange.response.status() == 101;
         if switched || (kind.connect && exchange.response.status() / 100 == 2) {
-            return self.tunnel(exchange).await;
+            return Box::pin(self.tunnel(exchange)).await;
         }
         let hop =
             Hop::to_client(exchange.keep_alive, exchange.request.version(), exchange.response.body);
@@ -323,7 +324,7 @@ impl Conversation<'_> {
                     if interim > INTERIM_MAX {
                         return Err(Fail::Status(502, b'P', b'H'));
                     }
-                    self.relay_interim(exchange).await?;
+                    Box::pin(self.relay_interim(exchange)).await?;
                     continue;
                 }
                 Ok(Parsed::Complete) => return Ok(()),
@@ -407,6 +408,18 @@ impl Conversation<'_> {
         if first.done {
             return Ok(clean);
         }
+        Box::pin(self.relay_body(exchange, body, decode)).await
+    }
+
+    /// Sends the rest of a body to the client, without its chunk framing if `decode`; returns whether it was complete
+    /// and nothing followed it.
+    async fn relay_body(
+        &self,
+        exchange: &mut Exchange,
+        mut body: BodyReader,
+        decode: bool,
+    ) -> Result<bool, Fail> {
+        let shard = &self.session.shard;
         if !decode && body.opaque() >= SPLICE_MIN && self.may_splice_response() {
             self.splice_body(exchange, &mut body).await?;
             if body.is_done() {

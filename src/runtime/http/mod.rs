@@ -53,7 +53,7 @@ async fn burst(session: &Session, exchange: &mut Exchange, first: First) -> Afte
         match receive::request(session, exchange, first).await {
             Ok(()) => {}
             Err(failure) => {
-                receive::refuse(session, exchange, failure).await;
+                Box::pin(receive::refuse(session, exchange, failure)).await;
                 return After::Close;
             }
         }
@@ -85,7 +85,7 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
         && !session.shard.is_draining();
     let backend = match route::frontend(session, exchange) {
         Ok(backend) => backend,
-        Err(stop) => return answer::stop(session, exchange, stop).await,
+        Err(stop) => return Box::pin(answer::stop(session, exchange, stop)).await,
     };
     exchange.record.backend = Some(backend);
     let gauge = &session.shard.backend(backend).streams;
@@ -93,7 +93,7 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     exchange.record.backend_streams = gauge.current();
     match route::backend(session, exchange, backend) {
         Ok(()) => forward::forward(session, exchange, backend).await,
-        Err(stop) => answer::stop(session, exchange, stop).await,
+        Err(stop) => Box::pin(answer::stop(session, exchange, stop)).await,
     }
     gauge.leave();
 }
