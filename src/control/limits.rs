@@ -8,7 +8,7 @@ use crate::stdx::sys;
 /// Descriptors of everything that is not a connection: rings, eventfds, logs, the runtime CLI, files.
 const BASE: u64 = 64;
 /// Descriptors that each shard needs for itself, pooled pipes included.
-const PER_SHARD: u64 = 64;
+const PER_SHARD: u64 = 192;
 
 /// Returns how many descriptors a plan may come to need: two per connection, and everything else.
 pub fn needed(plan: &Plan, shards: usize) -> u64 {

@@ -218,6 +218,11 @@ impl Shard {
         true
     }
 
+    /// Takes the same permit as [`Shard::post_idle`], given back when it is dropped.
+    pub fn idle_permit(&self) -> Option<IdlePermit<'_>> {
+        self.post_idle().then(|| IdlePermit(self))
+    }
+
     /// Gives the permit back.
     pub fn unpost_idle(&self) {
         self.posted_idle.set(self.posted_idle.get() - 1);
@@ -255,6 +260,15 @@ impl Shard {
         }
         let lightest = self.inboxes.iter().enumerate().min_by_key(|(_, inbox)| inbox.sessions());
         lightest.map_or(self.index, |(index, _)| index)
+    }
+}
+
+/// A permit to wait for bytes with a posted receive.
+pub struct IdlePermit<'a>(&'a Shard);
+
+impl Drop for IdlePermit<'_> {
+    fn drop(&mut self) {
+        self.0.unpost_idle();
     }
 }
 

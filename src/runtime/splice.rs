@@ -14,7 +14,9 @@ use std::time::Duration;
 /// Wanted capacity of a pipe; the kernel gives less when `fs.pipe-max-size` or the user's share is used up.
 const PIPE_BYTES: i32 = 1 << 20;
 /// How many free pipes a shard keeps.
-const FREE_MAX: usize = 32;
+const FREE_MAX: usize = 64;
+/// How often a pipe is filled before other connections get their turn.
+const FILLS_PER_TURN: u32 = 8;
 
 /// Free pipes of one shard, all empty.
 #[derive(Debug, Default)]
@@ -81,21 +83,29 @@ pub struct Way<'a> {
 impl Way<'_> {
     /// Moves bytes through `pipe` until `most` are moved or the sender ends; returns whether the sender ended.
     ///
+    /// It may return `false` early, with less than `most` moved, when no pipe is left: the caller then copies.
+    ///
     /// # Errors
     /// Which side failed; bytes may be lost in the pipe then.
     pub async fn splice(&self, mut pipe: Pipe, most: u64) -> Result<bool, Broken> {
-        let _nonblocking = NonBlocking::claim(self.from.fd(), self.to.fd());
-        let deadline = &self.session.deadline;
-        let mut left = most;
+        let (_from, _to) = (self.from.non_blocking(), self.to.non_blocking());
+        let (deadline, pipes) = (&self.session.deadline, &self.session.shard.pipes);
+        let (mut left, mut fills) = (most, 0);
         while left > 0 {
             match pipe.fill(self.from.fd(), left) {
                 Ok(0) => {
-                    self.session.shard.pipes.give(pipe);
+                    pipes.give(pipe);
                     return Ok(true);
                 }
                 Ok(count) => left -= count as u64,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // A direction that waits holds no pipe.
+                    pipes.give(pipe);
                     deadline.limit(self.from.readable()).await?.map_err(|_| Broken::From)?;
+                    match pipes.take() {
+                        Ok(again) => pipe = again,
+                        Err(_) => return Ok(false),
+                    }
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -114,40 +124,14 @@ impl Way<'_> {
                     Err(_) => return Err(Broken::To),
                 }
             }
-        }
-        self.session.shard.pipes.give(pipe);
-        Ok(false)
-    }
-}
-
-/// Makes two sockets non-blocking while it lives: `splice` would wait in the kernel otherwise.
-struct NonBlocking {
-    restore: [Option<(RawFd, i32)>; 2],
-}
-
-impl NonBlocking {
-    fn claim(from: RawFd, to: RawFd) -> Self {
-        let restore = [from, to].map(|fd| {
-            // SAFETY: plain system calls on descriptors that the caller keeps open.
-            unsafe {
-                let flags = libc::fcntl(fd, libc::F_GETFL);
-                if flags & libc::O_NONBLOCK != 0 {
-                    return None;
-                }
-                libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
-                Some((fd, flags))
+            fills += 1;
+            if fills % FILLS_PER_TURN == 0 && left > 0 {
+                // Two fast peers must not keep the shard to themselves: the ring sees to the others meanwhile.
+                deadline.limit(self.to.writable()).await?.map_err(|_| Broken::To)?;
             }
-        });
-        Self { restore }
-    }
-}
-
-impl Drop for NonBlocking {
-    fn drop(&mut self) {
-        for (fd, flags) in self.restore.into_iter().flatten() {
-            // SAFETY: plain system call; the caller keeps the descriptors open as long as this value lives.
-            unsafe { libc::fcntl(fd, libc::F_SETFL, flags) };
         }
+        pipes.give(pipe);
+        Ok(false)
     }
 }
 

@@ -5,16 +5,42 @@
 
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
-use monoio::net::{TcpStream, UnixStream};
-use std::cell::UnsafeCell;
+use monoio::net::TcpStream;
+use socket2::{Domain, SockAddr, Type};
+use std::cell::{Cell, UnsafeCell};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long to wait before a unix listener whose backlog is full is asked again.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
 
 /// A connected stream socket. One receive and one send may be under way at once.
 pub struct Socket {
     inner: UnsafeCell<TcpStream>,
+    /// How many [`NonBlocking`] live, and the flags to go back to after the last.
+    claims: Cell<u8>,
+    flags: Cell<i32>,
+}
+
+/// Keeps a socket non-blocking while it lives, for plain system calls beside the driver.
+///
+/// Several may live at once on one socket: both directions of a tunnel do. The last restores the flags, because the
+/// ring's operations on a non-blocking socket fail instead of waiting.
+pub struct NonBlocking<'a>(&'a Socket);
+
+impl Drop for NonBlocking<'_> {
+    fn drop(&mut self) {
+        let socket = self.0;
+        socket.claims.set(socket.claims.get() - 1);
+        if socket.claims.get() == 0 && socket.flags.get() & libc::O_NONBLOCK == 0 {
+            // SAFETY: plain system call on a descriptor that the borrowed socket keeps open.
+            unsafe { libc::fcntl(socket.fd(), libc::F_SETFL, socket.flags.get()) };
+        }
+    }
 }
 
 impl Socket {
@@ -30,7 +56,7 @@ impl Socket {
 
     /// Wraps a stream that the driver accepted or connected.
     pub fn from_tcp(stream: TcpStream) -> Self {
-        Self { inner: UnsafeCell::new(stream) }
+        Self { inner: UnsafeCell::new(stream), claims: Cell::new(0), flags: Cell::new(0) }
     }
 
     /// Connects over TCP.
@@ -41,13 +67,12 @@ impl Socket {
         Ok(Self::from_tcp(TcpStream::connect_addr(address).await?))
     }
 
-    /// Connects to a unix socket by path, or (with `abstract_name`) in the abstract namespace.
+    /// Connects to a unix socket by path.
     ///
     /// # Errors
     /// What the kernel says.
     pub async fn connect_unix(path: &Path) -> io::Result<Self> {
-        let stream = UnixStream::connect(path).await?;
-        Self::from_unix(stream)
+        Self::connect_local(&SockAddr::unix(path)?).await
     }
 
     /// Connects to a socket of the abstract namespace.
@@ -55,20 +80,25 @@ impl Socket {
     /// # Errors
     /// What the kernel says; `InvalidInput` for a name that is too long.
     pub async fn connect_abstract(name: &[u8]) -> io::Result<Self> {
-        use std::os::linux::net::SocketAddrExt;
-        let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-        // A unix connect never waits for a peer to answer, so the blocking call returns at once.
-        let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
-        if monoio::utils::is_legacy() {
-            stream.set_nonblocking(true)?;
-        }
-        Self::from_fd(stream.into())
+        let mut path = vec![0];
+        path.extend_from_slice(name);
+        Self::connect_local(&SockAddr::unix(std::ffi::OsStr::from_bytes(&path))?).await
     }
 
-    fn from_unix(stream: UnixStream) -> io::Result<Self> {
-        let fd = stream.into_raw_fd();
-        // SAFETY: `into_raw_fd` gave us the only owner of an open descriptor.
-        Self::from_fd(unsafe { OwnedFd::from_raw_fd(fd) })
+    /// A unix connect is done at once, or the listener's backlog is full and nothing tells when it no longer is.
+    async fn connect_local(address: &SockAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        while let Err(error) = socket.connect(address) {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return Err(error);
+            }
+            monoio::time::sleep(BACKLOG_PAUSE).await;
+        }
+        if !monoio::utils::is_legacy() {
+            socket.set_nonblocking(false)?;
+        }
+        Self::from_fd(socket.into())
     }
 
     #[allow(clippy::mut_from_ref)]
@@ -92,7 +122,7 @@ impl Socket {
         (result, slice.into_inner())
     }
 
-    /// Sends `buf[begin..]` completely.
+    /// Sends `buf[begin..end]` completely.
     ///
     /// # Errors
     /// What the kernel says; some bytes may have been sent then.
@@ -102,14 +132,34 @@ impl Socket {
         begin: usize,
         end: usize,
     ) -> (io::Result<()>, Vec<u8>) {
-        let mut at = begin;
-        let mut buf = buf;
+        let (mut at, mut buf) = (begin, buf);
         while at < end {
-            let (result, slice) = self.stream().write(buf.slice(at..end)).await;
+            let (result, back) = self.send_some(buf, at, end).await;
+            buf = back;
+            match result {
+                Ok(sent) => at += sent,
+                Err(error) => return (Err(error), buf),
+            }
+        }
+        (Ok(()), buf)
+    }
+
+    /// Sends as much of `buf[begin..end]` (which is not empty) as there is room for, and returns how much.
+    ///
+    /// # Errors
+    /// What the kernel says; nothing was sent then.
+    pub async fn send_some(
+        &self,
+        buf: Vec<u8>,
+        begin: usize,
+        end: usize,
+    ) -> (io::Result<usize>, Vec<u8>) {
+        let mut buf = buf;
+        loop {
+            let (result, slice) = self.stream().write(buf.slice(begin..end)).await;
             buf = slice.into_inner();
             match result {
                 Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
-                Ok(sent) => at += sent,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Only while the other direction splices, which makes the socket non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -117,10 +167,25 @@ impl Socket {
                         return (Err(error), buf);
                     }
                 }
-                Err(error) => return (Err(error), buf),
+                result => return (result, buf),
             }
         }
-        (Ok(()), buf)
+    }
+
+    /// Makes the socket non-blocking until the last of these claims is dropped.
+    pub fn non_blocking(&self) -> NonBlocking<'_> {
+        if self.claims.get() == 0 {
+            // SAFETY: plain system calls on a descriptor that this object keeps open.
+            unsafe {
+                let flags = libc::fcntl(self.fd(), libc::F_GETFL);
+                self.flags.set(flags);
+                if flags & libc::O_NONBLOCK == 0 {
+                    libc::fcntl(self.fd(), libc::F_SETFL, flags | libc::O_NONBLOCK);
+                }
+            }
+        }
+        self.claims.set(self.claims.get() + 1);
+        NonBlocking(self)
     }
 
     /// Waits until there is something to receive (or the end, or an error).

@@ -3,7 +3,6 @@
 //! A direction starts by copying through a small buffer, takes a large one once its receives fill the small one, and
 //! moves bytes with `splice(2)` through a pipe once it has carried much and the configuration allows it.
 
-use super::deadline::Expired;
 use super::session::Session;
 use super::splice::{Broken, Pipe, Way};
 use super::transport::Socket;
@@ -48,9 +47,9 @@ pub struct Carried {
 pub struct Options {
     /// Longest silence while both sides are open.
     pub idle: Option<Duration>,
-    /// Longest silence after the client ended its side.
+    /// Longest silence of the client after the server ended its side.
     pub client_fin: Option<Duration>,
-    /// Longest silence after the server ended its side.
+    /// Longest silence of the server after the client ended its side.
     pub server_fin: Option<Duration>,
     /// Whether the silence is to be blamed on the client.
     pub client_is_shorter: bool,
@@ -70,47 +69,51 @@ pub async fn relay(
 ) -> Carried {
     let client = &session.socket;
     let limit = Cell::new(options.idle);
+    let late = Cell::new(match options.client_is_shorter {
+        true => End::ClientTimeout,
+        false => End::ServerTimeout,
+    });
     session.arm(limit.get());
     let carried = (Cell::new(0), Cell::new(0));
-    let half = |fin: Option<Duration>| {
-        // Each side that ended may shorten the patience for the other.
+    let half = |fin: Option<Duration>, blame: End| {
+        // When one side has ended, the other has its own limit to finish in.
         if let Some(fin) = fin {
             limit.set(Some(limit.get().map_or(fin, |now| now.min(fin))));
+            late.set(blame);
         }
         session.arm(limit.get());
     };
     let up = async {
         let half_way = Half { session, from: client, to: server, count: &carried.0, limit: &limit };
         let result = half_way.carry(early_client, options.splice_request).await;
-        half(options.client_fin);
+        half(options.server_fin, End::ServerTimeout);
         result
     };
     let down = async {
         let half_way = Half { session, from: server, to: client, count: &carried.1, limit: &limit };
         let result = half_way.carry(early_server, options.splice_response).await;
-        half(options.server_fin);
+        half(options.client_fin, End::ClientTimeout);
         result
     };
     let (up, down) = both(up, down).await;
     let end = match (up, down) {
         (Some(Err(Broken::From)), _) | (_, Some(Err(Broken::To))) => End::Client,
         (Some(Err(Broken::To)), _) | (_, Some(Err(Broken::From))) => End::Server,
-        (Some(Err(Broken::Expired)), _) | (_, Some(Err(Broken::Expired))) => {
-            match options.client_is_shorter {
-                true => End::ClientTimeout,
-                false => End::ServerTimeout,
-            }
-        }
+        (Some(Err(Broken::Expired)), _) | (_, Some(Err(Broken::Expired))) => late.get(),
         _ => End::Complete,
     };
     Carried { from_client: carried.0.get(), from_server: carried.1.get(), end }
 }
 
-/// Runs both directions until both are complete or one has failed.
-async fn both<T, E>(
-    up: impl Future<Output = Result<T, E>>,
-    down: impl Future<Output = Result<T, E>>,
-) -> (Option<Result<T, E>>, Option<Result<T, E>>) {
+type Ended = Option<Result<(), Broken>>;
+
+/// Runs both directions until both have ended or one failed for good.
+///
+/// A side that takes no more bytes may have sent some before it left, so the other direction then goes on to its end.
+async fn both(
+    up: impl Future<Output = Result<(), Broken>>,
+    down: impl Future<Output = Result<(), Broken>>,
+) -> (Ended, Ended) {
     let (mut up, mut down) = (pin!(up), pin!(down));
     let (mut up_result, mut down_result) = (None, None);
     poll_fn(|cx| {
@@ -124,7 +127,9 @@ async fn both<T, E>(
         {
             down_result = Some(result);
         }
-        let failed = matches!(up_result, Some(Err(_))) || matches!(down_result, Some(Err(_)));
+        let failed = [up_result, down_result]
+            .iter()
+            .any(|result| matches!(result, Some(Err(Broken::From | Broken::Expired))));
         if failed || (up_result.is_some() && down_result.is_some()) {
             Poll::Ready(())
         } else {
@@ -151,64 +156,67 @@ impl Half<'_> {
             let len = early.len();
             self.send(early, len).await?;
         }
-        let mut buffer = self.session.shard.buffers.take();
-        let result = loop {
-            let (received, filled) = match self.session.deadline.limit(self.from.recv(buffer)).await
-            {
-                Ok(done) => done,
-                Err(Expired) => return Err(Broken::Expired),
-            };
-            buffer = filled;
+        let (shard, deadline) = (&self.session.shard, &self.session.deadline);
+        let mut large = false;
+        loop {
+            let permit = shard.idle_permit();
+            if permit.is_none() {
+                // Many connections are idle: this one takes a buffer when there is something to put into it.
+                deadline.limit(self.from.readable()).await?.map_err(|_| Broken::From)?;
+            }
+            let buffer = if large { shard.buffers.take_large() } else { shard.buffers.take() };
+            let (received, buffer) = deadline.limit(self.from.recv(buffer)).await?;
+            drop(permit);
             let count = match received {
-                Ok(0) => {
-                    self.to.shutdown_write();
-                    break Ok(());
-                }
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 // The other direction splices, which made the socket non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.session
-                        .deadline
-                        .limit(self.from.readable())
-                        .await?
-                        .map_err(|_| Broken::From)?;
+                    shard.buffers.give(buffer);
+                    deadline.limit(self.from.readable()).await?.map_err(|_| Broken::From)?;
                     continue;
                 }
-                Err(_) => break Err(Broken::From),
+                Err(_) => return Err(Broken::From),
             };
+            if count == 0 {
+                shard.buffers.give(buffer);
+                break;
+            }
             let full = count == buffer.capacity();
-            buffer = self.send(buffer, count).await?;
+            shard.buffers.give(self.send(buffer, count).await?);
             if splice
                 && full
                 && self.count.get() >= SPLICE_AFTER
-                && let Ok(pipe) = self.session.shard.pipes.take()
+                && let Ok(pipe) = shard.pipes.take()
+                && self.splice(pipe).await?
             {
-                self.session.shard.buffers.give(buffer);
-                return self.splice(pipe).await;
+                break;
             }
-            if full && buffer.capacity() < self.session.shard.buffers.large_size() {
-                let large = self.session.shard.buffers.take_large();
-                self.session.shard.buffers.give(std::mem::replace(&mut buffer, large));
-            }
-        };
-        self.session.shard.buffers.give(buffer);
-        result
+            // A large buffer is for a direction that fills it: one that fell quiet must not hold it while it waits.
+            large = full || (large && count > shard.buffers.size());
+        }
+        self.to.shutdown_write();
+        Ok(())
     }
 
     async fn send(&self, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>, Broken> {
         self.session.arm(self.limit.get());
-        let (sent, mut buffer) =
-            self.session.deadline.limit(self.to.send_all(buffer, 0, len)).await?;
-        sent.map_err(|_| Broken::To)?;
-        self.session.arm(self.limit.get());
-        self.count.set(self.count.get() + len as u64);
-        buffer.clear();
+        let (mut at, mut buffer) = (0, buffer);
+        while at < len {
+            let sending = self.to.send_some(buffer, at, len);
+            let (sent, back) = self.session.deadline.limit(sending).await?;
+            buffer = back;
+            let sent = sent.map_err(|_| Broken::To)?;
+            at += sent;
+            self.count.set(self.count.get() + sent as u64);
+            // A slow reader is not a silent one: whatever it takes counts.
+            self.session.arm(self.limit.get());
+        }
         Ok(buffer)
     }
 
-    /// Moves the rest through a pipe inside the kernel.
-    async fn splice(&self, pipe: Pipe) -> Result<(), Broken> {
+    /// Moves bytes through a pipe inside the kernel; returns whether the sender ended.
+    async fn splice(&self, pipe: Pipe) -> Result<bool, Broken> {
         let way = Way {
             session: self.session,
             from: self.from,
@@ -216,8 +224,6 @@ impl Half<'_> {
             limit: &|| self.limit.get(),
             moved: &|count| self.count.set(self.count.get() + count),
         };
-        way.splice(pipe, u64::MAX).await?;
-        self.to.shutdown_write();
-        Ok(())
+        way.splice(pipe, u64::MAX).await
     }
 }

@@ -678,7 +678,7 @@ fn weights_share_requests_in_proportion() {
 #[test]
 fn leastconn_goes_where_fewest_are() {
     both(|kind| {
-        let origins = [Origin::slow("slow", Duration::from_millis(1500)), Origin::echo("quick")];
+        let origins = [Origin::slow("slow", Duration::from_secs(6)), Origin::echo("quick")];
         let setup = origins.iter().fold(Setup::new(kind), Setup::origin);
         let proxy = setup.listen("front").start(&format!(
             "{DEFAULTS}listen l\n bind @front@\n balance leastconn\n \

@@ -253,3 +253,146 @@ fn unix_sockets_and_port_ranges_carry_traffic() {
         eventually("the port is free", || (!is_listening(port)).then_some(()));
     }
 }
+
+/// Receives a mebibyte, sends one, waits for the end of the client's side, sends one more byte, and stays.
+fn both_directions_then_stay(mut stream: TcpStream) {
+    let mut first = vec![0; 1 << 20];
+    if stream.read_exact(&mut first).is_err() {
+        return;
+    }
+    let _ = stream.write_all(&first);
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    let _ = stream.write_all(b"!");
+    std::thread::sleep(Duration::from_secs(3));
+}
+
+#[test]
+fn a_spliced_direction_that_ends_leaves_the_other_and_the_shard_running() {
+    let origin = Origin::tcp("o", both_directions_then_stay);
+    let proxy = relay(Kind::Fastlb, &origin, " option splice-auto", "");
+    let sent = pattern(1 << 20);
+    let mut client = Client::connect(proxy.address("front"));
+    client.send(&sent);
+    assert_eq!(client.exact(sent.len()), sent);
+    client.half_close();
+    assert_eq!(client.exact(1), b"!");
+    // The server has no more to say for now: its direction waits, and must not make the shard wait.
+    let mut other = Client::connect(proxy.address("front"));
+    let started = Instant::now();
+    other.send(&sent);
+    assert_eq!(other.exact(sent.len()), sent);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_slow_reader_is_not_a_silent_one() {
+    const LEN: usize = 4 << 20;
+    let origin = Origin::tcp("flood", |mut stream| {
+        let _ = stream.write_all(&pattern(LEN));
+    });
+    let setup = Setup::new(Kind::Fastlb).origin(&origin).listen("other");
+    let proxy = setup.start(
+        "defaults\n mode tcp\n timeout connect 5s\n timeout client 900ms\n timeout server 900ms\n\
+         listen l\n bind @other@\n bind unix@@dir@/in.sock\n server s @flood@\n",
+    );
+    // A unix socket holds less than a large buffer, and so the buffer goes out in pieces.
+    let path = proxy.folder().join("in.sock");
+    let mut client = std::os::unix::net::UnixStream::connect(path).unwrap();
+    let mut got = vec![0; LEN];
+    let mut at = 0;
+    for _ in 0..30 {
+        std::thread::sleep(Duration::from_millis(100));
+        client.read_exact(&mut got[at..at + 30_000]).unwrap();
+        at += 30_000;
+    }
+    client.read_exact(&mut got[at..]).unwrap();
+    assert!(got == pattern(LEN));
+}
+
+#[test]
+fn the_side_that_stays_after_a_half_close_has_its_own_limit() {
+    for kind in [Kind::Fastlb, Kind::Haproxy] {
+        for (fin, ends, limited) in [
+            ("client-fin", "client", false),
+            ("client-fin", "server", true),
+            ("server-fin", "client", true),
+            ("server-fin", "server", false),
+        ] {
+            let origin = Origin::tcp("o", move |mut stream| {
+                let _ = stream.read(&mut [0]);
+                if ends == "server" {
+                    let _ = stream.shutdown(Shutdown::Write);
+                }
+                // The side that did not end is silent, until the proxy closes.
+                let _ = stream.read_to_end(&mut Vec::new());
+                let silent = if ends == "client" { 1500 } else { 0 };
+                std::thread::sleep(Duration::from_millis(silent));
+            });
+            let proxy = relay(kind, &origin, &format!(" timeout {fin} 300ms"), "");
+            let mut client = Client::connect(proxy.address("front"));
+            client.send("x");
+            std::thread::sleep(Duration::from_millis(50));
+            let started = Instant::now();
+            if ends == "client" {
+                client.half_close();
+                assert!(client.is_closed());
+                assert_eq!(started.elapsed() < Duration::from_secs(1), limited, "{kind:?} {fin}");
+            } else {
+                assert!(client.is_closed());
+                std::thread::sleep(Duration::from_millis(900));
+                // Writing to a connection that was closed fails, the second time at the latest.
+                let _ = client.stream().write_all(b"y");
+                std::thread::sleep(Duration::from_millis(50));
+                assert_eq!(!client.stream().write_all(b"y").is_ok(), limited, "{kind:?} {fin}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_server_sent_before_it_reset_reaches_the_client() {
+    let origin = Origin::tcp("o", |mut stream| {
+        let _ = stream.write_all(&pattern(200_000));
+        // What the client sent is not read: closing resets the connection.
+    });
+    let proxy = relay(Kind::Fastlb, &origin, "", "");
+    let mut client = Client::connect(proxy.address("front"));
+    client.send("unread");
+    std::thread::sleep(Duration::from_millis(300));
+    client.send("more");
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(client.rest().len(), 200_000);
+}
+
+#[test]
+fn a_unix_server_whose_backlog_is_full_holds_up_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.sock");
+    let full = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    full.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    full.listen(0).unwrap();
+    let name = format!("fastlb-test-{}", std::process::id());
+    let abstract_full =
+        socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    abstract_full.bind(&socket2::SockAddr::unix(format!("\0{name}")).unwrap()).unwrap();
+    abstract_full.listen(0).unwrap();
+    let origin = Origin::tcp("echo", echo);
+    let setup = Setup::new(Kind::Fastlb).origin(&origin);
+    let proxy = setup.listen("front").listen("path").listen("abstract").start(&format!(
+        "defaults\n mode tcp\n retries 0\n timeout connect 1s\n timeout client 20s\n \
+         timeout server 20s\nlisten l\n bind @front@\n server s @echo@\n\
+         listen p\n bind @path@\n server s unix@{}\nlisten a\n bind @abstract@\n server s abns@{name}\n",
+        path.display()
+    ));
+    let stuck: Vec<Client> = ["path", "abstract", "path", "abstract", "path", "abstract"]
+        .map(|name| Client::connect(proxy.address(name)))
+        .into();
+    std::thread::sleep(Duration::from_millis(100));
+    let started = Instant::now();
+    let mut client = Client::connect(proxy.address("front"));
+    client.send("x");
+    assert_eq!(client.exact(1), b"x");
+    assert!(started.elapsed() < Duration::from_millis(700), "{:?}", started.elapsed());
+    drop(stuck);
+}

@@ -373,7 +373,6 @@ impl Conversation<'_> {
 
     /// Sends head and body to the client; returns whether the body was complete.
     async fn relay_response(&self, exchange: &mut Exchange, hop: &Hop) -> Result<bool, Fail> {
-        let shard = &self.session.shard;
         let decode = hop.framing == Framing::UntilClose;
         let mut body = BodyReader::new(exchange.response.body);
         let head_len = exchange.response.received().len();
