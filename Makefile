@@ -11,7 +11,7 @@ help: ## Lists these commands.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: ## Builds fastlb and shows it balancing small embedded servers on localhost.
-	@$(SETUP) compiler
+	@$(SETUP) compiler demo
 	$(CARGO) run --release --locked -- demo
 
 build: ## Builds the release binary.

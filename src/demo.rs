@@ -94,7 +94,6 @@ impl Demo {
 
 defaults
     mode http
-    log global
     timeout connect 2s
     timeout client 30s
     timeout server 30s
@@ -104,6 +103,7 @@ defaults
 # Layer 7: the path chooses the backend.
 frontend www
     bind 127.0.0.1:{http}
+    log global
     log-format "%HM %HP -> %b/%s: %ST, %B bytes in %Ta ms"
     http-request deny if {{ path,url_dec -i -m beg /admin }}
     acl app1 path_end -i /app1
@@ -122,16 +122,20 @@ backend all
     balance roundrobin
 {all}
 # Layer 4: connections are balanced, bytes are not looked at.
-listen tcp
+frontend tcp
     mode tcp
     bind 127.0.0.1:{tcp}
+    log global
     log-format "tcp -> %b/%s: %B bytes in %Tt ms"
+    default_backend any
+
+backend any
+    mode tcp
     balance roundrobin
 {all}
 # The statistics page.
-listen stats
+frontend stats
     bind 127.0.0.1:{stats}
-    no log
     stats enable
     stats uri /
     stats refresh 2s
@@ -169,7 +173,8 @@ listen stats
             say_error(&loaded.diagnostics.render(&loaded.sources, false));
             return 1;
         };
-        let placed = Placement::new(wish.cores.as_ref(), None, &[], &sys::allowed_cpus());
+        // One shard unless told otherwise: each shard walks its round on its own, and here the order is to be seen.
+        let placed = Placement::new(wish.cores.as_ref(), Some(1), &[], &sys::allowed_cpus());
         let placement = match placed {
             Ok(placement) => placement,
             Err(text) => {

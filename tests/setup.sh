@@ -12,6 +12,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 packages_of() {
   case "$1" in
     compiler) echo cc:build-essential ;;
+    demo) echo curl:curl socat:socat ;;
     peers) echo haproxy:haproxy nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
                 curl:curl h2load:nghttp2-client wrk:wrk openssl:openssl python3:python3 ;;
     valgrind) echo valgrind:valgrind ;;
@@ -89,7 +90,7 @@ check_dependencies() {
 install_packages "$@"
 for group in "$@"; do
   case "$group" in
-    compiler | peers | valgrind | perf) ;;
+    compiler | demo | peers | valgrind | perf) ;;
     components | nextest | deny | fuzz) "$group" ;;
     check-dependencies) check_dependencies ;;
     *) say "no such group: $group"; exit 2 ;;
