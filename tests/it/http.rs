@@ -684,14 +684,18 @@ fn leastconn_goes_where_fewest_are() {
             "{DEFAULTS}listen l\n bind @front@\n balance leastconn\n \
              server a @slow@\n server b @quick@\n"
         ));
-        let mut waiting = Client::connect(proxy.address("front"));
-        waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        eventually("the slow server has it", || {
-            if origins[0].received().is_empty() {
-                get(proxy.address("front"), "/");
-                return None;
+        // Clients come one by one until one of them waits at the slow server; none is waited for here.
+        let mut waiting = Vec::new();
+        eventually("the slow server has one", || {
+            if !origins[0].received().is_empty() {
+                return Some(());
             }
-            Some(())
+            if origins[1].received().len() == waiting.len() {
+                let mut client = Client::connect(proxy.address("front"));
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                waiting.push(client);
+            }
+            None
         });
         (0..6).map(|_| get(proxy.address("front"), "/").sent_by()).collect()
     });
