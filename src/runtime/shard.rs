@@ -39,7 +39,7 @@ const POSTED_IDLE_MAX: u32 = 256;
 /// A shard hands a fresh connection on only when it has at least this many more than its fair share.
 const HAND_OVER_SLACK: u32 = 4;
 /// How long idle clients may still send a request once the shard drains.
-const IDLE_GRACE: Duration = Duration::from_millis(500);
+pub const IDLE_GRACE: Duration = Duration::from_millis(500);
 /// How often a shard without sessions looks at its pools.
 const REST: Duration = Duration::from_secs(1);
 /// How long a non-blocking listener is waited for before the shard looks whether it drains.
