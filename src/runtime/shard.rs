@@ -43,7 +43,7 @@ const EXCHANGE_BYTES: usize = 8 * 1024;
 /// Once the pools have freed this much, the allocator is asked to return it to the kernel.
 const TRIM_BYTES: usize = 1024 * 1024;
 /// How long idle clients may still send a request once the shard drains.
-const IDLE_GRACE: Duration = Duration::from_millis(500);
+pub const IDLE_GRACE: Duration = Duration::from_millis(500);
 /// How often a shard without sessions looks at its pools.
 const REST: Duration = Duration::from_secs(1);
 /// How long a non-blocking listener is waited for before the shard looks whether it drains.

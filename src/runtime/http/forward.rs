@@ -513,12 +513,19 @@ impl Conversation<'_> {
     }
 
     async fn send_client(&self, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>, Fail> {
-        self.session.arm(self.session.frontend().timeouts.client);
-        match self.session.deadline.limit(self.session.socket.send_all(buffer, 0, len)).await {
-            Ok((Ok(()), buffer)) => Ok(buffer),
-            Ok((Err(_), _)) => Err(Fail::Cut(b'C', b'D')),
-            Err(Expired) => Err(Fail::Cut(b'c', b'D')),
+        let session = self.session;
+        let (mut at, mut buffer) = (0, buffer);
+        while at < len {
+            // A slow reader is not a silent one: whatever it takes begins the limit anew.
+            session.arm(session.frontend().timeouts.client);
+            let sending = session.socket.send_some(buffer, at, len);
+            let Ok((sent, back)) = session.deadline.limit(sending).await else {
+                return Err(Fail::Cut(b'c', b'D'));
+            };
+            buffer = back;
+            at += sent.map_err(|_| Fail::Cut(b'C', b'D'))?;
         }
+        Ok(buffer)
     }
 
     /// Answers in place of a response that a rule refused or replaced.

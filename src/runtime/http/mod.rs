@@ -64,9 +64,6 @@ async fn burst(session: &Session, exchange: &mut Exchange, first: First) -> Afte
         }
         first = First::Readable;
         if exchange.next.is_empty() {
-            if session.shard.is_draining() {
-                return After::Close;
-            }
             if !session.shard.post_idle() {
                 return After::Park;
             }

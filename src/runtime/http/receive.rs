@@ -5,6 +5,7 @@ use super::{First, answer, finish};
 use crate::metrics::Counter;
 use crate::proto::h1::parse::{self, Limits, ParseError, Parsed};
 use crate::runtime::session::Session;
+use crate::runtime::shard::IDLE_GRACE;
 use crate::runtime::shard::Shard;
 use std::io;
 use std::time::Duration;
@@ -49,6 +50,10 @@ fn idle_socket(session: &Session) -> Option<std::os::fd::RawFd> {
 fn idle_limit(session: &Session) -> Option<Duration> {
     let timeouts = &session.frontend().timeouts;
     let first = session.requests.get() == 0;
+    if !first && session.shard.is_draining() {
+        // The last response promised to stay: a request that is on its way is answered with the word of the end.
+        return Some(IDLE_GRACE);
+    }
     let between = if first { None } else { timeouts.http_keep_alive };
     between.or(timeouts.http_request).or(timeouts.client)
 }
