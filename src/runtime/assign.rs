@@ -96,9 +96,32 @@ pub async fn assign(
 ) -> Result<Assigned, Refused> {
     let shard = &session.shard;
     let backend = shard.backend(backend_index);
+    shard.count(backend.object, Counter::Sessions, 1);
+    let assigned = attempt(session, backend_index, wish, record).await;
+    if let Err(refused) = &assigned {
+        shard.count(backend.object, Counter::ConnectErrors, 1);
+        // Only an attempt to connect is an error of the server; the others never had one.
+        if let (Refused::Connect | Refused::ConnectTimeout, Some(server)) = (refused, record.server)
+        {
+            let object = backend.servers[server as usize].object;
+            shard.count(object, Counter::ConnectErrors, 1);
+        }
+    }
+    assigned
+}
+
+async fn attempt(
+    session: &Session,
+    backend_index: u32,
+    wish: Wish,
+    record: &mut Record,
+) -> Result<Assigned, Refused> {
+    let shard = &session.shard;
+    let backend = shard.backend(backend_index);
     let mut wanted = wish.server;
     let mut avoid = None;
     let mut attempts_left = backend.retries;
+    let mut begun_us = None;
     loop {
         let slot = acquire(session, backend_index, wanted, avoid, record).await?;
         let server = slot.server;
@@ -108,21 +131,23 @@ pub async fn assign(
         let object = backend.servers[server].object;
         if wish.reuse
             && record.retries == 0
-            && let Some(upstream) =
-                shard.upstreams.take(&shard.plan, backend_index, server, shard.clock.coarse_ms())
+            && let Some(upstream) = shard.upstreams.take(&shard.plan, backend_index, server)
         {
             record.connect_us = 0;
             shard.count(object, Counter::Reuses, 1);
             shard.count(backend.object, Counter::Reuses, 1);
             return Ok(Assigned { slot, upstream });
         }
+        let begun = *begun_us.get_or_insert_with(|| shard.clock.now_us());
         // Boxed, so that streams over connections that are already open do not carry its state.
         let refused = match Box::pin(connect(session, backend, server, record)).await {
-            Ok(upstream) => return Ok(Assigned { slot, upstream }),
+            Ok(upstream) => {
+                // The time to connect includes the attempts that failed (manual 8.4).
+                record.connect_us = (shard.clock.now_us() - begun) as i64;
+                return Ok(Assigned { slot, upstream });
+            }
             Err(refused) => refused,
         };
-        shard.count(object, Counter::ConnectErrors, 1);
-        shard.count(backend.object, Counter::ConnectErrors, 1);
         if attempts_left == 0 {
             return Err(refused);
         }
@@ -135,6 +160,10 @@ pub async fn assign(
         if redispatch {
             (wanted, avoid) = (None, Some(server));
             record.redispatched = true;
+            if record.termination.cookie_request == b'V' {
+                // The server that the cookie names did not answer.
+                record.termination.cookie_request = b'D';
+            }
             shard.count(object, Counter::Redispatches, 1);
             shard.count(backend.object, Counter::Redispatches, 1);
         } else {
@@ -144,6 +173,27 @@ pub async fn assign(
                     backend.timeouts.connect.map_or(TURN_AROUND, |limit| limit.min(TURN_AROUND));
                 monoio::time::sleep(pause).await;
             }
+        }
+    }
+}
+
+/// Connects anew to a server whose slot the stream already holds.
+///
+/// # Errors
+/// Why there is no connection after all attempts.
+pub async fn reassign(
+    session: &Session,
+    backend_index: u32,
+    slot: Slot,
+    record: &mut Record,
+) -> Result<Assigned, Refused> {
+    let backend = session.shard.backend(backend_index);
+    match connect(session, backend, slot.server, record).await {
+        Ok(upstream) => Ok(Assigned { slot, upstream }),
+        Err(_) => {
+            let wish = Wish { server: Some(slot.server), reuse: false };
+            drop(slot);
+            assign(session, backend_index, wish, record).await
         }
     }
 }
@@ -172,9 +222,11 @@ async fn acquire(
     let mut wanted = wanted;
     let mut waited_since = None;
     loop {
+        let mut balanced = false;
         let server = match wanted.take() {
             Some(server) => Some(server),
             None => {
+                balanced = true;
                 let key = session.info.source.map_or(Key::None, |source| Key::Address(source.ip()));
                 let picked =
                     shard.balancers[backend_index as usize].borrow_mut().pick(farm, &key, avoid);
@@ -187,7 +239,7 @@ async fn acquire(
         if let Some(server) = server
             && farm.try_acquire(server)
         {
-            count_assigned(shard, backend, server);
+            count_assigned(shard, backend, server, balanced);
             queue_time(session, backend, server, waited_since, record);
             return Ok(slot(server));
         }
@@ -223,7 +275,7 @@ async fn acquire(
         };
         shard.waiters.close(id);
         if let Some(server) = called {
-            count_assigned(shard, backend, server);
+            count_assigned(shard, backend, server, false);
             queue_time(session, backend, server, waited_since, record);
             return Ok(slot(server));
         }
@@ -253,10 +305,13 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn count_assigned(shard: &Shard, backend: &Backend, server: ServerId) {
-    for object in [backend.object, backend.servers[server].object] {
+/// Counts a stream on its server; `balanced` when the algorithm chose it, not a cookie, a rule or a queue.
+fn count_assigned(shard: &Shard, backend: &Backend, server: ServerId, balanced: bool) {
+    let object = backend.servers[server].object;
+    shard.count(object, Counter::Sessions, 1);
+    if balanced {
         shard.count(object, Counter::Assigned, 1);
-        shard.count(object, Counter::Sessions, 1);
+        shard.count(backend.object, Counter::Assigned, 1);
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Session {
     pub requests: Cell<u32>,
     /// When the connection was accepted, microseconds of the shard's clock.
     pub accepted_us: u64,
+    /// Since when it waits for a request: the accept, then the end of the last stream; microseconds of the shard's clock.
+    pub idle_since_us: Cell<u64>,
 }
 
 impl Session {
@@ -151,6 +153,7 @@ fn launch(shard: &Rc<Shard>, accepted: Accepted) {
         deadline: Deadline::new(),
         requests: Cell::new(0),
         accepted_us,
+        idle_since_us: Cell::new(accepted_us),
         shard: shard.clone(),
     };
     let guarded =
@@ -164,10 +167,7 @@ async fn run(session: Session) {
         Mode::Http => loop {
             let ready = match session.shard.post_idle() {
                 true => http::First::Posted,
-                false => match http::wait_idle(&session).await {
-                    true => http::First::Readable,
-                    false => break,
-                },
+                false => http::wait_idle(&session).await,
             };
             // The state of a running stream is large: it lives in a box of its own while it is needed.
             match Box::pin(http::serve(&session, ready)).await {

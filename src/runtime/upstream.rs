@@ -10,8 +10,6 @@ use std::net::SocketAddr;
 const IDLE_MAX: usize = 512;
 /// An idle connection is closed after this long (`pool-purge-delay`'s default).
 const IDLE_MS: u64 = 5_000;
-/// A connection that was idle for longer than this is looked at before it is reused.
-const TRUSTED_MS: u64 = 100;
 
 /// A connection to a server.
 pub struct Upstream {
@@ -43,12 +41,15 @@ impl Upstreams {
     }
 
     /// Takes the idle connection that was used last, if one is still open.
-    pub fn take(&self, plan: &Plan, backend: u32, server: usize, now_ms: u64) -> Option<Upstream> {
+    ///
+    /// It is looked at even when it was used a moment ago: bytes that a server sent behind its response would be
+    /// taken for the answer to the next request, of another client perhaps.
+    pub fn take(&self, plan: &Plan, backend: u32, server: usize) -> Option<Upstream> {
         let live = plan.farms[backend as usize].server(server);
         loop {
             let idle = self.pools[backend as usize][server].borrow_mut().pop()?;
             live.remove_idle();
-            if now_ms.saturating_sub(idle.since_ms) <= TRUSTED_MS || idle.socket.is_quiet() {
+            if idle.socket.is_quiet() {
                 return Some(Upstream { socket: idle.socket, reused: true });
             }
         }

@@ -13,14 +13,15 @@ use std::time::Duration;
 /// How long a tarpitted request waits when no timeout says otherwise.
 const TARPIT: Duration = Duration::from_secs(5);
 /// Bytes of a refused client that are read and thrown away so that it sees our answer before a reset.
-const DRAIN_BYTES_MAX: usize = 256 * 1024;
+const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Answers a request that goes no further than the proxy.
 pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
     let shard = &session.shard;
     let termination = &mut exchange.record.termination;
     (termination.cause, termination.phase) = match &stop {
-        Stop::Deny(_) | Stop::DenyAnswer(_) | Stop::Drop(_) | Stop::Tarpit(..) => (b'P', b'R'),
+        Stop::Deny(_) | Stop::DenyAnswer(_) | Stop::Drop(_) => (b'P', b'R'),
+        Stop::Tarpit(..) => (b'P', b'T'),
         Stop::NoBackend => (b'S', b'C'),
         _ => (b'L', b'R'),
     };
@@ -43,7 +44,9 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         Stop::Tarpit(status, answer) => {
             count_denied(session, exchange, Counter::DeniedRequests);
             let timeouts = &session.frontend().timeouts;
-            monoio::time::sleep(timeouts.tarpit.or(timeouts.connect).unwrap_or(TARPIT)).await;
+            let limit = timeouts.tarpit.or(timeouts.connect).unwrap_or(TARPIT);
+            monoio::time::sleep(limit).await;
+            exchange.record.queue_us = limit.as_micros() as i64;
             exchange.keep_alive = false;
             match answer {
                 Some(answer) => send(session, exchange, answer).await,
@@ -127,14 +130,19 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply) {
 fn skip_body(exchange: &mut Exchange) {
     let mut reader = crate::proto::h1::body::BodyReader::new(exchange.request.body);
     let rest = exchange.request.rest();
-    exchange.record.bytes_in = exchange.request.buffer().len() as u64;
+    if exchange.record.bytes_in == 0 {
+        exchange.record.bytes_in = exchange.request.buffer().len() as u64;
+    }
     match reader.advance(rest) {
         Ok(advance) if advance.done => {
-            let next = rest[advance.consumed..].to_vec();
-            exchange.record.bytes_in -= next.len() as u64;
-            exchange.next = next;
+            let body_end = exchange.request.received().len() + advance.consumed;
+            exchange.record.bytes_in = body_end as u64;
+            exchange.next = rest[advance.consumed..].to_vec();
         }
-        _ => exchange.keep_alive = false,
+        _ => {
+            exchange.keep_alive = false;
+            exchange.unread = true;
+        }
     }
 }
 

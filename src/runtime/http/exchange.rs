@@ -30,6 +30,8 @@ pub struct Exchange {
     pub log_text: Vec<u8>,
     /// Whether the client's connection stays open after this stream.
     pub keep_alive: bool,
+    /// Whether the client may still be sending a body that nobody will read.
+    pub unread: bool,
     /// Whether the stream is to be logged at all.
     pub silent: bool,
 }
@@ -41,6 +43,7 @@ impl Exchange {
         self.started_us = now_us;
         self.received_us = now_us;
         self.silent = false;
+        self.unread = false;
         self.record = Record {
             start_us: shard.clock.wall_us(now_us),
             connections: shard.plan.connections.current(),

@@ -16,29 +16,32 @@ pub fn stream(session: &Session, exchange: &mut Exchange) {
     let frontend = session.frontend();
     let now = shard.clock.now_us();
     exchange.record.total_us = (now - exchange.started_us) as i64;
+    session.idle_since_us.set(now);
     let record = &exchange.record;
     let http = frontend.mode == Mode::Http;
     let count = |object: ObjectId| {
         shard.count(object, Counter::BytesIn, record.bytes_in);
         shard.count(object, Counter::BytesOut, record.bytes_out);
-        if http && record.status != 0 {
+    };
+    let count_status = |object: ObjectId| {
+        count(object);
+        if http {
+            // A stream without an answer counts as `hrsp_other`.
             shard.count(object, Counter::of_status(record.status), 1);
         }
     };
-    count(frontend.object);
-    count(frontend.binds[session.info.bind as usize].object);
+    count_status(frontend.object);
+    count_status(frontend.binds[session.info.bind as usize].object);
     if let Some(index) = record.backend {
         let backend = shard.backend(index);
-        count(backend.object);
+        count_status(backend.object);
         if http {
             shard.count(backend.object, Counter::Requests, 1);
         }
         if let Some(server) = record.server {
+            // Its responses are counted as they come: what the proxy says in its place is not the server's.
             let object = backend.servers[server as usize].object;
             count(object);
-            if http {
-                shard.count(object, Counter::Requests, 1);
-            }
             shard.record(object, Phase::Total, now - exchange.received_us);
         }
     }

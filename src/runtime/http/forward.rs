@@ -11,7 +11,7 @@ use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::{Head, Known, Version};
-use crate::runtime::assign::{Assigned, Refused, Wish, assign};
+use crate::runtime::assign::{Assigned, Refused, Wish, assign, reassign};
 use crate::runtime::deadline::Expired;
 use crate::runtime::session::Session;
 use crate::runtime::splice::{Broken, Way};
@@ -36,6 +36,8 @@ enum Fail {
     Stale,
     /// Nothing was sent to the client yet: it can be told.
     Status(u16, u8, u8),
+    /// A rule refused the response, or the request's body is malformed: the client is told, and no server failed.
+    Refused(u16),
     /// The response has begun, or there is nobody to tell: close.
     Cut(u8, u8),
 }
@@ -44,21 +46,22 @@ enum Fail {
 pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: u32) {
     let shard = &session.shard;
     let backend = shard.backend(backend_index);
-    if [session.frontend().connection_mode, backend.connection_mode]
-        .contains(&ConnectionMode::Close)
-    {
-        exchange.keep_alive = false;
-    }
-    let mut wish = Wish {
+    let wish = Wish {
         server: route::wanted_server(session, exchange, backend),
         reuse: may_reuse(session, exchange, backend),
     };
+    let mut kept = None;
     loop {
-        let Assigned { slot, upstream } =
-            match assign(session, backend_index, wish, &mut exchange.record).await {
-                Ok(assigned) => assigned,
-                Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
-            };
+        let assigned = match kept.take() {
+            None => assign(session, backend_index, wish, &mut exchange.record).await,
+            Some(slot) => {
+                Box::pin(reassign(session, backend_index, slot, &mut exchange.record)).await
+            }
+        };
+        let Assigned { slot, upstream } = match assigned {
+            Ok(assigned) => assigned,
+            Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
+        };
         let conversation =
             Conversation { session, backend, upstream: &upstream.socket, server: slot.server };
         let fail = match conversation.run(exchange, upstream.reused).await {
@@ -80,17 +83,21 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
         match fail {
             Fail::Stale => {
                 // The server closed the idle connection as we took it: nothing was answered, so once more on a fresh one.
-                wish = Wish { server: Some(slot.server), reuse: false };
+                kept = Some(slot);
                 continue;
             }
+            Fail::Refused(status) => {
+                end(exchange, b'P', b'H');
+                Box::pin(answer::error(session, exchange, status)).await;
+            }
             Fail::Status(status, cause, phase) => {
-                conversation.count_failure(exchange, cause);
+                conversation.count_failure(cause, phase);
                 end(exchange, cause, phase);
                 // The client's connection stays when its request was received whole.
                 Box::pin(answer::error(session, exchange, status)).await;
             }
             Fail::Cut(cause, phase) => {
-                conversation.count_failure(exchange, cause);
+                conversation.count_failure(cause, phase);
                 end(exchange, cause, phase);
                 exchange.keep_alive = false;
             }
@@ -150,13 +157,20 @@ impl Conversation<'_> {
     async fn run(&self, exchange: &mut Exchange, reused: bool) -> Result<bool, Fail> {
         let shard = &self.session.shard;
         let frontend = self.session.frontend();
-        let keep_server = self.backend.connection_mode == ConnectionMode::KeepAlive
-            && frontend.connection_mode == ConnectionMode::KeepAlive
+        let keep_server = [self.backend.connection_mode, frontend.connection_mode]
+            == [ConnectionMode::KeepAlive; 2]
             && self.backend.reuse != Reuse::Never;
+        // `http-reuse never` keeps quiet about it, as HAProxy does.
+        let stays = keep_server || self.backend.reuse == Reuse::Never;
         let repeatable = reused && is_repeatable(exchange);
         let mut body = BodyReader::new(exchange.request.body);
-        let first =
-            body.advance(exchange.request.rest()).map_err(|_| Fail::Status(400, b'P', b'D'))?;
+        let first = match body.advance(exchange.request.rest()) {
+            Ok(first) => first,
+            Err(_) => {
+                shard.count(frontend.object, Counter::RequestErrors, 1);
+                return Err(Fail::Refused(400));
+            }
+        };
         let head_len = exchange.request.received().len();
         let with_body = head_len + first.consumed;
         if first.done {
@@ -169,7 +183,7 @@ impl Conversation<'_> {
         }
         exchange.record.bytes_in = with_body as u64;
         self.session.arm(self.backend.timeouts.server);
-        let sent = self.send_request(exchange, &Hop::to_server(true), with_body).await;
+        let sent = self.send_request(exchange, &Hop::to_server(stays), with_body).await;
         match sent {
             Ok(Ok(())) => {}
             Ok(Err(_)) if repeatable => return Err(Fail::Stale),
@@ -194,6 +208,7 @@ impl Conversation<'_> {
         if !upload.done.get() {
             // The response is complete and the request is not: what follows on either connection is unknown.
             exchange.keep_alive = false;
+            exchange.unread = result.is_ok();
         }
         result.map(|ok| ok && keep_server && upload.done.get())
     }
@@ -209,10 +224,18 @@ impl Conversation<'_> {
         strip_connection_fields(&mut exchange.request);
         if !write::needs_rewrite(&exchange.request, hop) {
             let buffer = std::mem::take(exchange.request.buffer_mut());
-            let (sent, buffer) =
-                deadline.limit(self.upstream.send_all(buffer, 0, with_body)).await?;
+            let mut sending = pin!(self.upstream.send_all(buffer, 0, with_body));
+            let sent = deadline.limit(sending.as_mut()).await;
+            let (sent, buffer) = match sent {
+                Ok((sent, buffer)) => (Ok(sent), buffer),
+                Err(Expired) => {
+                    // The head is still needed for the answer and the log: get its buffer back from the kernel.
+                    self.upstream.shutdown_both();
+                    (Err(Expired), sending.await.1)
+                }
+            };
             *exchange.request.buffer_mut() = buffer;
-            return Ok(sent);
+            return sent;
         }
         let mut out = std::mem::take(&mut exchange.out);
         out.clear();
@@ -236,15 +259,28 @@ impl Conversation<'_> {
             self.session.arm(timeouts.client);
             let received = self.session.deadline.limit(self.session.socket.recv(buffer)).await;
             let Ok((received, filled)) = received else {
-                return Err(Fail::Status(408, b'c', b'D'));
+                return Err(upload.fail(408, b'c'));
             };
             upload.waits_for_client.set(false);
             buffer = filled;
             match received {
                 Ok(count) if count > 0 => {}
-                _ => return Err(Fail::Status(400, b'C', b'D')),
+                // The response is being spliced, which made the socket non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let readable = self.session.deadline.limit(self.session.socket.readable());
+                    match readable.await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(_)) => return Err(Fail::Cut(b'C', b'D')),
+                        Err(Expired) => return Err(upload.fail(408, b'c')),
+                    }
+                }
+                // There is nobody to tell.
+                _ => return Err(Fail::Cut(b'C', b'D')),
             }
-            let advance = body.advance(&buffer).map_err(|_| Fail::Status(400, b'P', b'D'))?;
+            let Ok(advance) = body.advance(&buffer) else {
+                shard.count(self.session.frontend().object, Counter::RequestErrors, 1);
+                return Err(upload.fail(400, b'P'));
+            };
             self.session.arm(self.backend.timeouts.server);
             let full = buffer.len() == buffer.capacity();
             let sent = self
@@ -252,7 +288,7 @@ impl Conversation<'_> {
                 .deadline
                 .limit(self.upstream.send_all(buffer, 0, advance.consumed))
                 .await;
-            let Ok((sent, filled)) = sent else { return Err(Fail::Status(504, b's', b'D')) };
+            let Ok((sent, filled)) = sent else { return Err(upload.fail(504, b's')) };
             buffer = filled;
             upload.bytes.set(upload.bytes.get() + advance.consumed as u64);
             if sent.is_err() {
@@ -282,6 +318,8 @@ impl Conversation<'_> {
     ) -> Result<bool, Fail> {
         let shard = &self.session.shard;
         self.receive_head(exchange, repeatable, upload).await?;
+        upload.answering.set(true);
+        self.count_response(exchange.response.status());
         let now = shard.clock.now_us();
         exchange.record.response_us = (now - sent_us) as i64;
         shard.record(self.backend.servers[self.server].object, Phase::FirstByte, now - sent_us);
@@ -294,6 +332,11 @@ impl Conversation<'_> {
         let kind = RequestKind::of(&exchange.request);
         let switched = exchange.response.status() == 101;
         if switched || (kind.connect && exchange.response.status() / 100 == 2) {
+            if !upload.done.get() {
+                // The rest of the body and the new protocol could not be told apart.
+                return Err(Fail::Status(502, b'P', b'H'));
+            }
+            exchange.next.extend_from_slice(&upload.next.take());
             return Box::pin(self.tunnel(exchange)).await;
         }
         let hop =
@@ -536,18 +579,20 @@ impl Conversation<'_> {
     ) -> Result<bool, Fail> {
         match stop {
             route::Stop::Answer(replacement) | route::Stop::DenyAnswer(replacement) => {
+                // The client's connection stays when its request was received whole.
                 end(exchange, b'L', b'H');
-                exchange.keep_alive = false;
                 answer::send(self.session, exchange, replacement).await;
                 Ok(false)
             }
             route::Stop::Deny(status) => {
-                route::count_denied(self.session, exchange, Counter::DeniedResponses);
-                Err(Fail::Status(status, b'P', b'H'))
+                self.count_denied(exchange);
+                Err(Fail::Refused(status))
             }
             _ => {
-                route::count_denied(self.session, exchange, Counter::DeniedResponses);
-                Err(Fail::Cut(b'P', b'H'))
+                self.count_denied(exchange);
+                end(exchange, b'P', b'H');
+                exchange.keep_alive = false;
+                Ok(false)
             }
         }
     }
@@ -577,7 +622,20 @@ impl Conversation<'_> {
         Ok(false)
     }
 
-    fn count_failure(&self, exchange: &Exchange, cause: u8) {
+    fn count_denied(&self, exchange: &Exchange) {
+        route::count_denied(self.session, exchange, Counter::DeniedResponses);
+        let server = self.backend.servers[self.server].object;
+        self.session.shard.count(server, Counter::DeniedResponses, 1);
+    }
+
+    /// Counts a response of the server's own; what the proxy answers in its place is not the server's.
+    fn count_response(&self, status: u16) {
+        let server = self.backend.servers[self.server].object;
+        self.session.shard.count(server, Counter::Requests, 1);
+        self.session.shard.count(server, Counter::of_status(status), 1);
+    }
+
+    fn count_failure(&self, cause: u8, phase: u8) {
         let shard = &self.session.shard;
         let frontend = self.session.frontend().object;
         let behind = [self.backend.object, self.backend.servers[self.server].object];
@@ -587,12 +645,16 @@ impl Conversation<'_> {
                     shard.count(object, Counter::ClientAborts, 1);
                 }
             }
+            // The client's own fault, counted where it was found.
+            b'P' if phase == b'D' => {}
             _ => {
+                // Before the response began it is an error, within its body an abort.
+                let counter = match phase {
+                    b'D' => Counter::ServerAborts,
+                    _ => Counter::ResponseErrors,
+                };
                 for object in behind {
-                    shard.count(object, Counter::ResponseErrors, 1);
-                    if exchange.record.bytes_out > 0 {
-                        shard.count(object, Counter::ServerAborts, 1);
-                    }
+                    shard.count(object, counter, 1);
                 }
             }
         }
@@ -608,6 +670,8 @@ fn is_interim(status: u16) -> bool {
 struct Upload {
     done: Cell<bool>,
     waits_for_client: Cell<bool>,
+    /// The response has begun: whatever happens to the request, no other answer can follow.
+    answering: Cell<bool>,
     bytes: Cell<u64>,
     next: RefCell<Vec<u8>>,
 }
@@ -615,6 +679,15 @@ struct Upload {
 impl Upload {
     fn complete() -> Self {
         Self { done: Cell::new(true), ..Self::default() }
+    }
+
+    /// Returns how a broken upload ends the stream: told to the client while nothing was answered yet.
+    fn fail(&self, status: u16, cause: u8) -> Fail {
+        match self.answering.get() {
+            true => Fail::Cut(cause, b'D'),
+            false if cause == b'P' => Fail::Refused(status),
+            false => Fail::Status(status, cause, b'D'),
+        }
     }
 }
 

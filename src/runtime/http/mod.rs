@@ -13,7 +13,7 @@ pub mod route;
 
 use super::session::Session;
 use crate::metrics::Counter;
-use crate::plan::ConnectionMode;
+use crate::plan::{ConnectionMode, Gauge};
 use exchange::Exchange;
 pub use receive::wait_idle;
 
@@ -24,6 +24,10 @@ pub enum First {
     Posted,
     /// After the socket was found readable.
     Readable,
+    /// After the time limit passed without a byte.
+    Expired,
+    /// After a drain or the kernel ended the wait.
+    Over,
 }
 
 /// What becomes of the connection after a burst.
@@ -60,6 +64,9 @@ async fn burst(session: &Session, exchange: &mut Exchange, first: First) -> Afte
         transact(session, exchange).await;
         finish::stream(session, exchange);
         if !exchange.keep_alive {
+            if exchange.unread {
+                answer::drain_refused(session).await;
+            }
             return After::Close;
         }
         first = First::Readable;
@@ -85,12 +92,26 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
         Err(stop) => return Box::pin(answer::stop(session, exchange, stop)).await,
     };
     exchange.record.backend = Some(backend);
-    let gauge = &session.shard.backend(backend).streams;
-    gauge.enter(u32::MAX);
-    exchange.record.backend_streams = gauge.current();
+    let gauge = Inside::enter(&session.shard.backend(backend).streams);
+    exchange.record.backend_streams = gauge.0.current();
     match route::backend(session, exchange, backend) {
         Ok(()) => forward::forward(session, exchange, backend).await,
         Err(stop) => Box::pin(answer::stop(session, exchange, stop)).await,
     }
-    gauge.leave();
+}
+
+/// A stream's place in a gauge, given back even when the stream panics.
+struct Inside<'a>(&'a Gauge);
+
+impl<'a> Inside<'a> {
+    fn enter(gauge: &'a Gauge) -> Self {
+        gauge.enter(u32::MAX);
+        Self(gauge)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }

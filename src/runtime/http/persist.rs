@@ -16,8 +16,11 @@ const PREFIX_SEPARATOR: u8 = b'~';
 /// Returns the server that the client's cookie names, if it takes streams; cleans the cookie for the server.
 pub fn wanted(session: &Session, exchange: &mut Exchange, backend: &Backend) -> Option<ServerId> {
     let policy = backend.cookie.as_ref()?;
-    let letter = &mut exchange.record.termination.cookie_request;
-    *letter = b'N';
+    let logged = policy.mode != CookieMode::Passive;
+    if logged {
+        let termination = &mut exchange.record.termination;
+        (termination.cookie_request, termination.cookie_response) = (b'N', b'N');
+    }
     let value = exchange.request.cookie(policy.name.as_bytes())?;
     let named = match policy.mode {
         CookieMode::Prefix => value.split(|&b| b == PREFIX_SEPARATOR).next().unwrap_or_default(),
@@ -29,27 +32,30 @@ pub fn wanted(session: &Session, exchange: &mut Exchange, backend: &Backend) -> 
         .position(|s| s.cookie.as_ref().is_some_and(|c| c.as_bytes() == named));
     let farm = exchange.record.backend.map(|index| &session.shard.plan.farms[index as usize])?;
     let usable = server.filter(|&server| farm.server(server).takes_persistent());
-    *letter = match (server, usable) {
-        (None, _) => b'I',
-        (Some(_), None) => b'D',
-        (Some(_), Some(_)) => b'V',
-    };
-    clean(exchange, policy, server.is_some());
+    if logged {
+        exchange.record.termination.cookie_request = match (server, usable) {
+            (None, _) => b'I',
+            (Some(_), None) => b'D',
+            (Some(_), Some(_)) => b'V',
+        };
+    }
+    clean(exchange, policy);
     usable
 }
 
 /// Takes our part out of the `Cookie` field before the server sees it.
-fn clean(exchange: &mut Exchange, policy: &CookiePolicy, known: bool) {
+fn clean(exchange: &mut Exchange, policy: &CookiePolicy) {
     let name = policy.name.as_bytes();
     match policy.mode {
         CookieMode::Insert if policy.indirect => {
             exchange.request.remove_cookie(name);
         }
-        CookieMode::Prefix if known => {
+        CookieMode::Prefix => {
             let value = exchange.request.cookie(name).unwrap_or_default();
-            let original =
-                value.splitn(2, |&b| b == PREFIX_SEPARATOR).nth(1).unwrap_or_default().to_vec();
-            exchange.request.replace_cookie(name, &original);
+            if let Some(at) = value.iter().position(|&b| b == PREFIX_SEPARATOR) {
+                let original = value[at + 1..].to_vec();
+                exchange.request.replace_cookie(name, &original);
+            }
         }
         _ => {}
     }
@@ -58,10 +64,14 @@ fn clean(exchange: &mut Exchange, policy: &CookiePolicy, known: bool) {
 /// Writes the cookie into the response where the mode asks for it.
 pub fn mark(exchange: &mut Exchange, backend: &Backend, server: ServerId) {
     let Some(policy) = &backend.cookie else { return };
-    let Some(value) = backend.servers[server].cookie.as_deref() else { return };
+    let value = match backend.servers[server].cookie.as_deref() {
+        Some(value) => value,
+        None if policy.mode == CookieMode::Insert => return forget(exchange, policy),
+        None => return,
+    };
     let from_server = from_server(exchange, policy);
     let letter = match policy.mode {
-        CookieMode::Passive => from_server.map_or(b'N', |_| b'P'),
+        CookieMode::Passive => return,
         CookieMode::Rewrite => match from_server {
             Some(index) => {
                 replace(exchange, index, value.as_bytes());
@@ -148,6 +158,16 @@ fn insert(
     }
     exchange.response.add(b"Set-Cookie", text.as_bytes());
     b'I'
+}
+
+/// Makes the client forget its cookie: its server has none, so that whatever it holds is of another.
+fn forget(exchange: &mut Exchange, policy: &CookiePolicy) {
+    if policy.postonly && exchange.request.method() != b"POST" {
+        return;
+    }
+    let text = format!("{}=; Expires=Thu, 01-Jan-1970 00:00:01 GMT; path=/", policy.name);
+    exchange.response.add(b"Set-Cookie", text.as_bytes());
+    exchange.record.termination.cookie_response = b'I';
 }
 
 fn replace(exchange: &mut Exchange, index: usize, value: &[u8]) {

@@ -20,8 +20,8 @@ pub enum Failure {
     Quiet,
     /// The client closed within a request head, or before the first.
     Closed,
-    /// The client did not send a head in time.
-    Timeout,
+    /// The client did not send a head in time; the flag says that it sent nothing at all.
+    Timeout(bool),
     /// The head is refused.
     Bad(ParseError),
 }
@@ -32,13 +32,17 @@ pub fn limits(shard: &Shard) -> Limits {
     Limits { head_bytes_max: global.buffer_size - REWRITE_ROOM, fields_max: global.headers_max }
 }
 
-/// Waits without a buffer until bytes are there; `false` when the connection is to be closed.
-pub async fn wait_idle(session: &Session) -> bool {
+/// Waits without a buffer until bytes are there.
+pub async fn wait_idle(session: &Session) -> First {
     session.deadline.set_idle(idle_socket(session));
     session.arm(idle_limit(session));
     let readable = session.deadline.limit(session.socket.readable()).await;
     session.deadline.set_idle(None);
-    matches!(readable, Ok(Ok(())))
+    match readable {
+        Ok(Ok(())) => First::Readable,
+        Ok(Err(_)) => First::Over,
+        Err(_) => First::Expired,
+    }
 }
 
 /// Returns the socket for a drain to end, unless the client's first request is still to come.
@@ -74,23 +78,30 @@ pub async fn request(
     }
     buffer.clear();
     let mut posted = first == First::Posted;
+    let first_ever = session.requests.get() == 0;
+    if matches!(first, First::Expired | First::Over) {
+        *exchange.request.buffer_mut() = buffer;
+        exchange.begin(session, session.idle_since_us.get());
+        return Err(match first_ever && first == First::Expired {
+            true => Failure::Timeout(true),
+            false => Failure::Quiet,
+        });
+    }
     if exchange.next.is_empty() {
         session.arm(idle_limit(session));
         session.deadline.set_idle(idle_socket(session));
-        let begun = shard.clock.coarse_ms();
         let received = session.deadline.limit(session.socket.recv(buffer)).await;
         session.deadline.set_idle(None);
         if std::mem::take(&mut posted) {
             shard.unpost_idle();
         }
-        let first_ever = session.requests.get() == 0;
-        let now = shard.clock.now_us();
-        exchange.begin(session, if first_ever { session.accepted_us } else { now });
-        exchange.record.idle_us = match first_ever {
-            true => 0,
-            false => (shard.clock.coarse_ms() - begun) as i64 * 1000,
-        };
-        exchange.received_us = now;
+        // The stream begins with its first byte; what was before is the client's idle time (manual 8.4). One that
+        // never comes to a byte begins where the wait began.
+        let since = session.idle_since_us.get();
+        let came = matches!(&received, Ok((Ok(count), _)) if *count > 0);
+        let begun = if came { shard.clock.now_us() } else { since };
+        exchange.begin(session, begun);
+        exchange.record.idle_us = begun.saturating_sub(since) as i64;
         match received {
             Ok((Ok(count), filled)) => {
                 *exchange.request.buffer_mut() = filled;
@@ -104,7 +115,7 @@ pub async fn request(
                     return Err(if first_ever { Failure::Closed } else { Failure::Quiet });
                 }
             }
-            Err(_) if first_ever && !shard.is_draining() => return Err(Failure::Timeout),
+            Err(_) if first_ever && !shard.is_draining() => return Err(Failure::Timeout(true)),
             Err(_) => return Err(Failure::Quiet),
         }
     } else {
@@ -139,10 +150,11 @@ async fn complete(session: &Session, exchange: &mut Exchange) -> Result<(), Fail
             armed = true;
         }
         let buffer = std::mem::take(exchange.request.buffer_mut());
+        let null = buffer.is_empty();
         let Ok((received, filled)) =
             session.deadline.limit(session.socket.recv_behind(buffer)).await
         else {
-            return Err(Failure::Timeout);
+            return Err(Failure::Timeout(null));
         };
         *exchange.request.buffer_mut() = filled;
         match received {
@@ -162,16 +174,20 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
     let frontend = session.frontend();
     exchange.keep_alive = false;
     let termination = &mut exchange.record.termination;
-    let null = exchange.request.buffer().is_empty();
+    let null = match failure {
+        Failure::Timeout(null) => null,
+        _ => exchange.request.buffer().is_empty(),
+    };
     let status = match failure {
         Failure::Quiet => return,
         Failure::Closed => {
             (termination.cause, termination.phase) = (b'C', b'R');
             exchange.record.status = 400;
             exchange.silent = null && frontend.log.dont_log_null;
-            None
+            // Who only ended its own side still hears what was wrong.
+            if null { None } else { Some(400) }
         }
-        Failure::Timeout => {
+        Failure::Timeout(_) => {
             (termination.cause, termination.phase) = (b'c', b'R');
             exchange.silent = null && frontend.log.dont_log_null;
             Some(408)
@@ -181,10 +197,8 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
             Some(error.kind.status())
         }
     };
-    if !(null && matches!(failure, Failure::Closed)) {
-        session.shard.count(frontend.object, Counter::Requests, 1);
-        session.shard.count(frontend.object, Counter::RequestErrors, 1);
-    }
+    session.shard.count(frontend.object, Counter::Requests, 1);
+    session.shard.count(frontend.object, Counter::RequestErrors, 1);
     if let Some(status) = status {
         answer::error(session, exchange, status).await;
         answer::drain_refused(session).await;

@@ -191,7 +191,10 @@ fn add_forwarded_for(session: &Session, exchange: &mut Exchange, forward_for: &F
     if forward_for.except.is_some_and(|net| net.contains(&source.ip())) {
         return;
     }
-    if forward_for.if_none && exchange.request.get(forward_for.header.as_bytes()).is_some() {
+    // A frontend that always adds the field is not held back by a backend that would not.
+    let if_none =
+        forward_for.if_none && session.frontend().forward_for.as_ref().is_none_or(|f| f.if_none);
+    if if_none && exchange.request.get(forward_for.header.as_bytes()).is_some() {
         return;
     }
     let mut text = [0u8; 46];
