@@ -3,7 +3,12 @@
 //! To add some, write a file beside this one that returns [`Case`]s and name it in [`all`]. An operation is small, does
 //! the same work every time, and leaves what it computed where the compiler cannot remove it.
 
+mod account;
+mod balance;
 mod proto;
+mod request;
+mod rules;
+mod stream;
 
 /// An operation that can be done again and again.
 pub(crate) trait Op {
@@ -26,6 +31,10 @@ pub(crate) struct Case {
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(proto::cases());
+    cases.extend(rules::cases());
+    cases.extend(balance::cases());
+    cases.extend(account::cases());
+    cases.extend(request::cases());
     cases
 }
 

@@ -12,7 +12,7 @@ use fastlb::proto::uri;
 use super::{Case, Op, Steps};
 
 /// What a desktop browser sends for a page: 14 fields.
-const BROWSER: &[u8] = b"GET /shop/item/4711?ref=front&lang=en HTTP/1.1\r\n\
+pub(crate) const BROWSER: &[u8] = b"GET /shop/item/4711?ref=front&lang=en HTTP/1.1\r\n\
     Host: www.example.com\r\n\
     Connection: keep-alive\r\n\
     Cache-Control: max-age=0\r\n\
@@ -29,11 +29,11 @@ const BROWSER: &[u8] = b"GET /shop/item/4711?ref=front&lang=en HTTP/1.1\r\n\
     Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; SRV=s1\r\n\r\n";
 
 /// What curl and most load generators send.
-const CURL: &[u8] =
+pub(crate) const CURL: &[u8] =
     b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
 
 /// What nginx answers.
-const NGINX: &[u8] = b"HTTP/1.1 200 OK\r\n\
+pub(crate) const NGINX: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Server: nginx/1.22.1\r\n\
     Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
     Content-Type: text/html\r\n\
