@@ -172,7 +172,15 @@ fn accept_all(sockets: &[(Socket, StatsLevel, String)], stopped: &OwnedFd, contr
             if !ready.get(at + 1).copied().unwrap_or(false) {
                 continue;
             }
-            let Ok((client, _)) = socket.accept() else { continue };
+            let client = match socket.accept() {
+                Ok((client, _)) => client,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(_) => {
+                    // The socket stays readable while the process has no descriptor left.
+                    std::thread::sleep(PLACE_POLL);
+                    continue;
+                }
+            };
             served.fetch_add(1, Ordering::Relaxed);
             let place = Place(Arc::clone(&served));
             let (control, level) = (Arc::clone(control), *level);

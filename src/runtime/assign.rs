@@ -78,10 +78,10 @@ pub fn deliver(shard: &Rc<Shard>, backend: u32, wake: Wake) {
 
 /// A stream's server and the connection to it.
 pub struct Assigned {
+    /// The connection, which closes before the slot passes on.
+    pub upstream: Upstream,
     /// The slot on the server.
     pub slot: Slot,
-    /// The connection.
-    pub upstream: Upstream,
 }
 
 /// Chooses a server, waits for its slot and connects; retries and redispatches as the backend says.

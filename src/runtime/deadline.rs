@@ -6,6 +6,7 @@
 use crate::stdx::wheel::{Handle, Next, Wheel};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -24,7 +25,7 @@ pub struct Deadline {
     queued_ms: Cell<u64>,
     handle: Cell<Option<Handle>>,
     fired: Cell<bool>,
-    idle: Cell<bool>,
+    idle: Cell<Option<RawFd>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -40,19 +41,14 @@ impl Deadline {
             queued_ms: Cell::new(u64::MAX),
             handle: Cell::new(None),
             fired: Cell::new(false),
-            idle: Cell::new(false),
+            idle: Cell::new(None),
             waker: RefCell::new(None),
         })
     }
 
-    /// Marks the wait as one that a drain may break at once.
-    pub fn set_idle(&self, idle: bool) {
-        self.idle.set(idle);
-    }
-
-    /// Returns whether a drain may break the wait.
-    pub fn is_idle(&self) -> bool {
-        self.idle.get()
+    /// Marks the wait as one for the next request on that socket, which a drain may end.
+    pub fn set_idle(&self, socket: Option<RawFd>) {
+        self.idle.set(socket);
     }
 
     /// Makes every wait end now.
@@ -158,12 +154,19 @@ impl Timers {
         });
     }
 
-    /// Fires every deadline that is marked idle; for a drain.
-    pub fn fire_idle(&self) {
-        for deadline in self.wheel.borrow().keys() {
-            if deadline.is_idle() {
-                deadline.fire();
-            }
+    /// Returns whether nothing waits for its time.
+    pub fn is_empty(&self) -> bool {
+        self.wheel.borrow().is_empty()
+    }
+
+    /// Ends the receiving side of every idle connection; for a drain.
+    ///
+    /// Whoever waits there then receives the request that came just before, or else the end of the stream.
+    pub fn end_idle(&self) {
+        for fd in self.wheel.borrow().keys().filter_map(|deadline| deadline.idle.get()) {
+            // SAFETY: plain system call; the session keeps the socket open and unmarks it, or takes its deadline off
+            // the wheel, before it closes.
+            unsafe { libc::shutdown(fd, libc::SHUT_RD) };
         }
     }
 }
@@ -207,14 +210,17 @@ mod tests {
 
     #[test]
     fn a_deadline_without_limit_is_on_the_wheel_for_a_drain_and_leaves_it_with_its_connection() {
+        use std::io::Read;
+        use std::os::fd::AsRawFd;
+        let (mut ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
         let timers = Timers::new();
         let deadline = Deadline::new();
         timers.arm(&deadline, None);
         timers.tick(10 * HORIZON_MS);
         assert!(!deadline.fired.get());
-        deadline.set_idle(true);
-        timers.fire_idle();
-        assert!(deadline.fired.get());
+        deadline.set_idle(Some(ours.as_raw_fd()));
+        timers.end_idle();
+        assert_eq!(ours.read(&mut [0]).expect("the end"), 0);
         timers.forget(&deadline);
         assert_eq!(Rc::strong_count(&deadline), 1);
     }

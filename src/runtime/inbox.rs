@@ -6,7 +6,8 @@ use crossbeam::queue::SegQueue;
 use crossbeam::utils::CachePadded;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 /// What a shard can be told.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Inbox {
     queue: SegQueue<Message>,
     bell: OwnedFd,
     sessions: CachePadded<AtomicU32>,
+    /// Whether the shard accepts no more, for good.
+    closed: AtomicBool,
 }
 
 impl Inbox {
@@ -47,7 +50,12 @@ impl Inbox {
         }
         // SAFETY: the kernel just gave us this descriptor.
         let bell = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { queue: SegQueue::new(), bell, sessions: CachePadded::default() })
+        Ok(Self {
+            queue: SegQueue::new(),
+            bell,
+            sessions: CachePadded::default(),
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// Puts a message in and rings.
@@ -86,6 +94,23 @@ impl Inbox {
     /// Counts sessions of the shard in or out; only the shard itself calls it.
     pub fn count_sessions(&self, by: i32) {
         self.sessions.store(self.sessions.load(Relaxed).wrapping_add_signed(by), Relaxed);
+    }
+
+    /// Tells the others that the shard accepts no more, for good.
+    pub fn close(&self) {
+        self.closed.store(true, SeqCst);
+    }
+
+    /// Tells the others that the shard's thread has ended.
+    pub fn leave(&self) {
+        self.sessions.store(0, Relaxed);
+        while self.queue.pop().is_some() {}
+        self.close();
+    }
+
+    /// Returns whether nothing can come from the shard any more: no connection to hand on, no stream to wake.
+    pub fn is_done(&self) -> bool {
+        self.closed.load(SeqCst) && self.queue.is_empty() && self.sessions() == 0
     }
 
     /// Returns how many sessions the shard has.

@@ -19,15 +19,17 @@ use super::{Driver, Services};
 use crate::balance::Balancer;
 use crate::log::ShardLog;
 use crate::metrics::{Counter, ObjectId, Phase, ShardCells};
-use crate::plan::{Backend, Frontend, Plan};
+use crate::plan::{Address, Backend, Frontend, Plan};
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::{TcpListener, UnixListener};
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// Entries of the submission queue; a full queue is submitted early, nothing is lost.
@@ -40,6 +42,12 @@ const HAND_OVER_SLACK: u32 = 4;
 const EXCHANGE_BYTES: usize = 8 * 1024;
 /// Once the pools have freed this much, the allocator is asked to return it to the kernel.
 const TRIM_BYTES: usize = 1024 * 1024;
+/// How long idle clients may still send a request once the shard drains.
+const IDLE_GRACE: Duration = Duration::from_millis(500);
+/// How often a shard without sessions looks at its pools.
+const REST: Duration = Duration::from_secs(1);
+/// How long a non-blocking listener is waited for before the shard looks whether it drains.
+const LISTEN_PATIENCE: Duration = Duration::from_millis(500);
 /// How long accepting pauses when the kernel has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -101,9 +109,25 @@ impl ShardHandle {
 /// When the thread cannot be made.
 pub fn spawn(setup: ShardSetup) -> io::Result<ShardHandle> {
     let (index, inboxes) = (setup.index, setup.inboxes.clone());
-    let thread =
-        std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || run(setup))?;
+    let leaving = Leaving { index, inboxes: inboxes.clone() };
+    let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+        let _leaving = leaving;
+        run(setup)
+    })?;
     Ok(ShardHandle { index, inboxes, thread })
+}
+
+/// Tells the other shards that the thread has ended, however it did.
+struct Leaving {
+    index: usize,
+    inboxes: Arc<[Inbox]>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.inboxes[self.index].leave();
+        self.inboxes.iter().for_each(Inbox::ring);
+    }
 }
 
 fn run(setup: ShardSetup) -> io::Result<()> {
@@ -163,6 +187,11 @@ pub struct Shard {
     freed: Cell<usize>,
     requests: Cell<u32>,
     accepts: RefCell<Option<Canceller>>,
+    /// Sockets that are accepted on.
+    listening: Cell<usize>,
+    /// Whether the clock rests because there is no session, and how to wake it.
+    resting: Cell<bool>,
+    rest: RefCell<Option<Waker>>,
 }
 
 impl Shard {
@@ -237,9 +266,39 @@ impl Shard {
     pub fn session_count(&self, by: i32) {
         let inbox = &self.inboxes[self.index];
         inbox.count_sessions(by);
+        if by > 0 && self.resting.replace(false) {
+            // The clock stood still meanwhile.
+            self.timers.tick(self.clock.tick());
+            if let Some(waker) = self.rest.borrow_mut().take() {
+                waker.wake();
+            }
+        }
         if self.draining.get() && inbox.sessions() == 0 {
-            // The last one of a drain: let the shard see that it can leave.
-            inbox.ring();
+            // The last one of a drain: let all shards see whether they can leave.
+            self.inboxes.iter().for_each(Inbox::ring);
+        }
+    }
+
+    /// Waits until there is a session, or for a while.
+    async fn rest(&self) {
+        self.resting.set(true);
+        let woken = poll_fn(|cx| {
+            if !self.resting.get() {
+                return Poll::Ready(());
+            }
+            *self.rest.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        });
+        let _ = monoio::time::timeout(REST, woken).await;
+        self.resting.set(false);
+    }
+
+    /// Counts a listener out; after the last one the other shards may leave.
+    fn stop_listening(&self, listeners: usize) {
+        self.listening.set(self.listening.get() - listeners);
+        if self.draining.get() && self.listening.get() == 0 {
+            self.inboxes[self.index].close();
+            self.inboxes.iter().for_each(Inbox::ring);
         }
     }
 
@@ -298,6 +357,9 @@ async fn serve(setup: ShardSetup) {
         freed: Cell::new(0),
         requests: Cell::new(0),
         accepts: RefCell::new(Some(Canceller::new())),
+        listening: Cell::new(setup.listeners.len()),
+        resting: Cell::new(false),
+        rest: RefCell::default(),
         plan,
     });
     for listener in setup.listeners {
@@ -314,7 +376,10 @@ async fn serve(setup: ShardSetup) {
 async fn tick_loop(shard: Rc<Shard>) {
     let mut last_purge_ms = 0;
     loop {
-        monoio::time::sleep(Duration::from_millis(TICK_MS)).await;
+        match shard.sessions() == 0 && shard.timers.is_empty() {
+            true => shard.rest().await,
+            false => monoio::time::sleep(Duration::from_millis(TICK_MS)).await,
+        }
         let now_ms = shard.clock.tick();
         shard.timers.tick(now_ms);
         shard.log.borrow_mut().flush();
@@ -358,7 +423,8 @@ async fn hear(shard: Rc<Shard>) {
                 Message::Wake { backend, wake } => assign::deliver(&shard, backend, wake),
             }
         }
-        if shard.is_draining() && shard.sessions() == 0 {
+        // Until all shards are done one of them may hand a connection or a slot to another.
+        if shard.is_draining() && shard.inboxes.iter().all(Inbox::is_done) {
             shard.log.borrow_mut().flush();
             return;
         }
@@ -372,8 +438,14 @@ fn drain(shard: &Rc<Shard>) {
     if let Some(canceller) = shard.accepts.borrow_mut().take() {
         let _ = canceller.cancel();
     }
-    shard.timers.fire_idle();
+    shard.stop_listening(0);
     shard.upstreams.clear();
+    // A busy client is about to send its next request: it is answered with the word that the connection closes.
+    let shard = shard.clone();
+    monoio::spawn(async move {
+        monoio::time::sleep(IDLE_GRACE).await;
+        shard.timers.end_idle();
+    });
 }
 
 enum Acceptor {
@@ -421,32 +493,78 @@ impl Acceptor {
             Acceptor::Unix(listener) => listener.readable(false).await,
         };
     }
+
+    /// Stops listening at once: the driver closes descriptors only when it gets to it.
+    fn close(&self) {
+        let fd = match self {
+            Acceptor::Tcp(listener) => listener.as_raw_fd(),
+            Acceptor::Unix(listener) => listener.as_raw_fd(),
+        };
+        // SAFETY: plain system call on a descriptor that `self` keeps open.
+        unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+    }
+
+    /// Takes a connection that is waiting, without waiting for one; the listener is non-blocking afterwards.
+    fn accept_waiting(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+        let fd = match self {
+            Acceptor::Tcp(listener) => listener.as_raw_fd(),
+            Acceptor::Unix(listener) => listener.as_raw_fd(),
+        };
+        // SAFETY: the descriptor stays open for the borrow, because `self` owns it.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let socket = socket2::SockRef::from(&fd);
+        socket.set_nonblocking(true)?;
+        let (client, peer) = socket.accept()?;
+        Ok((client.into(), peer.as_socket()))
+    }
 }
 
-/// Accepts on one socket until the shard drains.
+/// Accepts on one socket until the shard drains, and then what came before the socket closes.
 async fn accept_loop(shard: Rc<Shard>, listener: Listener, cancel: CancelHandle) {
-    let Ok(acceptor) = Acceptor::new(listener.fd, listener.tcp, shard.is_epoll()) else { return };
-    loop {
-        wait_for_room(&shard, listener.frontend).await;
+    let Listener { frontend, bind, fd, tcp, address } = listener;
+    let begin = |fd: OwnedFd, peer: Option<SocketAddr>| {
+        let source = peer.map(unmap);
+        let accepted = Accepted { fd, frontend, bind, source, destination: address };
+        match shard.shard_for_new() {
+            target if target == shard.index => session::start(&shard, accepted),
+            target => shard.send_to(target, Message::Connection(accepted)),
+        }
+    };
+    if let Ok(acceptor) = Acceptor::new(fd, tcp, shard.is_epoll()) {
+        accept_all(&shard, &acceptor, frontend, cancel, &begin).await;
+        // A socket that others share goes on without us.
+        let bind = &shard.frontend(frontend).binds[bind as usize];
+        if shard.is_draining() && !matches!(bind.address, Address::Fd(_)) {
+            while let Ok((fd, peer)) = acceptor.accept_waiting() {
+                // The epoll driver wants what it serves to be non-blocking.
+                if !shard.is_epoll() || socket2::SockRef::from(&fd).set_nonblocking(true).is_ok() {
+                    begin(fd, peer);
+                }
+            }
+            acceptor.close();
+        }
+    }
+    shard.stop_listening(1);
+}
+
+async fn accept_all(
+    shard: &Shard,
+    acceptor: &Acceptor,
+    frontend: u32,
+    cancel: CancelHandle,
+    begin: &impl Fn(OwnedFd, Option<SocketAddr>),
+) {
+    while !shard.is_draining() {
+        wait_for_room(shard, frontend).await;
         match acceptor.accept(cancel.clone()).await {
             Ok((fd, peer)) => {
                 set_close_on_exec(&fd);
-                let accepted = Accepted {
-                    fd,
-                    frontend: listener.frontend,
-                    bind: listener.bind,
-                    source: peer.map(unmap),
-                    destination: listener.address,
-                };
-                let target = shard.shard_for_new();
-                if target == shard.index {
-                    session::start(&shard, accepted);
-                } else {
-                    shard.send_to(target, Message::Connection(accepted));
-                }
+                begin(fd, peer);
             }
             Err(_) if shard.is_draining() => return,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => acceptor.readable().await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let _ = monoio::time::timeout(LISTEN_PATIENCE, acceptor.readable()).await;
+            }
             Err(error)
                 if matches!(
                     error.raw_os_error(),
@@ -476,7 +594,6 @@ async fn wait_for_room(shard: &Shard, frontend: u32) {
 }
 
 fn set_close_on_exec(fd: &OwnedFd) {
-    use std::os::fd::AsRawFd;
     // SAFETY: plain system call on a descriptor that is open.
     unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
 }

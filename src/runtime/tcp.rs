@@ -53,6 +53,8 @@ async fn carry(
     let options = tunnel_options(frontend, backend);
     let server = &assigned.upstream.socket;
     let carried = tunnel::relay(session, server, options, Vec::new(), Vec::new()).await;
+    // The driver closes descriptors when it gets to it; the server must see the end before the next stream comes.
+    server.shutdown_both();
     record.bytes_in = carried.from_client;
     record.bytes_out = carried.from_server;
     let (cause, phase) = end_letters(carried.end);

@@ -178,6 +178,62 @@ fn usr1_drains_and_loses_nothing() {
 }
 
 #[test]
+fn a_drain_serves_who_is_connected_already() {
+    for cores in ["1", "2"] {
+        let origin = Origin::echo("o");
+        let setup = Setup::new(Kind::Fastlb).cores(cores).origin(&origin).listen("front");
+        let mut proxy = setup
+            .start(&format!("{DEFAULTS}listen l\n bind @front@\n server s @{}@\n", origin.name()));
+        let address = proxy.address("front");
+        let mut kept = Client::connect(address);
+        assert_eq!(kept.get("/").status, 200);
+        let mut fresh = Client::connect(address);
+        std::thread::sleep(Duration::from_millis(50));
+        // These wait in the kernel's backlog when the drain begins.
+        proxy.signal("STOP");
+        let mut waiting: Vec<Client> = (0..40).map(|_| Client::connect(address)).collect();
+        proxy.signal("USR1");
+        proxy.signal("CONT");
+        eventually("it stops accepting", || (!is_listening(address.port())).then_some(()));
+        for client in waiting.iter_mut().chain([&mut kept, &mut fresh]) {
+            let answer = client.get("/");
+            assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        }
+        assert_eq!(proxy.ended().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_process_without_traffic_sleeps() {
+    for driver in ["io_uring", "epoll"] {
+        let origin = Origin::echo("o");
+        let setup = Setup::new(Kind::Fastlb).cores("2").origin(&origin).listen("front");
+        let proxy = setup
+            .argument("--driver")
+            .argument(driver)
+            .start(&format!("{DEFAULTS}listen l\n bind @front@\n server s @{}@\n", origin.name()));
+        assert_eq!(get(proxy.address("front"), "/").status, 200);
+        std::thread::sleep(Duration::from_millis(300));
+        let before = switches(proxy.pid());
+        std::thread::sleep(Duration::from_secs(1));
+        let woken = switches(proxy.pid()) - before;
+        assert!(woken < 40, "{driver}: woken {woken} times in a second");
+    }
+}
+
+/// Returns how often the threads of a process gave up their CPU to wait.
+fn switches(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok())
+        .filter_map(|status| {
+            let row = status.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))?;
+            row.trim().parse::<u64>().ok()
+        })
+        .sum()
+}
+
+#[test]
 fn idle_clients_do_not_hold_up_a_drain() {
     for kind in BOTH {
         let origin = Origin::echo("o");

@@ -33,11 +33,16 @@ pub fn limits(shard: &Shard) -> Limits {
 
 /// Waits without a buffer until bytes are there; `false` when the connection is to be closed.
 pub async fn wait_idle(session: &Session) -> bool {
-    session.deadline.set_idle(true);
+    session.deadline.set_idle(idle_socket(session));
     session.arm(idle_limit(session));
     let readable = session.deadline.limit(session.socket.readable()).await;
-    session.deadline.set_idle(false);
-    matches!(readable, Ok(Ok(()))) && !session.shard.is_draining()
+    session.deadline.set_idle(None);
+    matches!(readable, Ok(Ok(())))
+}
+
+/// Returns the socket for a drain to end, unless the client's first request is still to come.
+fn idle_socket(session: &Session) -> Option<std::os::fd::RawFd> {
+    (session.requests.get() > 0).then(|| session.socket.fd())
 }
 
 /// How long the client may be silent before a request.
@@ -66,10 +71,10 @@ pub async fn request(
     let mut posted = first == First::Posted;
     if exchange.next.is_empty() {
         session.arm(idle_limit(session));
-        session.deadline.set_idle(true);
+        session.deadline.set_idle(idle_socket(session));
         let begun = shard.clock.coarse_ms();
         let received = session.deadline.limit(session.socket.recv(buffer)).await;
-        session.deadline.set_idle(false);
+        session.deadline.set_idle(None);
         if std::mem::take(&mut posted) {
             shard.unpost_idle();
         }
