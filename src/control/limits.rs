@@ -38,11 +38,14 @@ pub fn raise(plan: &Plan, shards: usize) -> Option<String> {
 }
 
 fn too_few(maxconn: u32, needed: u64, soft: u64, hard: u64) -> String {
-    let fits = u64::from(maxconn).saturating_sub((needed - soft).div_ceil(2));
+    // Where nothing fits, 0 would be read as "no limit".
+    let or_lower = match u64::from(maxconn).saturating_sub((needed - soft).div_ceil(2)) {
+        0 => String::new(),
+        fits => format!(" or lower maxconn to {fits}"),
+    };
     format!(
         "maxconn {maxconn} may need {needed} file descriptors and this process may open {soft} \
-         (hard limit {hard}): raise the limit (`ulimit -n`, `LimitNOFILE=`, `ulimit-n`) or lower \
-         maxconn to {fits}"
+         (hard limit {hard}): raise the limit (`ulimit -n`, `LimitNOFILE=`, `ulimit-n`){or_lower}"
     )
 }
 
@@ -55,5 +58,6 @@ mod tests {
         let text = too_few(1000, 2128, 1024, 4096);
         assert!(text.contains("lower maxconn to 448"), "{text}");
         assert!(text.contains("(hard limit 4096)"), "{text}");
+        assert!(!too_few(5000, 10_143, 64, 64).contains("lower"), "nothing fits");
     }
 }

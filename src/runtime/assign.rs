@@ -231,6 +231,11 @@ async fn acquire(
                 let picked =
                     shard.balancers[backend_index as usize].borrow_mut().pick(farm, &key, avoid);
                 if picked.is_none() && farm.nbsrv() == 0 {
+                    // The farm was asked and had nobody: operators look for that in the backend's row.
+                    if record.retries == 0 {
+                        shard.count(backend.object, Counter::Sessions, 1);
+                    }
+                    shard.count(backend.object, Counter::ConnectErrors, 1);
                     return Err(Refused::NoServer);
                 }
                 picked

@@ -77,6 +77,34 @@ fn the_csv_is_that_of_the_runtime_cli() {
     }
 }
 
+/// Returns a field of the CSV by the name of its column.
+fn field(csv: &str, proxy: &str, name: &str, column: &str) -> String {
+    let row = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let header = row(csv.lines().next().unwrap());
+    let at = header.iter().position(|found| found == column).expect("a column");
+    let start = format!("{proxy},{name},");
+    row(csv.lines().find(|line| line.starts_with(&start)).expect("a row"))[at].clone()
+}
+
+#[test]
+fn requests_that_find_no_server_count_in_the_backend() {
+    for kind in BOTH {
+        let proxy = Setup::new(kind).listen("front").listen("stats").start(
+            "defaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
+             frontend www\n bind @front@\n default_backend empty\n\
+             backend empty\n server off 127.0.0.1:1 disabled\n\
+             frontend stats\n bind @stats@\n stats enable\n stats uri /stats\n",
+        );
+        for _ in 0..3 {
+            assert_eq!(get(proxy.address("front"), "/").status, 503);
+        }
+        let csv = fetch(&proxy, "/stats;csv").text();
+        for (column, value) in [("stot", "3"), ("econ", "3"), ("hrsp_5xx", "3")] {
+            assert_eq!(field(&csv, "empty", "BACKEND", column), value, "{kind:?}: {column}");
+        }
+    }
+}
+
 #[test]
 fn the_json_parses() {
     for kind in BOTH {

@@ -25,10 +25,15 @@ impl Cell {
         Self { class, ..self }
     }
 
-    /// Lets the eye pass over what never happened.
+    /// Lets the eye pass over what is not now (`zero`), and a phone leave out what never was (`never`).
     pub(super) fn dim_zero(self) -> Self {
         let zero = matches!(self.main.as_str(), "0" | "0/s" | "0 B in") && self.class.is_empty();
-        if zero { self.class("zero") } else { self }
+        let never = matches!(self.below.as_str(), "" | "max 0" | "0 B out");
+        match (zero, never) {
+            (true, true) => self.class("zero never"),
+            (true, false) => self.class("zero"),
+            (false, _) => self,
+        }
     }
 }
 
@@ -116,7 +121,7 @@ fn rate(s: &Subject<'_>) -> Cell {
 fn total(s: &Subject<'_>) -> Cell {
     let requests = match (s.kind, s.http()) {
         (Kind::Frontend, true) => format!("{} requests", short(s.count(Counter::Requests))),
-        (Kind::Server | Kind::Backend, _) if s.count(Counter::Sessions) > 0 => {
+        (Kind::Server | Kind::Backend, true) if s.count(Counter::Sessions) > 0 => {
             let reused = share(s.count(Counter::Reuses), s.count(Counter::Sessions));
             format!("{reused:.0} % reused")
         }
@@ -151,7 +156,7 @@ fn responses(s: &Subject<'_>) -> Cell {
     let counts = CLASSES.map(|(counter, name, class)| (s.count(counter), name, class));
     let all: u64 = counts.iter().map(|(count, ..)| count).sum();
     if all == 0 {
-        return Cell::new("", "none yet");
+        return Cell::new("", "none yet").class("never");
     }
     let mut bar = String::from("<span class=\"bar\">");
     let mut words = Vec::new();
@@ -328,6 +333,15 @@ mod tests {
             assert_eq!(short(value), text);
         }
         assert_eq!(size(1_500), "1.5 kB");
+    }
+
+    #[test]
+    fn what_never_was_is_told_from_what_is_not_now() {
+        let class = |main: &str, below: &str| Cell::new(main, below).dim_zero().class;
+        assert_eq!(class("0", "max 0"), "zero never");
+        assert_eq!(class("0 B in", "0 B out"), "zero never");
+        assert_eq!(class("0/s", "max 3"), "zero");
+        assert_eq!(class("2", "max 3"), "");
     }
 
     #[test]
