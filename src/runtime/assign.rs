@@ -246,8 +246,11 @@ async fn acquire(
             session.arm(backend.timeouts.queue.or(backend.timeouts.connect));
             shard.clock.now_us()
         });
-        record.server_queue = server.map_or(0, |server| farm.server(server).queued());
-        record.backend_queue = farm.queued();
+        // The place that the stream will have, as HAProxy counts it: the first is 1.
+        match server {
+            Some(server) => record.server_queue = farm.server(server).queued() + 1,
+            None => record.backend_queue = farm.queued() + 1,
+        }
         let id = shard.waiters.open();
         let ticket = Ticket { shard: shard.index as u16, id };
         let called = match farm.enqueue(server, ticket) {
