@@ -114,6 +114,12 @@ const CASES: &[Case] = &[
     Case { name: "deny", front: "http-request deny", ..CASE },
     Case { name: "deny_response", back: "http-response deny", ..CASE },
     Case {
+        name: "status_of_a_rule",
+        back: "http-response set-status 299",
+        client: &[Send(LAST)],
+        ..CASE
+    },
+    Case {
         name: "replaced_response",
         back: "http-response return status 418 content-type text/plain string tea",
         client: &[Send(GET), Send(LAST)],
@@ -420,4 +426,36 @@ fn an_expired_queue_wait_is_not_begun_anew_by_a_stale_connection() {
         clients.into_iter().map(|mut client| client.response("GET").status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 503], "after {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_full_queue_of_the_server_of_a_cookie_refuses_or_redispatches() {
+    for (option, expected) in [("", [200, 200, 503]), ("option redispatch", [200, 200, 200])] {
+        both(|kind| {
+            let origins = [
+                Origin::slow("one", Duration::from_millis(250)),
+                Origin::slow("two", Duration::from_millis(250)),
+            ];
+            let setup = origins.iter().fold(Setup::new(kind), Setup::origin).listen("front");
+            let proxy = setup.start(&format!(
+                "defaults\n mode http\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n {option}\n\
+                 listen l\n bind @front@\n cookie S insert\n\
+                 server one @one@ cookie one maxconn 1 maxqueue 1\n server two @two@ cookie two maxconn 1\n"
+            ));
+            let clients: Vec<Client> = (0..3)
+                .map(|_| {
+                    let mut client = Client::connect(proxy.address("front"));
+                    client.send(
+                        "GET / HTTP/1.1\r\nHost: a\r\nCookie: S=one\r\nConnection: close\r\n\r\n",
+                    );
+                    thread::sleep(Duration::from_millis(40));
+                    client
+                })
+                .collect();
+            let statuses: Vec<u16> =
+                clients.into_iter().map(|mut client| client.response("GET").status).collect();
+            assert_eq!(statuses, expected, "{kind:?} {option}");
+            origins.iter().map(|o| format!("{} {}", o.name(), o.received().len())).collect()
+        });
+    }
 }
