@@ -227,22 +227,22 @@ impl Head {
 
     /// Returns the head exactly as it was received, empty before it is complete.
     pub fn received(&self) -> &[u8] {
-        &self.bytes[..self.head_len]
+        self.bytes.get(..self.head_len).unwrap_or_default()
     }
 
     /// Returns what was received behind the head.
     pub fn rest(&self) -> &[u8] {
-        &self.bytes[self.head_len..]
+        self.bytes.get(self.head_len..).unwrap_or_default()
     }
 
-    /// Returns the text of a slice.
+    /// Returns the text of a slice; empty when the buffer was lost with an operation that was given up.
     pub fn text(&self, slice: Slice) -> &[u8] {
         let (source, start) = if slice.start & ARENA != 0 {
             (&self.arena, slice.start & !ARENA)
         } else {
             (&self.bytes, slice.start)
         };
-        &source[start as usize..(start + slice.len) as usize]
+        source.get(start as usize..(start + slice.len) as usize).unwrap_or_default()
     }
 
     /// Returns the text of a slice of what was received, as all are before the first edit.
