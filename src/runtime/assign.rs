@@ -154,14 +154,15 @@ async fn attempt(
         }
         attempts_left -= 1;
         record.retries += 1;
-        shard.count(object, Counter::Retries, 1);
-        shard.count(backend.object, Counter::Retries, 1);
         let redispatch = may_redispatch(backend, attempts_left);
         drop(slot);
         if redispatch {
             (wanted, avoid) = (None, Some(server));
             mark_redispatched(shard, backend, server, record);
         } else {
+            // A retry elsewhere counts as a redispatch only.
+            shard.count(object, Counter::Retries, 1);
+            shard.count(backend.object, Counter::Retries, 1);
             wanted = Some(server);
             if refused == Refused::Connect {
                 let pause =
