@@ -227,22 +227,29 @@ impl Head {
 
     /// Returns the head exactly as it was received, empty before it is complete.
     pub fn received(&self) -> &[u8] {
-        &self.bytes[..self.head_len]
+        self.bytes.get(..self.head_len).unwrap_or_default()
     }
 
     /// Returns what was received behind the head.
     pub fn rest(&self) -> &[u8] {
-        &self.bytes[self.head_len..]
+        self.bytes.get(self.head_len..).unwrap_or_default()
     }
 
-    /// Returns the text of a slice.
+    /// Returns the text of a slice; empty when the buffer was lost with an operation that was given up.
     pub fn text(&self, slice: Slice) -> &[u8] {
         let (source, start) = if slice.start & ARENA != 0 {
             (&self.arena, slice.start & !ARENA)
         } else {
             (&self.bytes, slice.start)
         };
-        &source[start as usize..(start + slice.len) as usize]
+        source.get(start as usize..(start + slice.len) as usize).unwrap_or_default()
+    }
+
+    /// Returns the text of a slice of what was received, as all are before the first edit.
+    #[inline]
+    pub(super) fn received_text(&self, slice: Slice) -> &[u8] {
+        debug_assert!(slice.received_range().is_some(), "nothing was edited yet");
+        &self.bytes[slice.offset()..][..slice.len()]
     }
 
     /// Returns the method, empty for a response.
@@ -417,6 +424,40 @@ pub fn known(name: &[u8]) -> Known {
     let Some(first) = name.first() else {
         return Known::Other;
     };
+    // Nearly all names leave here: no known one has that length and that letter first.
+    if FIRST_LETTERS[name.len() % FIRST_LETTERS.len()] & 1 << (first % 32) == 0 {
+        return Known::Other;
+    }
+    known_by_text(name, *first)
+}
+
+/// First letters of the names in [`known_by_text`] by length, as bits: a name that is added there has its letter here.
+static FIRST_LETTERS: [u32; 32] = {
+    let mut letters = [0; 32];
+    let names: [(usize, &[u8]); 8] = [
+        (2, b"t"),
+        (4, b"h"),
+        (6, b"ce"),
+        (7, b"tu"),
+        (10, b"cks"),
+        (14, b"c"),
+        (16, b"p"),
+        (17, b"t"),
+    ];
+    let mut row = 0;
+    while row < names.len() {
+        let (length, firsts) = names[row];
+        let mut index = 0;
+        while index < firsts.len() {
+            letters[length] |= 1 << (firsts[index] % 32);
+            index += 1;
+        }
+        row += 1;
+    }
+    letters
+};
+
+fn known_by_text(name: &[u8], first: u8) -> Known {
     let (same, known) = match (name.len(), first | 0x20) {
         (2, b't') => (same(name, b"te"), Known::Te),
         (4, b'h') => (same(name, b"host"), Known::Host),

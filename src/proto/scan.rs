@@ -1,24 +1,14 @@
-//! Finding the end of a token, a target or a value, sixteen bytes at a time.
+//! Finding the end of a token, a target or a value, and taking blanks off.
 //!
-//! Every function returns the first offset `>= from` whose byte is outside the class, or `bytes.len()`.
-//! None of them decides whether that byte is an error; that is the parser's. The classes are written as plain range
-//! tests on one byte without branches, which the compiler turns into vector instructions over a block.
-
-/// Bytes looked at together.
-const BLOCK: usize = 16;
+//! The `_end` functions return the first offset `>= from` whose byte is outside the class, or `bytes.len()`.
+//! None of them decides whether that byte is an error; that is the parser's.
 
 /// Returns the end of the token (RFC 9110 section 5.6.2) that starts at `from`.
 #[inline]
 pub(super) fn token_end(bytes: &[u8], from: usize) -> usize {
-    // Nearly all names are letters and dashes only; the rare other character goes on through the table.
-    let at = find(bytes, from, |byte| ((byte | 0x20).wrapping_sub(b'a') >= 26) & (byte != b'-'));
-    match bytes.get(at) {
-        Some(byte) if TOKEN[usize::from(*byte)] => {}
-        _ => return at,
-    }
-    let rest = &bytes[at..];
+    let rest = bytes.get(from..).unwrap_or_default();
     let length = rest.iter().position(|byte| !TOKEN[usize::from(*byte)]);
-    at + length.unwrap_or(rest.len())
+    from + length.unwrap_or(rest.len())
 }
 
 /// Returns whether `text` is a token: not empty, and of token characters only.
@@ -29,20 +19,30 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 /// Returns the first byte that cannot stand in a request target: controls, blanks, `#`, DEL and above.
 #[inline]
 pub(super) fn target_end(bytes: &[u8], from: usize) -> usize {
-    find(bytes, from, |byte| (byte.wrapping_sub(0x21) >= 0x7f - 0x21) | (byte == b'#'))
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    let is_less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word;
+    let is = |word: u64, byte: u8| is_less(word ^ (ONES * u64::from(byte)), 1);
+    let rest = bytes.get(from..).unwrap_or_default();
+    let (words, tail) = rest.as_chunks::<8>();
+    let mut at = from;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        // A borrow may mark bytes behind a marked one too: the first mark is true.
+        let marks = (word | is_less(word, 0x21) | is(word, b'#') | is(word, 0x7f)) & HIGHS;
+        if marks != 0 {
+            return at + (marks.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let length = tail.iter().position(|byte| !byte.is_ascii_graphic() || *byte == b'#');
+    at + length.unwrap_or(tail.len())
 }
 
 /// Returns the first CR, LF or NUL, the bytes that may not stand in a field value (RFC 9110 section 5.5).
-#[inline]
 pub(super) fn value_end(bytes: &[u8], from: usize) -> usize {
-    let mut at = from;
-    loop {
-        at = find(bytes, at, |byte| byte < 0x0e);
-        match bytes.get(at) {
-            Some(b'\r' | b'\n' | 0) | None => return at,
-            Some(_) => at += 1,
-        }
-    }
+    let rest = bytes.get(from..).unwrap_or_default();
+    from + memchr::memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len())
 }
 
 /// Returns `text` without the blanks and tabs around it: no other byte counts as white space in a field value.
@@ -67,36 +67,6 @@ pub(super) fn trim_end(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     text
-}
-
-/// Finds the first byte from `from` on that `stops`.
-#[inline]
-fn find(bytes: &[u8], from: usize, stops: impl Fn(u8) -> bool) -> usize {
-    let marks = |block: &[u8; BLOCK]| {
-        let mut marks = [0; BLOCK];
-        for (mark, byte) in marks.iter_mut().zip(block) {
-            *mark = 0u8.wrapping_sub(u8::from(stops(*byte)));
-        }
-        u128::from_le_bytes(marks)
-    };
-    let first = |marks: u128| (marks.trailing_zeros() / 8) as usize;
-    let mut rest = bytes.get(from..).unwrap_or_default();
-    while let Some((block, behind)) = rest.split_first_chunk::<BLOCK>() {
-        let marked = marks(block);
-        if marked != 0 {
-            return bytes.len() - rest.len() + first(marked);
-        }
-        rest = behind;
-    }
-    let start = bytes.len() - rest.len();
-    match bytes.last_chunk::<BLOCK>() {
-        // The last block once more, without what of it was looked at already.
-        Some(block) if !rest.is_empty() => {
-            let marked = marks(block) >> ((BLOCK - rest.len()) * 8);
-            start + rest.len().min(first(marked))
-        }
-        _ => start + rest.iter().position(|byte| stops(*byte)).unwrap_or(rest.len()),
-    }
 }
 
 /// The token characters: letters, digits and 15 marks.

@@ -100,8 +100,9 @@ pub async fn assign(
     let assigned = attempt(session, backend_index, wish, record).await;
     if let Err(refused) = &assigned {
         shard.count(backend.object, Counter::ConnectErrors, 1);
-        // Only an attempt to connect is an error of the server; the others never had one.
-        if let (Refused::Connect | Refused::ConnectTimeout, Some(server)) = (refused, record.server)
+        // An attempt to connect and a full queue are errors of that server; the others never had one.
+        if let (Refused::Connect | Refused::ConnectTimeout | Refused::QueueFull, Some(server)) =
+            (refused, record.server)
         {
             let object = backend.servers[server as usize].object;
             shard.count(object, Counter::ConnectErrors, 1);
@@ -159,13 +160,7 @@ async fn attempt(
         drop(slot);
         if redispatch {
             (wanted, avoid) = (None, Some(server));
-            record.redispatched = true;
-            if record.termination.cookie_request == b'V' {
-                // The server that the cookie names did not answer.
-                record.termination.cookie_request = b'D';
-            }
-            shard.count(object, Counter::Redispatches, 1);
-            shard.count(backend.object, Counter::Redispatches, 1);
+            mark_redispatched(shard, backend, server, record);
         } else {
             wanted = Some(server);
             if refused == Refused::Connect {
@@ -219,7 +214,7 @@ async fn acquire(
     let backend = shard.backend(backend_index);
     let farm = &shard.plan.farms[backend_index as usize];
     let slot = |server| Slot { shard: shard.clone(), backend: backend_index, server };
-    let mut wanted = wanted;
+    let (mut wanted, mut avoid) = (wanted, avoid);
     let mut waited_since = None;
     loop {
         let mut balanced = false;
@@ -231,11 +226,6 @@ async fn acquire(
                 let picked =
                     shard.balancers[backend_index as usize].borrow_mut().pick(farm, &key, avoid);
                 if picked.is_none() && farm.nbsrv() == 0 {
-                    // The farm was asked and had nobody: operators look for that in the backend's row.
-                    if record.retries == 0 {
-                        shard.count(backend.object, Counter::Sessions, 1);
-                    }
-                    shard.count(backend.object, Counter::ConnectErrors, 1);
                     return Err(Refused::NoServer);
                 }
                 picked
@@ -252,14 +242,26 @@ async fn acquire(
             session.arm(backend.timeouts.queue.or(backend.timeouts.connect));
             shard.clock.now_us()
         });
-        record.server_queue = server.map_or(0, |server| farm.server(server).queued());
-        record.backend_queue = farm.queued();
+        // The place that the stream will have, as HAProxy counts it: the first is 1.
+        match server {
+            Some(server) => record.server_queue = farm.server(server).queued() + 1,
+            None => record.backend_queue = farm.queued() + 1,
+        }
         let id = shard.waiters.open();
         let ticket = Ticket { shard: shard.index as u16, id };
         let called = match farm.enqueue(server, ticket) {
             Enqueue::Full => {
                 shard.waiters.close(id);
-                return Err(Refused::QueueFull);
+                (record.server_queue, record.backend_queue) = (0, 0);
+                let Some(server) = server else { return Err(Refused::QueueFull) };
+                if backend.redispatch.is_none() || avoid == Some(server) {
+                    record.server = Some(server as u32);
+                    return Err(Refused::QueueFull);
+                }
+                // Its own queue is full: any other server is better (manual 5.2, `maxqueue`).
+                avoid = Some(server);
+                mark_redispatched(shard, backend, server, record);
+                continue;
             }
             Enqueue::Granted(server) => Some(server),
             Enqueue::Gone => None,
@@ -284,6 +286,18 @@ async fn acquire(
             queue_time(session, backend, server, waited_since, record);
             return Ok(slot(server));
         }
+    }
+}
+
+/// Notes and counts that a stream leaves the server it was meant for.
+fn mark_redispatched(shard: &Shard, backend: &Backend, server: ServerId, record: &mut Record) {
+    record.redispatched = true;
+    if record.termination.cookie_request == b'V' {
+        // The server that the cookie names is as good as down for it.
+        record.termination.cookie_request = b'D';
+    }
+    for object in [backend.servers[server].object, backend.object] {
+        shard.count(object, Counter::Redispatches, 1);
     }
 }
 

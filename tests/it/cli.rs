@@ -1,6 +1,6 @@
 //! The runtime CLI: one command line per connection unless `prompt`, and every answer ends with an empty line.
 
-use crate::support::{Kind, Origin, PATIENCE, Proxy, Setup, command, get};
+use crate::support::{Kind, Origin, PATIENCE, Proxy, Setup, command, eventually, get};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -58,7 +58,12 @@ fn show_stat_has_haproxy_s_columns_and_counts() {
         for _ in 0..3 {
             assert_eq!(get(proxy.address("front"), "/").sent_by(), "o");
         }
-        let answer = command(&socket(&proxy), "show stat");
+        // A stream is counted when it has ended, a moment after its client has the answer.
+        let answer = eventually("all three are counted", || {
+            let answer = command(&socket(&proxy), "show stat");
+            let row = answer.lines().find(|line| line.starts_with("www,FRONTEND,"))?;
+            (row.split(',').nth(40) == Some("3")).then_some(answer.clone())
+        });
         let mut lines = answer.lines();
         let header = lines.next().unwrap().to_owned();
         let columns: Vec<&str> = header.trim_start_matches("# ").split(',').collect();

@@ -4,7 +4,7 @@
 //! head so that only one reading is left. A refused request gets a 4xx, a refused response becomes a 502.
 
 use super::parse::{ErrorKind, ParseError, RequestKind};
-use crate::proto::http::{BodyLength, Head, Known, Version};
+use crate::proto::http::{BodyLength, Field, Head, Known, Version};
 use crate::proto::{scan, uri};
 
 /// What the framing fields of either kind of message say.
@@ -15,6 +15,18 @@ struct Found {
     length_at: usize,
     chunked: bool,
     connection: Connection,
+    /// Index of the first `Host`.
+    host: Option<usize>,
+    /// Whether there are more of them.
+    hosts: bool,
+}
+
+/// The fields that decide how a response is framed, as bits of `known_seen`.
+const FRAMING: u16 =
+    bit(Known::ContentLength) | bit(Known::TransferEncoding) | bit(Known::Connection);
+
+const fn bit(known: Known) -> u16 {
+    1 << known as u16
 }
 
 /// What the `Connection` fields say.
@@ -27,8 +39,12 @@ struct Connection {
 
 /// Judges a request and fills `body`, `keep_alive`, `upgrade` and `expect_continue` of the head.
 pub(super) fn request(head: &mut Head) -> Result<(), ParseError> {
-    let found = find(head)?;
-    host(head)?;
+    let mut found = Found::default();
+    find(head, FRAMING | bit(Known::Host), &mut found)?;
+    if found.hosts {
+        repeated_hosts(head)?;
+    }
+    host(head, found.host)?;
     if found.chunked && found.length.is_some() {
         return Err(ErrorKind::AmbiguousLength.at(found.length_at));
     }
@@ -63,7 +79,8 @@ pub(super) fn request(head: &mut Head) -> Result<(), ParseError> {
 ///
 /// `upgrade` of a response means that a tunnel follows the head: 101, or 2xx to CONNECT.
 pub(super) fn response(head: &mut Head, request_was: RequestKind) -> Result<(), ParseError> {
-    let found = find(head)?;
+    let mut found = Found::default();
+    find(head, FRAMING, &mut found)?;
     let status = head.status();
     head.keep_alive = found.connection.keeps_alive(head.version);
     if status == 101 && !request_was.upgrade {
@@ -93,75 +110,82 @@ pub(super) fn response(head: &mut Head, request_was: RequestKind) -> Result<(), 
     Ok(())
 }
 
-/// Reads the framing fields; drops repeated `Content-Length` fields of the same value.
-fn find(head: &mut Head) -> Result<Found, ParseError> {
-    let mut found = Found::default();
-    let interesting = [Known::ContentLength, Known::TransferEncoding, Known::Connection];
-    if !interesting.into_iter().any(|known| head.may_have(known)) {
-        return Ok(found);
-    }
-    let mut index = 0;
-    while let Some(field) = head.fields.get(index) {
-        index += 1;
-        if field.known == Known::Other {
-            continue;
+/// Reads the fields that are among `wanted`.
+#[inline(always)]
+fn find(head: &mut Head, wanted: u16, found: &mut Found) -> Result<(), ParseError> {
+    let mut from = 0;
+    while let Some(fields) = head.fields.get(from..) {
+        let Some(step) = fields.iter().position(|field| wanted & bit(field.known) != 0) else {
+            break;
+        };
+        let index = from + step;
+        from = index + 1;
+        if head.fields[index].known != Known::Host {
+            from = note(head, index, found)?;
+        } else if found.host.is_none() {
+            found.host = Some(index);
+        } else {
+            found.hosts = true;
         }
-        let field = *field;
-        let value = head.text(field.value);
-        match field.known {
-            Known::Connection => found.connection.note(value),
-            Known::ContentLength => {
-                let at = field.value.offset();
-                let (length, once) =
-                    content_length(value).ok_or(ErrorKind::ContentLength.at(at))?;
-                match found.length {
-                    None => {
-                        found.length = Some(length);
-                        found.length_at = at;
-                        if once < value.len() {
-                            head.fields[index - 1].value = field.value.first(once);
-                            head.fields[index - 1].tail = 0;
-                            head.edited = true;
-                        }
-                    }
-                    Some(first) if first == length => {
-                        index -= 1;
-                        head.fields.remove(index);
+    }
+    Ok(())
+}
+
+/// Reads one field; returns the index behind it. Drops a `Content-Length` that repeats the first one.
+#[inline(never)]
+fn note(head: &mut Head, index: usize, found: &mut Found) -> Result<usize, ParseError> {
+    let field = head.fields[index];
+    let at = field.value.offset();
+    match field.known {
+        Known::Connection => found.connection.note(head.received_text(field.value)),
+        Known::ContentLength => {
+            let (length, once) = content_length(head.received_text(field.value))
+                .ok_or(ErrorKind::ContentLength.at(at))?;
+            match found.length {
+                None => {
+                    found.length = Some(length);
+                    found.length_at = at;
+                    if once < field.value.len() {
+                        head.fields[index].value = field.value.first(once);
+                        head.fields[index].tail = 0;
                         head.edited = true;
                     }
-                    Some(_) => return Err(ErrorKind::ContentLength.at(at)),
                 }
-            }
-            Known::TransferEncoding => {
-                let at = field.value.offset();
-                if found.chunked || head.version == Version::Http10 {
-                    return Err(ErrorKind::TransferEncoding.at(at));
+                Some(first) if first == length => {
+                    head.fields.remove(index);
+                    head.edited = true;
+                    return Ok(index);
                 }
-                chunked(value).map_err(|kind| kind.at(at))?;
-                found.chunked = true;
+                Some(_) => return Err(ErrorKind::ContentLength.at(at)),
             }
-            _ => {}
         }
+        Known::TransferEncoding => {
+            if found.chunked || head.version == Version::Http10 {
+                return Err(ErrorKind::TransferEncoding.at(at));
+            }
+            chunked(head.received_text(field.value)).map_err(|kind| kind.at(at))?;
+            found.chunked = true;
+        }
+        _ => {}
     }
-    Ok(found)
+    Ok(index + 1)
 }
 
 /// Reads `Content-Length`, also as a list that repeats one value; returns the length and the bytes of its first mention.
 fn content_length(value: &[u8]) -> Option<(u64, usize)> {
+    match decimal(value) {
+        Some(length) => Some((length, value.len())),
+        None => content_length_list(value),
+    }
+}
+
+#[cold]
+fn content_length_list(value: &[u8]) -> Option<(u64, usize)> {
     let mut found = None;
     for (index, item) in value.split(|byte| *byte == b',').enumerate() {
         let item = if index == 0 { item } else { scan::trim_start(item) };
         let item = scan::trim_end(item);
-        if item.is_empty() {
-            return None;
-        }
-        let mut length = 0u64;
-        for byte in item {
-            if !byte.is_ascii_digit() {
-                return None;
-            }
-            length = length.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
-        }
+        let length = decimal(item)?;
         match found {
             None => found = Some((length, item.len())),
             Some((first, _)) if first == length => {}
@@ -169,6 +193,20 @@ fn content_length(value: &[u8]) -> Option<(u64, usize)> {
         }
     }
     found
+}
+
+/// Reads decimal digits only, one at least.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, byte| {
+        let digit = u64::from(byte.wrapping_sub(b'0'));
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// Accepts exactly `chunked`; everything else is an error, for which codings before a last `chunked` have their own.
@@ -212,42 +250,57 @@ pub fn tokens(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(scan::trim).filter(|token| !token.is_empty())
 }
 
-/// Checks the target's form and `Host` against it (RFC 9112 sections 3.2 and 3.3).
-fn host(head: &mut Head) -> Result<(), ParseError> {
+/// Drops `Host` fields that say what the first one says (RFC 9112 section 3.2).
+#[cold]
+fn repeated_hosts(head: &mut Head) -> Result<(), ParseError> {
     let mut first: Option<usize> = None;
-    if head.may_have(Known::Host) {
-        let mut index = 0;
-        while let Some(field) = head.fields.get(index) {
-            index += 1;
-            if field.known != Known::Host {
-                continue;
-            }
-            let field = *field;
-            let value = head.text(field.value);
-            let at = field.value.offset();
-            match first {
-                None => {
-                    if let Some(wrong) = value.iter().position(|byte| !uri::is_host_byte(*byte)) {
-                        return Err(ErrorKind::Host.at(at + wrong));
-                    }
-                    first = Some(index - 1);
-                }
-                Some(first) => {
-                    if !value.eq_ignore_ascii_case(head.text(head.fields[first].value)) {
-                        return Err(ErrorKind::Host.at(at));
-                    }
-                    index -= 1;
-                    head.fields.remove(index);
-                    head.edited = true;
-                }
-            }
+    let mut index = 0;
+    while let Some(field) = head.fields.get(index) {
+        index += 1;
+        if field.known != Known::Host {
+            continue;
         }
+        let field = *field;
+        let Some(first) = first else {
+            valid_host(head, field)?;
+            first = Some(index - 1);
+            continue;
+        };
+        if !head
+            .received_text(field.value)
+            .eq_ignore_ascii_case(head.received_text(head.fields[first].value))
+        {
+            return Err(ErrorKind::Host.at(field.value.offset()));
+        }
+        index -= 1;
+        head.fields.remove(index);
+        head.edited = true;
     }
-    if head.target().first() == Some(&b'/') && head.method() != b"CONNECT" {
+    Ok(())
+}
+
+/// Checks that a `Host` holds only bytes of hosts and ports.
+fn valid_host(head: &Head, field: Field) -> Result<(), ParseError> {
+    let value = head.received_text(field.value);
+    // Without a way out of the loop: a wrong byte is rare.
+    if value.iter().fold(true, |valid, byte| valid & uri::is_host_byte(*byte)) {
         return Ok(());
     }
-    let host = first.map(|index| head.text(head.fields[index].value));
-    target_form(head.method(), head.target(), host).map_err(|kind| kind.at(head.target.offset()))
+    let wrong = value.iter().position(|byte| !uri::is_host_byte(*byte)).unwrap_or(0);
+    Err(ErrorKind::Host.at(field.value.offset() + wrong))
+}
+
+/// Checks `Host` and the target's form, each and against each other (RFC 9112 sections 3.2 and 3.3).
+fn host(head: &Head, first: Option<usize>) -> Result<(), ParseError> {
+    if let Some(first) = first {
+        valid_host(head, head.fields[first])?;
+    }
+    let (method, target) = (head.received_text(head.method), head.received_text(head.target));
+    if target.first() == Some(&b'/') && method != b"CONNECT" {
+        return Ok(());
+    }
+    let host = first.map(|index| head.received_text(head.fields[index].value));
+    target_form(method, target, host).map_err(|kind| kind.at(head.target.offset()))
 }
 
 /// Checks a target that is not in origin form.

@@ -1,16 +1,18 @@
 //! The syntax of a message head, parsed in place (RFC 9112 sections 2 to 5).
 //!
-//! One pass over the buffer fills the head's ranges. When the head is not complete yet, the next call first looks only
-//! at the bytes that are new, so that a head that trickles in costs no more than twice its length. What the fields mean
-//! for framing and connection is left to [`framing`].
+//! The start line is read here, the field lines by httparse ([`fields`]); both end up as ranges of the buffer. When the
+//! head is not complete yet, the next call first looks only at the bytes that are new, so that a head that trickles in
+//! is parsed twice at most: when its first bytes come, and when its end has come. What the fields mean for framing and
+//! connection is left to [`framing`].
 //!
 //! Strict where leniency lets two parsers disagree: line ends are CRLF, one blank between the parts of a start line, no
-//! blank before a colon, no NUL or lone CR in values. A folded line (obs-fold) is unfolded in the buffer itself.
+//! `#` and no byte above DEL in a target. This is why the start line is not left to httparse, which takes all of these,
+//! knows no version above 1.1, and says of no error where it is.
 
 use std::fmt;
 
-use super::framing;
-use crate::proto::http::{Field, Head, Known, Slice, Version, known};
+use super::{fields, framing};
+use crate::proto::http::{Head, Known, Slice, Version};
 use crate::proto::scan;
 
 /// The bounds of a head.
@@ -180,7 +182,7 @@ pub fn response(
 }
 
 /// A step of the parse: the offset behind it, `None` when the buffer ends first.
-type Step = Result<Option<usize>, ParseError>;
+pub(super) type Step = Result<Option<usize>, ParseError>;
 
 fn parse(
     head: &mut Head,
@@ -196,7 +198,7 @@ fn parse(
     let Some(at) = start_line(head)? else {
         return partial(head, limits);
     };
-    let Some(end) = fields(head, at, limits)? else {
+    let Some(end) = fields::read(head, at, limits)? else {
         return partial(head, limits);
     };
     if end > limits.head_bytes_max {
@@ -303,7 +305,10 @@ fn status_line(head: &mut Head) -> Step {
         b'\r' => (12, false),
         _ => return Err(ErrorKind::Status.at(12)),
     };
-    let reason_end = scan::value_end(bytes, start);
+    // Phrases are too short for a faster search.
+    let phrase = bytes.get(start..).unwrap_or_default();
+    let length = phrase.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0));
+    let reason_end = start + length.unwrap_or(phrase.len());
     if bytes.get(reason_end) == Some(&0) {
         return Err(ErrorKind::StartLine.at(reason_end));
     }
@@ -318,105 +323,41 @@ fn status_line(head: &mut Head) -> Step {
 }
 
 /// Reads `HTTP/x.y` at `at`; a higher 1.x is spoken to as 1.1 (RFC 9110 section 2.5), which is then not `plain`.
+#[inline(always)]
 fn version(bytes: &[u8], at: usize) -> Result<Option<(Version, bool)>, ParseError> {
+    const HTTP_1_0: u64 = u64::from_ne_bytes(*b"HTTP/1.0");
+    const HTTP_1_1: u64 = u64::from_ne_bytes(*b"HTTP/1.1");
+    let text = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>());
+    match text.map(|text| u64::from_ne_bytes(*text)) {
+        Some(HTTP_1_1) => Ok(Some((Version::Http11, true))),
+        Some(HTTP_1_0) => Ok(Some((Version::Http10, true))),
+        _ => other_version(&bytes[at..], at),
+    }
+}
+
+#[cold]
+fn other_version(rest: &[u8], at: usize) -> Result<Option<(Version, bool)>, ParseError> {
     const NAME: &[u8] = b"HTTP/";
-    let rest = &bytes[at..];
-    let Some(text) = rest.first_chunk::<8>() else {
-        let common = rest.len().min(NAME.len());
-        return if rest[..common] == NAME[..common] {
-            Ok(None)
-        } else {
-            Err(ErrorKind::StartLine.at(at))
-        };
-    };
-    match text {
-        b"HTTP/1.1" => Ok(Some((Version::Http11, true))),
-        b"HTTP/1.0" => Ok(Some((Version::Http10, true))),
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
+    match rest.first_chunk::<8>() {
+        Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9']) => {
             Ok(Some((Version::Http11, false)))
         }
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+        Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) => {
             Err(ErrorKind::Version.at(at))
         }
+        None if rest.iter().zip(NAME).all(|(byte, expected)| byte == expected) => Ok(None),
         _ => Err(ErrorKind::StartLine.at(at)),
     }
 }
 
 /// Expects CRLF at `at`; returns the offset behind it.
 #[inline]
-fn line_end(bytes: &[u8], at: usize) -> Step {
+pub(super) fn line_end(bytes: &[u8], at: usize) -> Step {
     match bytes.get(at..) {
         Some([b'\r', b'\n', ..]) => Ok(Some(at + 2)),
         Some([]) | Some([b'\r']) | None => Ok(None),
         Some(_) => Err(ErrorKind::LineEnd.at(at)),
     }
-}
-
-/// Field lines up to and including the empty line (RFC 9112 section 5).
-fn fields(head: &mut Head, start: usize, limits: &Limits) -> Step {
-    let bytes = head.bytes.as_mut_slice();
-    let mut line = start;
-    loop {
-        match bytes.get(line) {
-            None => return Ok(None),
-            Some(b'\r' | b'\n') => return line_end(bytes, line),
-            Some(_) => {}
-        }
-        let name_end = scan::token_end(bytes, line);
-        match bytes.get(name_end) {
-            None => return Ok(None),
-            Some(b':') if name_end > line => {}
-            Some(_) => return Err(ErrorKind::FieldName.at(name_end)),
-        }
-        let Some(value_end) = value(bytes, name_end + 1)? else {
-            return Ok(None);
-        };
-        if head.fields.len() >= limits.fields_max {
-            return Err(ErrorKind::TooManyFields.at(line));
-        }
-        let (start, end) = trim(bytes, name_end + 1, value_end);
-        let known = known(&bytes[line..name_end]);
-        head.known_seen |= 1 << known as u16;
-        head.fields.push(Field {
-            name: Slice::received(line..name_end),
-            value: Slice::received(start..end),
-            known,
-            tail: u8::try_from(value_end + 2 - end).unwrap_or(0),
-        });
-        line = value_end + 2;
-    }
-}
-
-/// Finds the CRLF that ends the value starting at `from`; replaces folds by blanks (RFC 9112 section 5.2).
-#[inline]
-fn value(bytes: &mut [u8], from: usize) -> Step {
-    let mut at = from;
-    loop {
-        at = scan::value_end(bytes, at);
-        if bytes.get(at) == Some(&0) {
-            return Err(ErrorKind::FieldValue.at(at));
-        }
-        let Some(next) = line_end(bytes, at)? else {
-            return Ok(None);
-        };
-        match bytes.get(next) {
-            None => return Ok(None),
-            Some(b' ' | b'\t') => {
-                bytes[at] = b' ';
-                bytes[at + 1] = b' ';
-                at = next + 1;
-            }
-            Some(_) => return Ok(Some(at)),
-        }
-    }
-}
-
-/// Returns the bounds of `bytes[start..end]` without blanks around.
-#[inline]
-fn trim(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
-    let behind = scan::trim_start(&bytes[start..end]);
-    let start = end - behind.len();
-    (start, start + scan::trim_end(behind).len())
 }
 
 const _: () = assert!((Known::Upgrade as u16) < 16, "one bit of `known_seen` each");

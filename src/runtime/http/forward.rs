@@ -329,6 +329,7 @@ impl Conversation<'_> {
         if let Err(stop) = route::response(self.session, exchange, backend_index) {
             return Box::pin(self.refuse_response(exchange, stop)).await;
         }
+        exchange.record.status = exchange.response.status();
         let kind = RequestKind::of(&exchange.request);
         let switched = exchange.response.status() == 101;
         if switched || (kind.connect && exchange.response.status() / 100 == 2) {

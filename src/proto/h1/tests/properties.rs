@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::body::{BodyReader, ChunkedDecoder};
+use super::super::fields;
 use super::super::write::{Hop, needs_rewrite, write_request, write_response};
 use super::*;
 use crate::proto::http::{BodyLength, Version};
@@ -150,6 +151,26 @@ proptest! {
             let again = parse_response(&out, RequestKind::default()).unwrap();
             prop_assert_eq!((again.status(), again.body), (head.status(), head.body));
             prop_assert_eq!(again.reason(), head.reason());
+        }
+    }
+
+    /// What httparse takes of field lines, the reading line by line takes alike, tails included.
+    #[test]
+    fn both_readings_of_field_lines_agree(
+        lines in prop::collection::vec(line(), 0..30),
+        end in prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\n"]),
+    ) {
+        let mut bytes = lines.join("\r\n");
+        bytes.push_str(if lines.is_empty() { end } else { "\r\n" });
+        bytes.push_str(end);
+        let mut one = Head::new();
+        one.buffer_mut().extend_from_slice(bytes.as_bytes());
+        let mut other = one.clone();
+        let limits = Limits::default();
+        if let Some(end) = fields::tokens::<101>(&mut one, 0, &limits) {
+            prop_assert_eq!(fields::lines(&mut other, 0, &limits), Ok(Some(end)));
+            prop_assert_eq!(format!("{:?}", one.fields()), format!("{:?}", other.fields()));
+            prop_assert_eq!(one.known_seen, other.known_seen);
         }
     }
 
