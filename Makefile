@@ -47,16 +47,16 @@ flamegraph: ## Records a flamegraph of each main path into flamegraphs/.
 	@$(SETUP) compiler peers perf
 	flamegraphs/record.sh $(ARGS)
 
-fuzz: ## Runs every fuzz target for a short time (needs a nightly toolchain).
-	@$(SETUP) compiler fuzz
-	@for target in $$($(CARGO) +nightly fuzz list); do \
-	  echo "fuzz: $$target"; \
-	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(SECONDS_PER_FUZZ_TARGET) || exit 1; \
+fuzz: ## Runs every fuzz target for SECONDS_PER_FUZZ_TARGET (30).
+	@$(SETUP) compiler
+	@for target in $(basename $(notdir $(wildcard fuzz/src/bin/*.rs))); do \
+	  $(CARGO) run --quiet --release --locked --manifest-path fuzz/Cargo.toml --bin $$target -- \
+	    --seconds $(SECONDS_PER_FUZZ_TARGET) || exit 1; \
 	done
 
 docs: ## Regenerates docs/keywords.md from the keyword tables.
 	@$(SETUP) compiler
-	UPDATE=1 $(CARGO) test --locked keywords
+	UPDATE=1 $(CARGO) test --locked --lib the_page_of_keywords
 
 setup: ## Installs everything that any command needs.
-	@$(SETUP) compiler components peers nextest deny valgrind perf fuzz
+	@$(SETUP) compiler components peers demo nextest deny valgrind perf

@@ -66,11 +66,6 @@ cargo_tool() { cargo "$1" --version >/dev/null 2>&1 || { say "installing cargo-$
 nextest() { cargo_tool nextest; }
 deny() { cargo_tool deny; }
 
-fuzz() {
-  cargo +nightly --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
-  cargo_tool fuzz
-}
-
 # Licences, bans and sources are always checked. Advisories need a database from the network: a database that
 # cannot be fetched within two minutes is reported and passes, a finding in it fails.
 check_dependencies() {
@@ -94,7 +89,7 @@ install_packages "$@"
 for group in "$@"; do
   case "$group" in
     compiler | demo | peers | valgrind | perf) ;;
-    components | nextest | deny | fuzz) "$group" ;;
+    components | nextest | deny) "$group" ;;
     check-dependencies) check_dependencies ;;
     *) say "no such group: $group"; exit 2 ;;
   esac

@@ -1,6 +1,7 @@
 //! The manual page of all words, printed from the tables that the loader itself uses.
 //!
-//! `docs/keywords.md` is this text; a test fails when it is stale. To change it, change a row of a table.
+//! `docs/keywords.md` begins with this text (cli adds what it knows, and tests that the file is current). To change it,
+//! change a row of a table.
 
 use crate::balance::ALGORITHMS;
 use crate::config::keyword::Keyword;
@@ -9,7 +10,7 @@ use crate::rules::log_format::tag;
 use crate::rules::{action, convert, fetch};
 use std::fmt::Write;
 
-/// Returns the text of `docs/keywords.md`.
+/// Returns the text of `docs/keywords.md`, commands and flags aside.
 pub fn keywords_markdown() -> String {
     let mut out = String::from(
         "# Keywords\n\n\

@@ -1,6 +1,6 @@
 //! The stats page and its other forms: what is counted is what passed.
 
-use crate::support::{Client, Kind, Origin, Proxy, Response, Setup, get};
+use crate::support::{Client, Kind, Origin, Proxy, Response, Setup, eventually, get};
 use std::net::SocketAddr;
 
 const BOTH: [Kind; 2] = [Kind::Fastlb, Kind::Haproxy];
@@ -101,6 +101,22 @@ fn requests_that_find_no_server_count_in_the_backend() {
         let csv = fetch(&proxy, "/stats;csv").text();
         for (column, value) in [("stot", "3"), ("econ", "3"), ("hrsp_5xx", "3")] {
             assert_eq!(field(&csv, "empty", "BACKEND", column), value, "{kind:?}: {column}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_a_bad_request() {
+    for kind in BOTH {
+        let origin = Origin::echo("o");
+        let proxy = start(kind, &origin, "1");
+        drop(std::net::TcpStream::connect(proxy.address("front")).unwrap());
+        let csv = eventually("the connection is counted", || {
+            let csv = fetch(&proxy, "/stats;csv").text();
+            (field(&csv, "www", "FRONTEND", "hrsp_4xx") == "1").then_some(csv)
+        });
+        for column in ["req_tot", "ereq"] {
+            assert_eq!(field(&csv, "www", "FRONTEND", column), "1", "{kind:?}: {column}");
         }
     }
 }

@@ -93,6 +93,22 @@ fn samples_become_a_flamegraph() {
     assert!(render(&[]).contains("<title>fastlb::outer: 2 samples, 100.0%</title>"));
 }
 
+#[test]
+fn the_first_configuration_of_the_readme_is_valid_and_without_findings() {
+    if !Kind::Fastlb.is_fastlb() {
+        return;
+    }
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, from) = readme.split_once("## A first configuration\n\n```\n").expect("a block");
+    let (text, _) = from.split_once("```").expect("its end");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lb.cfg");
+    std::fs::write(&file, text).unwrap();
+    let output = Kind::Fastlb.command(["-c"]).arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("warning"), "{said}");
+}
+
 /// Returns the local addresses and paths of all URLs in a text.
 fn urls(text: &str) -> Vec<(SocketAddr, String)> {
     let mut urls = Vec::new();
