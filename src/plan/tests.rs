@@ -193,11 +193,11 @@ fn classic_mistakes_give_one_message_each() {
     check(&www("h2, http/1.1"), &["error 9: no directive begins with `h2,`"]);
     check(
         &www("http-request deny if {path -i -m beg /admin}"),
-        &["error 9: missing blank behind '{'"],
+        &["error 9: missing blank behind `{`"],
     );
     check(&www("use_backed app if is_myapp"), &["error 9: unknown directive `use_backed`"]);
-    check(&www("acl url_blog path_beg/blog"), &["error 9: unknown ACL criterion 'path_beg/blog'"]);
-    check(&www("use_backend app if is_myapp_ui"), &["error 9: unknown ACL 'is_myapp_ui'"]);
+    check(&www("acl url_blog path_beg/blog"), &["error 9: unknown ACL criterion `path_beg/blog`"]);
+    check(&www("use_backend app if is_myapp_ui"), &["error 9: unknown ACL `is_myapp_ui`"]);
     check(
         &www("use_backend app if { path_beg /m }"),
         &["warning 10: this `use_backend` rule can never match"],
@@ -259,7 +259,7 @@ fn an_error_in_a_shared_defaults_section_is_reported_once() {
         "defaults base\n mode http\n timeout client 9s\n default_backend nowhere\n http-request deny if nothing\n\
          frontend a\n bind 127.0.0.1:80\nfrontend b\n bind 127.0.0.1:81\n",
         &[
-            "error 10: unknown ACL 'nothing'",
+            "error 10: unknown ACL `nothing`",
             "error 9: `default_backend`: there is no backend `nowhere`",
         ],
     );
