@@ -4,6 +4,8 @@
 //! the fuzzer keeps an input that brings a new one. `tests/corpus.rs` includes this file and replays the corpora.
 //! To add a target, write it here, add it to [`TARGETS`], give it a folder in `fuzz/corpus` and a file in `fuzz/src/bin`.
 
+use fastlb::config::environment::Environment;
+use fastlb::control::load::{self, Input};
 use fastlb::proto::cookie;
 use fastlb::proto::h1::body::{BodyReader, ChunkedDecoder};
 use fastlb::proto::h1::parse::{self, Limits, ParseError, Parsed, RequestKind};
@@ -15,8 +17,38 @@ use fastlb::proto::uri;
 pub(crate) type Target = (&'static str, fn(&[u8]) -> u64);
 
 /// Every target.
-pub(crate) const TARGETS: &[Target] =
-    &[("request", request), ("response", response), ("chunked", chunked), ("uri", uri_and_cookies)];
+pub(crate) const TARGETS: &[Target] = &[
+    ("request", request),
+    ("response", response),
+    ("chunked", chunked),
+    ("uri", uri_and_cookies),
+    ("config", config),
+];
+
+/// Configuration files: every finding points into the text, and there is a plan exactly when there is no error.
+fn config(bytes: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let input = Input::Text { name: "fuzz.cfg".to_owned(), text };
+    let loaded = load::load(&input, &mut Environment::empty(), None);
+    assert_eq!(loaded.plan.is_none(), loaded.diagnostics.has_errors());
+    let sources = &loaded.sources;
+    let mut outcome: u64 = 0;
+    for finding in loaded.diagnostics.iter() {
+        let related = finding.related.iter().map(|(span, _)| *span);
+        for span in finding.span.into_iter().chain(related) {
+            let text = &sources.get(span.file).text;
+            assert!(text.get(span.start as usize..span.end as usize).is_some(), "{finding:?}");
+            let (begin, end) = (sources.line_column(span), sources.end_line_column(span));
+            assert!(begin.0 >= 1 && begin.1 >= 1 && begin <= end, "{finding:?}");
+        }
+        // The words of the user stand in backticks; the rest says which finding it is.
+        let parts = finding.message.split('`').step_by(2).flat_map(str::bytes);
+        outcome ^= parts.fold(7, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    }
+    assert!(!loaded.diagnostics.render(sources, true).contains('\0'));
+    let _ = loaded.diagnostics.to_json(sources);
+    outcome
+}
 
 type Parse = fn(&mut Head) -> Result<Parsed, ParseError>;
 

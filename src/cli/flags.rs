@@ -146,6 +146,25 @@ const FLAGS: &[Flag] = {
             "-dI: has no effect, fastlb never starts other programs",
         ),
         idle(
+            "proxy-maxconn",
+            "-N",
+            Number("N"),
+            "-N: has no effect; write `maxconn` in a `defaults` section",
+        ),
+        idle("no-splice", "-dS", Nothing, "-dS: has no effect; write `nosplice` in `global`"),
+        idle(
+            "no-server-verify",
+            "-dV",
+            Nothing,
+            "-dV: has no effect, TLS towards servers is not supported yet",
+        ),
+        idle(
+            "no-zero-copy",
+            "-dZ",
+            Nothing,
+            "-dZ: has no effect, buffers have their own ways here",
+        ),
+        idle(
             "memory-debug",
             "-dM",
             Glued("OPTIONS"),

@@ -6,7 +6,7 @@ use super::rates::Rates;
 use super::{prometheus, stats_page};
 use crate::config::diagnostic::Severity;
 use crate::log::{LogTarget, ShardLog};
-use crate::plan::{Plan, StatsPage};
+use crate::plan::{Backend, Plan, StatsPage};
 use crate::proto::http::Head;
 use crate::rules::action::Answer;
 use crate::runtime::Services;
@@ -52,14 +52,24 @@ impl Control {
         }
     }
 
+    /// Writes a line about a backend to its log targets and tells the terminal.
+    pub fn announce_of(&self, backend: &Backend, level: u8, text: &str) {
+        self.write_line(&backend.logs, backend.log_tag.as_deref(), level, text);
+    }
+
     /// Writes a line to log targets and tells the terminal.
     pub fn announce(&self, targets: &[LogTarget], level: u8, text: &str) {
+        self.write_line(targets, None, level, text);
+    }
+
+    fn write_line(&self, targets: &[LogTarget], tag: Option<&str>, level: u8, text: &str) {
         let severity = if level == 0 { Severity::Error } else { Severity::Warning };
         (self.console)(severity, text);
         let now_us =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.write(targets, &self.plan.global.log_tag, level, now_us, text.as_bytes());
+        let tag = tag.unwrap_or(&self.plan.global.log_tag);
+        log.write(targets, tag, level, now_us, text.as_bytes());
         log.flush();
     }
 

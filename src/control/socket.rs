@@ -103,7 +103,9 @@ fn display(address: &Address) -> String {
     match address {
         Address::Tcp(address) => address.to_string(),
         Address::Unix(path) => path.display().to_string(),
-        Address::Abstract(name) => format!("abns@{}", String::from_utf8_lossy(name)),
+        Address::Abstract(name) => {
+            format!("abns@{}", String::from_utf8_lossy(name).trim_end_matches('\0'))
+        }
         Address::Fd(fd) => format!("fd@{fd}"),
     }
 }

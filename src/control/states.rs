@@ -33,9 +33,9 @@ pub fn dump(control: &Control) {
                 live.queued(),
                 plan.metrics.total(server.object, Counter::Sessions),
             );
-            control.announce(&backend.logs, NOTICE, &text);
+            control.announce_of(backend, NOTICE, &text);
         }
-        control.announce(&backend.logs, NOTICE, &backend_line(plan, backend, farm));
+        control.announce_of(backend, NOTICE, &backend_line(plan, backend, farm));
     }
 }
 

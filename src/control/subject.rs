@@ -67,6 +67,8 @@ pub struct Proxy<'a> {
     pub name: &'a str,
     /// `mode`
     pub mode: Mode,
+    /// `description`
+    pub description: Option<&'a str>,
     /// The front half.
     pub frontend: Option<&'a Frontend>,
     /// Index of the back half.
@@ -90,13 +92,16 @@ impl<'a> Overview<'a> {
         let fronts = plan.frontends.iter().map(|frontend| {
             let (name, mode) = (frontend.name.as_str(), frontend.mode);
             let backend = frontend.backend.map(|index| index as usize);
-            let proxy = Proxy { id: 0, name, mode, frontend: Some(frontend), backend };
+            let description = frontend.description.as_deref();
+            let proxy = Proxy { id: 0, name, mode, description, frontend: Some(frontend), backend };
             (frontend.span, frontend.id, proxy)
         });
         let backs = plan.backends.iter().enumerate().filter(|(_, back)| back.frontend.is_none());
         let backs = backs.map(|(index, backend)| {
             let (name, mode) = (backend.name.as_str(), backend.mode);
-            let proxy = Proxy { id: 0, name, mode, frontend: None, backend: Some(index) };
+            let description = backend.description.as_deref();
+            let proxy =
+                Proxy { id: 0, name, mode, description, frontend: None, backend: Some(index) };
             (backend.span, backend.id, proxy)
         });
         let mut proxies: Vec<_> = fronts.chain(backs).collect();

@@ -96,7 +96,12 @@ pub(super) fn parse_text(text: &str) -> Result<Parsed, String> {
         "abns" if rest.is_empty() || rest.len() > 107 => {
             Err("`abns@` needs a name of at most 107 bytes".to_owned())
         }
-        "abns" => Ok(Parsed::Abstract(rest.as_bytes().to_vec())),
+        "abns" => {
+            // HAProxy pads the name with zeros to the full length, which is part of an abstract name.
+            let mut name = rest.as_bytes().to_vec();
+            name.resize(107, 0);
+            Ok(Parsed::Abstract(name))
+        }
         "fd" => match rest.parse() {
             Ok(fd) if fd >= 0 => Ok(Parsed::Fd(fd)),
             _ => Err(format!("`fd@` needs the number of a descriptor, and `{rest}` is none")),
@@ -235,7 +240,8 @@ mod tests {
         assert_eq!(parse_text("10.0.0.1:8000-8010"), inet(ip("10.0.0.1"), 8000, 8010));
         assert_eq!(parse_text("stream+ipv4@1.2.3.4:5"), inet(ip("1.2.3.4"), 5, 5));
         assert_eq!(parse_text("fd@3"), Ok(Parsed::Fd(3)));
-        assert_eq!(parse_text("abns@lb"), Ok(Parsed::Abstract(b"lb".to_vec())));
+        let Ok(Parsed::Abstract(name)) = parse_text("abns@lb") else { panic!("abstract") };
+        assert_eq!((name.len(), name.trim_ascii_end().len(), &name[..3]), (107, 107, &b"lb\0"[..]));
         assert_eq!(parse_text("/run/x.sock"), Ok(Parsed::Unix("/run/x.sock".into())));
         assert_eq!(parse_text("unix@x.sock"), Ok(Parsed::Unix("x.sock".into())));
         let offset = parse_text("10.0.0.1:+1000").unwrap();

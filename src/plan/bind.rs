@@ -178,12 +178,68 @@ pub(super) fn params(cx: &mut Loader<'_>, args: &mut Args<'_>, stats: bool) -> P
                 if (row.build)(cx, &mut params, args, word).is_none() {
                     args.rest();
                 }
+                if stats {
+                    not_of_stats_socket(cx, word);
+                }
             }
             None => options.add(cx, args, word),
         }
     }
     options.finish(cx);
     params
+}
+
+/// Reports a parameter that works on a `bind` line and not on a `stats socket` line.
+fn not_of_stats_socket(cx: &mut Loader<'_>, word: &Word) {
+    let name = word.as_str();
+    match name {
+        "gid" | "group" | "level" | "mode" | "uid" | "user" => {}
+        "id" | "name" => cx.push(
+            Diagnostic::notice(word.span, format!("`{name}` has no effect here"))
+                .help("the sockets of the runtime CLI are not in the statistics"),
+        ),
+        _ => cx.error(word.span, format!("`{name}` of a `stats socket` is not supported yet")),
+    }
+}
+
+/// Warns of parameters that mean nothing for the kind of address that the line has.
+fn idle_params(cx: &mut Loader<'_>, params: &Params, addresses: &[(Address, String)], span: Span) {
+    let all = |kind: fn(&Address) -> bool| addresses.iter().all(|(address, _)| kind(address));
+    let of_files = [
+        ("mode", params.mode.is_some()),
+        ("user", params.uid.is_some()),
+        ("group", params.gid.is_some()),
+    ];
+    let of_tcp = [
+        ("defer-accept", params.defer_accept),
+        ("interface", params.interface.is_some()),
+        ("tfo", params.tfo),
+        ("transparent", params.transparent),
+        ("v4v6", params.v6only == Some(false)),
+        ("v6only", params.v6only == Some(true)),
+    ];
+    let (given, why) = if addresses.is_empty() {
+        return;
+    } else if all(|address| matches!(address, Address::Fd(_))) {
+        let mut given = [of_files.as_slice(), &of_tcp].concat();
+        given.push(("backlog", params.backlog.is_some()));
+        (given, "an inherited socket is left as it is")
+    } else if all(|address| matches!(address, Address::Unix(_))) {
+        (of_tcp.to_vec(), "it is for TCP sockets")
+    } else if all(|address| matches!(address, Address::Abstract(_))) {
+        ([of_files.as_slice(), &of_tcp].concat(), "an abstract socket has no such property")
+    } else if all(|address| matches!(address, Address::Tcp(SocketAddr::V4(_)))) {
+        ([&of_files, &of_tcp[4..]].concat(), "an IPv4 socket has no such property")
+    } else if all(|address| matches!(address, Address::Tcp(_))) {
+        (of_files.to_vec(), "it is for unix sockets")
+    } else {
+        return;
+    };
+    for (name, _) in given.into_iter().filter(|(_, given)| *given) {
+        cx.push(
+            Diagnostic::warning(span, format!("`{name}` has no effect on this address")).label(why),
+        );
+    }
 }
 
 fn bind(cx: &mut Loader<'_>, draft: &mut super::proxy::Draft<'_>, args: &mut Args<'_>) {
@@ -203,12 +259,12 @@ fn bind(cx: &mut Loader<'_>, draft: &mut super::proxy::Draft<'_>, args: &mut Arg
         args.give_up();
     }
     let params = params(cx, args, false);
+    idle_params(cx, &params, &addresses, word.span);
     for (address, text) in addresses {
         draft.binds.push(Bind {
             address,
             name: params.name.clone().unwrap_or(text),
             id: params.id,
-            maxconn: None,
             backlog: params.backlog,
             v6only: params.v6only,
             interface: params.interface.clone(),

@@ -137,6 +137,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_rows_of_actions_say_what_the_actions_can() {
+        use crate::config::known::{Support, directives};
+        let can: Vec<String> = action::TABLES
+            .iter()
+            .flat_map(|table| table.iter())
+            .flat_map(|row| {
+                let sets =
+                    [("http-request", row.build.request), ("http-response", row.build.response)];
+                let sets = sets.into_iter().filter(|(_, can)| *can);
+                sets.map(|(set, _)| format!("{set} {}", row.name))
+            })
+            .collect();
+        for row in directives() {
+            let set = row.name.split(' ').next().unwrap_or("");
+            if row.name.contains(' ') && ["http-request", "http-response"].contains(&set) {
+                let works = can.iter().any(|name| name == row.name);
+                assert_eq!(row.support == Support::Supported, works, "{}", row.name);
+            }
+        }
+        for name in &can {
+            assert!(directives().any(|row| row.name == name), "{name} has no row");
+        }
+    }
+
+    #[test]
     fn every_table_is_on_the_page_and_every_row_has_its_columns() {
         let page = keywords_markdown();
         for word in [

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub(super) struct GlobalDraft {
     pub(super) global: Global,
     pub(super) maxconn: Option<u32>,
+    /// `fd-hard-limit`: what the default of `maxconn` is made from at most.
+    fd_hard_limit: Option<u64>,
     /// `no splice`, `nosplice`
     pub(super) no_splice: bool,
     /// `zero-warning`
@@ -35,6 +37,7 @@ impl Default for GlobalDraft {
                 ..Global::default()
             },
             maxconn: None,
+            fd_hard_limit: None,
             no_splice: false,
             zero_warning: None,
             send_hostname: None,
@@ -73,6 +76,9 @@ pub(super) static TABLE: &[Entry<Handler>] = &[
     global!("description", "description edge node", |_, draft, args| {
         let words: Vec<&str> = args.rest().iter().map(|word| word.as_str()).collect();
         draft.global.description = Some(words.join(" "));
+    }),
+    global!("fd-hard-limit", "fd-hard-limit 50000", |cx, draft, args| {
+        draft.fd_hard_limit = args.number(cx, "a number of descriptors", 1..=1 << 30);
     }),
     global!("gid", "gid 0", |cx, draft, args| {
         if let Some(id) = args.number(cx, "a group id", 0..=u64::from(u32::MAX)) {
@@ -210,19 +216,23 @@ impl GlobalDraft {
             }
             self.global.cpu_map[shard] = Some(cpu);
         }
-        self.global.maxconn =
-            cx.options.maxconn.or(self.maxconn).unwrap_or_else(|| default_maxconn(cx));
+        self.global.maxconn = cx
+            .options
+            .maxconn
+            .or(self.maxconn)
+            .unwrap_or_else(|| default_maxconn(cx, self.fd_hard_limit));
         self.global
     }
 }
 
 /// Returns how many connections the descriptor limit allows: two descriptors each, beside a reserve for everything else.
-fn default_maxconn(cx: &Loader<'_>) -> u32 {
+fn default_maxconn(cx: &Loader<'_>, hard_limit: Option<u64>) -> u32 {
     /// Descriptors for listeners, logs, checks, rings and files.
     const RESERVED: u64 = 64;
     /// HAProxy's own ceiling where the limit of a container is absurdly high.
     const CEILING: u64 = 1 << 20;
     let limit = cx.options.descriptors_max.or_else(descriptor_limit).unwrap_or(4_096);
+    let limit = limit.min(hard_limit.unwrap_or(CEILING));
     (limit.min(CEILING).saturating_sub(RESERVED) / 2).max(100) as u32
 }
 

@@ -62,7 +62,9 @@ fn duplicate_addresses(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
             let text = match &bind.address {
                 Address::Tcp(address) => address.to_string(),
                 Address::Unix(path) => path.display().to_string(),
-                Address::Abstract(name) => format!("abns@{}", String::from_utf8_lossy(name)),
+                Address::Abstract(name) => {
+                    format!("abns@{}", String::from_utf8_lossy(name).trim_end_matches('\0'))
+                }
                 Address::Fd(fd) => format!("fd@{fd}"),
             };
             let key = format!("{text} {}", bind.interface.as_deref().unwrap_or(""));

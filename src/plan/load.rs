@@ -109,7 +109,7 @@ impl Loader<'_> {
 /// Reads `path`, relative to `base`; the error is a message fragment that names the path.
 pub(super) fn read_file(base: Option<&Path>, path: &str) -> Result<Vec<u8>, String> {
     let full = base.map_or_else(|| PathBuf::from(path), |base| base.join(path));
-    std::fs::read(full).map_err(|error| {
+    read_bounded(&full).map_err(|error| {
         let why = match error.kind() {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
             std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
@@ -117,6 +117,19 @@ pub(super) fn read_file(base: Option<&Path>, path: &str) -> Result<Vec<u8>, Stri
         };
         format!("cannot read `{path}`: {why}")
     })
+}
+
+/// The most bytes of a file that a configuration names: more than any list has, and less than `/dev/zero`.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > FILE_BYTES_MAX {
+        true => Err(std::io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes"))),
+        false => Ok(bytes),
+    }
 }
 
 /// What was read so far, section by section.
@@ -183,7 +196,6 @@ impl<'a> Drafts<'a> {
         };
         settings.inherit();
         let mut draft = Draft::new(kind, section, settings);
-        draft.check_name(cx);
         for line in &section.lines {
             proxy::line(cx, &mut draft, line);
         }

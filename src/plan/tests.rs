@@ -193,11 +193,11 @@ fn classic_mistakes_give_one_message_each() {
     check(&www("h2, http/1.1"), &["error 9: no directive begins with `h2,`"]);
     check(
         &www("http-request deny if {path -i -m beg /admin}"),
-        &["error 9: missing blank behind '{'"],
+        &["error 9: missing blank behind `{`"],
     );
     check(&www("use_backed app if is_myapp"), &["error 9: unknown directive `use_backed`"]);
-    check(&www("acl url_blog path_beg/blog"), &["error 9: unknown ACL criterion 'path_beg/blog'"]);
-    check(&www("use_backend app if is_myapp_ui"), &["error 9: unknown ACL 'is_myapp_ui'"]);
+    check(&www("acl url_blog path_beg/blog"), &["error 9: unknown ACL criterion `path_beg/blog`"]);
+    check(&www("use_backend app if is_myapp_ui"), &["error 9: unknown ACL `is_myapp_ui`"]);
     check(
         &www("use_backend app if { path_beg /m }"),
         &["warning 10: this `use_backend` rule can never match"],
@@ -259,7 +259,7 @@ fn an_error_in_a_shared_defaults_section_is_reported_once() {
         "defaults base\n mode http\n timeout client 9s\n default_backend nowhere\n http-request deny if nothing\n\
          frontend a\n bind 127.0.0.1:80\nfrontend b\n bind 127.0.0.1:81\n",
         &[
-            "error 10: unknown ACL 'nothing'",
+            "error 10: unknown ACL `nothing`",
             "error 9: `default_backend`: there is no backend `nowhere`",
         ],
     );
@@ -606,4 +606,63 @@ fn broken_lines_never_panic() {
         let case = case(&format!("{section}\n mode http\n{lines}"));
         assert!(case.diagnostics.has_errors());
     }
+}
+
+#[test]
+fn parameters_that_a_stats_socket_has_not_are_refused() {
+    let found = case("global\n stats socket 127.0.0.1:1 interface lo name a level admin\n").lines();
+    assert_eq!(
+        found,
+        [
+            "error 2: `interface` of a `stats socket` is not supported yet",
+            "notice 2: `name` has no effect here",
+        ]
+    );
+}
+
+#[test]
+fn parameters_that_mean_nothing_for_the_address_are_warned_about() {
+    let warned = |bind: &str| {
+        let text = format!("{BASE}frontend x\n default_backend app\n bind {bind}\n");
+        let lines = case(&text).lines();
+        let lines = lines.into_iter().filter(|line| line.contains("no effect"));
+        lines.map(|line| line.split('`').nth(1).unwrap_or("").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warned("127.0.0.1:81 mode 600 user root v6only interface lo"),
+        ["mode", "user", "v6only"]
+    );
+    assert_eq!(warned("/tmp/x mode 600 tfo backlog 5"), ["tfo"]);
+    assert_eq!(warned("fd@9 backlog 5 defer-accept"), ["defer-accept", "backlog"]);
+    assert_eq!(warned("/tmp/x,:::82 mode 600 v6only"), [""; 0]);
+}
+
+#[test]
+fn a_hard_limit_of_descriptors_bounds_the_default_of_maxconn() {
+    assert_eq!(plan("global\n fd-hard-limit 1024\n").global.maxconn, 480);
+    assert_eq!(plan("global\n fd-hard-limit 1024\n maxconn 700\n").global.maxconn, 700);
+}
+
+#[test]
+fn tags_and_descriptions_belong_to_their_proxy() {
+    let text =
+        format!("{BASE}backend b\n server s 127.0.0.1:1\n log-tag shop\n description our shop\n");
+    let plan = plan(&text);
+    let app = &plan.backends[plan.backend("b").unwrap() as usize];
+    assert_eq!(app.log_tag.as_deref(), Some("shop"));
+    assert_eq!(app.description.as_deref(), Some("our shop"));
+    assert_eq!(plan.frontends[0].description, None);
+}
+
+#[test]
+fn endless_files_are_refused() {
+    let found = case(&format!("{BASE} errorfile 503 /dev/zero\n")).lines();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("more than"), "{found:?}");
+}
+
+#[test]
+fn a_bad_name_of_a_section_is_reported_once() {
+    let found = case("backend a\u{fc}b\n server s 127.0.0.1:1\n").lines();
+    assert_eq!(found.iter().filter(|line| line.starts_with("error")).count(), 1, "{found:?}");
 }

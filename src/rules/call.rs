@@ -61,10 +61,10 @@ pub(super) fn parse(text: Text<'_>) -> Result<Vec<Call<'_>>, Diagnostic> {
 fn empty_name(text: Text<'_>, at: usize, first: bool) -> Diagnostic {
     let place = text.at(at..(at + 1).min(text.text.len().max(at)));
     if first {
-        Diagnostic::error(place, format!("'{}' does not begin with a sample fetch", text.text))
+        Diagnostic::error(place, format!("`{}` does not begin with a sample fetch", text.text))
             .help("expected the name of a fetch, such as `path` or `hdr(host)`")
     } else {
-        Diagnostic::error(place, format!("missing converter behind ',' in '{}'", text.text)).help(
+        Diagnostic::error(place, format!("missing converter behind `,` in `{}`", text.text)).help(
             "write the name of a converter behind the comma, such as `lower`, or remove the comma",
         )
     }
@@ -74,9 +74,9 @@ fn trailing(text: Text<'_>, at: usize) -> Diagnostic {
     let rest = text.text.get(at..).unwrap_or("");
     Diagnostic::error(
         text.at(at..text.text.len()),
-        format!("unexpected '{rest}' behind the closing parenthesis"),
+        format!("unexpected `{rest}` behind the closing parenthesis"),
     )
-    .label("expected ',' and a converter, or the end")
+    .label("expected `,` and a converter, or the end")
     .help("an argument that contains `)` or `,` must be quoted inside the parentheses: `'%[path,regsub(\"(a|b)\",x)]'`")
 }
 
@@ -92,7 +92,7 @@ fn arguments_of(text: Text<'_>, open: usize, args: &mut Vec<ArgText>) -> Result<
             let what = if quote.is_some() { "closing quote" } else { "closing parenthesis" };
             return Err(Diagnostic::error(
                 text.at(open..text.text.len()),
-                format!("missing {what} in '{}'", text.text),
+                format!("missing {what} in `{}`", text.text),
             ));
         };
         match (byte, quote) {
@@ -150,17 +150,17 @@ pub(super) fn arguments(
     if call.args.len() > kinds.len() {
         let extra = &call.args[kinds.len()];
         let message = match kinds.len() {
-            0 => format!("'{name}' takes no arguments"),
-            1 => format!("'{name}' takes one argument"),
-            many => format!("'{name}' takes at most {many} arguments"),
+            0 => format!("`{name}` takes no arguments"),
+            1 => format!("`{name}` takes one argument"),
+            many => format!("`{name}` takes at most {many} arguments"),
         };
         compiler.diagnostics.push(Diagnostic::error(extra.span, message).label("one too many"));
         return None;
     }
     if call.args.len() < required {
         let message = match required {
-            1 => format!("'{name}' needs an argument"),
-            many => format!("'{name}' needs {many} arguments"),
+            1 => format!("`{name}` needs an argument"),
+            many => format!("`{name}` needs {many} arguments"),
         };
         let kind = kinds.get(call.args.len()).map_or("", |kind| describe(*kind));
         compiler.diagnostics.push(
@@ -209,7 +209,7 @@ fn absent(kind: ArgKind, call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option
     if compiler.backend.is_none() {
         let name = call.name.text;
         compiler.diagnostics.push(
-            Diagnostic::error(call.span, format!("'{name}' does not say of which backend"))
+            Diagnostic::error(call.span, format!("`{name}` does not say of which backend"))
                 .help(format!("write `{name}(<backend>)`: a frontend has no servers of its own")),
         );
         return None;
@@ -274,7 +274,7 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
                 Some(Arg::Str(text.as_bytes().into()))
             } else {
                 compiler.diagnostics.push(
-                    Diagnostic::error(arg.span, format!("unexpected argument '{text}'"))
+                    Diagnostic::error(arg.span, format!("unexpected argument `{text}`"))
                         .help(format!("expected one of `{}`", words.join("`, `"))),
                 );
                 return None;
@@ -283,7 +283,7 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
     };
     if compiled.is_none() {
         compiler.diagnostics.push(
-            Diagnostic::error(arg.span, format!("bad argument '{text}'"))
+            Diagnostic::error(arg.span, format!("bad argument `{text}`"))
                 .label(format!("expected {}", describe(kind))),
         );
     }
@@ -298,7 +298,7 @@ fn variable(arg: &ArgText, compiler: &mut Compiler<'_>) -> Option<Arg> {
     compiler.diagnostics.push(
         Diagnostic::error(
             arg.span,
-            format!("variables such as '{}' are not supported yet", arg.text),
+            format!("variables such as `{}` are not supported yet", arg.text),
         )
         .label("expected a number"),
     );
@@ -310,7 +310,7 @@ pub(super) fn backend(name: &str, span: Span, compiler: &mut Compiler<'_>) -> Op
     if let Some(index) = compiler.names.backend(name) {
         return Some(index);
     }
-    let mut diagnostic = Diagnostic::error(span, format!("unknown backend '{name}'"));
+    let mut diagnostic = Diagnostic::error(span, format!("unknown backend `{name}`"));
     if let Some(near) = suggest(name, compiler.names.backends()) {
         diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
     }
@@ -328,7 +328,7 @@ fn server(arg: &ArgText, compiler: &mut Compiler<'_>) -> Option<Arg> {
     };
     let Some(index) = backend_index else {
         compiler.diagnostics.push(
-            Diagnostic::error(arg.span, format!("'{name}' does not say of which backend it is"))
+            Diagnostic::error(arg.span, format!("`{name}` does not say of which backend it is"))
                 .help(format!("write `<backend>/{name}`: a frontend has no servers of its own")),
         );
         return None;
@@ -338,7 +338,7 @@ fn server(arg: &ArgText, compiler: &mut Compiler<'_>) -> Option<Arg> {
         None => {
             compiler
                 .diagnostics
-                .push(Diagnostic::error(arg.span, format!("unknown server '{}'", arg.text)));
+                .push(Diagnostic::error(arg.span, format!("unknown server `{}`", arg.text)));
             None
         }
     }

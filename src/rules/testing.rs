@@ -99,12 +99,12 @@ impl Proxy {
         }
         for found in diagnostics.iter() {
             let place = found.span.map_or("", |span| self.sources.text(span));
-            let mut text = format!("{} at '{place}': {}", found.severity.as_str(), found.message);
+            let mut text = format!("{} at `{place}`: {}", found.severity.as_str(), found.message);
             if let Some(label) = &found.label {
                 text += &format!(" | {label}");
             }
             for (span, label) in &found.related {
-                text += &format!(" | at '{}': {label}", self.sources.text(*span));
+                text += &format!(" | at `{}`: {label}", self.sources.text(*span));
             }
             for help in &found.help {
                 text += &format!(" | help: {help}");

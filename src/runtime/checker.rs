@@ -211,7 +211,8 @@ impl Checker {
         let level = report::level(state);
         let mut log = self.log.borrow_mut();
         let logs = &self.plan.backends[backend].logs;
-        let tag = &self.plan.global.log_tag;
+        let tag = &self.plan.backends[backend].log_tag;
+        let tag = tag.as_ref().unwrap_or(&self.plan.global.log_tag);
         let now_us =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
         log.write(logs, tag, level, now_us, text.as_bytes());

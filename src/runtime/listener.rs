@@ -88,9 +88,12 @@ fn open(bind: &Bind, shards: usize, backlog: i32) -> io::Result<Vec<Opened>> {
         }
         Address::Unix(path) => share(unix_path(bind, path, backlog)?, shards, false),
         Address::Abstract(name) => {
-            use std::os::linux::net::SocketAddrExt;
-            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-            share(std::os::unix::net::UnixListener::bind_addr(&address)?.into(), shards, false)
+            use std::os::unix::ffi::OsStrExt;
+            let name = [b"\0", name.as_slice()].concat();
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            socket.bind(&SockAddr::unix(std::ffi::OsStr::from_bytes(&name))?)?;
+            socket.listen(backlog)?;
+            share(socket.into(), shards, false)
         }
         Address::Fd(fd) => inherited(*fd, shards),
     }

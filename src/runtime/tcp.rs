@@ -39,6 +39,7 @@ pub async fn relay(session: &Session) {
         }
     }
     backend.streams.leave();
+    exchange.silent = exchange.record.bytes_in == 0 && frontend.log.dont_log_null;
     finish::stream(session, &mut exchange);
     shard.exchanges.give(exchange);
 }

@@ -431,3 +431,45 @@ fn the_descriptor_limit_is_raised_to_what_maxconn_needs() {
         .unwrap();
     assert!(soft >= 6000, "{soft}");
 }
+
+#[test]
+fn a_disabled_backend_takes_no_requests() {
+    for kind in BOTH {
+        let origin = Origin::echo("a");
+        let proxy = Setup::new(kind).origin(&origin).listen("front").start(&format!(
+            "{DEFAULTS}frontend f\n mode http\n bind @front@\n use_backend off if {{ path /off }}\n default_backend on\n\
+             backend on\n mode http\n server s @a@\nbackend off\n mode http\n disabled\n server s @a@\n"
+        ));
+        assert_eq!(crate::support::get(proxy.address("front"), "/off").status, 503, "{kind:?}");
+        assert_eq!(crate::support::get(proxy.address("front"), "/on").status, 200, "{kind:?}");
+    }
+}
+
+#[test]
+fn tcp_connections_without_data_are_not_logged_when_asked() {
+    use std::io::{Read, Write};
+    for kind in BOTH {
+        let origin = Origin::echo("a");
+        let proxy = Setup::new(kind).origin(&origin).listen("front").start(&format!(
+            "global\n log stdout format raw local0\n{DEFAULTS}listen f\n mode tcp\n log global\n option dontlognull\n\
+             log-format \"sent %U\"\n bind @front@\n server s @a@\n"
+        ));
+        for request in ["", "GET / HTTP/1.0\r\n\r\n"] {
+            let mut client = std::net::TcpStream::connect(proxy.address("front")).unwrap();
+            client.write_all(request.as_bytes()).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            let _ = client.read_to_end(&mut Vec::new());
+        }
+        eventually("a log line", || proxy.stdout().contains("sent 18").then_some(()));
+        assert!(!proxy.stdout().contains("sent 0"), "{kind:?}: {}", proxy.stdout());
+    }
+}
+
+#[test]
+fn the_stats_page_shows_the_description_of_a_proxy() {
+    let proxy = Setup::new(Kind::Fastlb).listen("front").start(&format!(
+        "{DEFAULTS}listen f\n mode http\n bind @front@\n description our <shop>\n stats enable\n stats uri /\n"
+    ));
+    let page = crate::support::get(proxy.address("front"), "/").text();
+    assert!(page.contains("our &lt;shop&gt;"), "{page}");
+}

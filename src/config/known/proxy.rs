@@ -102,7 +102,7 @@ pub(super) static ROWS: &[Row] = &[
     later("option checkcache", DLB.or(NO), "", "Refuses cacheable responses that set cookies."),
     yes("option clitcpka", DFL.or(NO), "", "Lets the kernel probe idle clients."),
     moot("option contstats", DFL.or(NO), "",
-        "Updates counters while long transfers run.", "Counters are always updated while transfers run."),
+        "Updates counters while long transfers run.", "The bytes of a transfer are counted when it ends."),
     moot("option disable-h2-upgrade", DFL.or(NO), "", "Does not switch to HTTP/2 when a client begins so.", H2),
     yes("option dontlog-normal", DFL.or(NO), "", "Logs only what went wrong."),
     yes("option dontlognull", DFL.or(NO), "", "Does not log connections on which nothing was sent."),

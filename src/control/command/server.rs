@@ -46,10 +46,10 @@ impl<'a> Target<'a> {
     /// Reports a change, and that the backend has no server left if that came of it.
     fn announce(&self, level: u8, text: &str, usable_before: usize) {
         let backend = &self.control.plan.backends[self.backend];
-        self.control.announce(&backend.logs, level, text);
+        self.control.announce_of(backend, level, text);
         if usable_before > 0 && self.farm().nbsrv() == 0 {
             let text = report::no_server(&backend.name);
-            self.control.announce(&backend.logs, report::EMERGENCY, &text);
+            self.control.announce_of(backend, report::EMERGENCY, &text);
         }
     }
 

@@ -78,7 +78,7 @@ pub(super) fn current(s: &Subject<'_>) -> (Option<u32>, Option<u32>) {
 pub(super) fn limit(s: &Subject<'_>) -> Value {
     match s.detail {
         Detail::Frontend(frontend) => u32(frontend.maxconn),
-        Detail::Listener(_, bind) => u32(bind.maxconn.unwrap_or(0)),
+        Detail::Listener(..) => u32(0),
         Detail::Server(_, live) => nonzero(live.maxconn()),
         Detail::Backend(..) => Value::Empty,
     }

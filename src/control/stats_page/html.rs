@@ -195,8 +195,11 @@ impl Page {
             Mode::Http => "http",
         };
         let (id, name) = (proxy.id, escape(proxy.name));
+        let description = proxy
+            .description
+            .map_or(String::new(), |text| format!(" <small>{}</small>", escape(text)));
         self.line(format_args!(
-            "<section id=\"p{id}\">\n<h2><a href=\"#p{id}\">{name}</a> <small>{mode}</small></h2>"
+            "<section id=\"p{id}\">\n<h2><a href=\"#p{id}\">{name}</a> <small>{mode}</small>{description}</h2>"
         ));
         self.text("<div class=\"wide\">\n<table>\n<thead>\n<tr><th>Name</th>");
         for column in COLUMNS {

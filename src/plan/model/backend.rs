@@ -58,6 +58,10 @@ pub struct Backend {
     pub splice: Splice,
     /// Logging of health changes.
     pub logs: Vec<LogTarget>,
+    /// `log-tag`
+    pub log_tag: Option<String>,
+    /// `description`
+    pub description: Option<String>,
     /// `option allbackups`
     pub all_backups: bool,
     /// The front half of the same `listen` section: rules, `forwardfor` and statistics already ran there for its streams.
@@ -79,8 +83,6 @@ pub struct Server {
     pub name: String,
     /// Where to connect.
     pub address: Address,
-    /// The address as the file writes it.
-    pub address_text: String,
     /// `weight`
     pub weight: u32,
     /// `maxconn`; 0 is no limit.

@@ -59,6 +59,8 @@ pub struct Frontend {
     pub backend: Option<u32>,
     /// `id`: the number in statistics.
     pub id: Option<u32>,
+    /// `description`
+    pub description: Option<String>,
     /// `disabled`
     pub disabled: bool,
     /// Counters.
@@ -74,8 +76,6 @@ pub struct Bind {
     pub name: String,
     /// `id`: the number in statistics.
     pub id: Option<u32>,
-    /// `maxconn` of the bind line.
-    pub maxconn: Option<u32>,
     /// `backlog`
     pub backlog: Option<u32>,
     /// `v6only` / `v4v6`

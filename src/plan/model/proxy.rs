@@ -81,15 +81,13 @@ pub struct ForwardFor {
     pub if_none: bool,
 }
 
-/// `option tcpka`, `clitcpka`, `srvtcpka`, `nolinger`, `splice-*`
+/// `option tcpka`, `clitcpka`, `srvtcpka`, `nolinger`
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SocketOptions {
     /// Send TCP keep-alives.
     pub keep_alive: bool,
     /// Reset instead of lingering.
     pub no_linger: bool,
-    /// Allowed to splice what this side sends us.
-    pub splice: bool,
 }
 
 /// Which directions may be spliced.
@@ -112,8 +110,6 @@ pub struct LogSettings {
     pub dont_log_null: bool,
     /// `option dontlog-normal`
     pub dont_log_normal: bool,
-    /// `option logasap`
-    pub log_asap: bool,
     /// `log-tag`
     pub tag: Option<String>,
 }

@@ -39,8 +39,9 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     Entry {
         name: "description",
         example: "description the shop",
-        build: Row::new(|_, _, args| {
-            args.rest();
+        build: Row::new(|_, draft, args| {
+            let words: Vec<&str> = args.rest().iter().map(|word| word.as_str()).collect();
+            draft.settings.description = Some(words.join(" "));
         }),
     },
     Entry {

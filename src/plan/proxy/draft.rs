@@ -5,9 +5,7 @@ use super::log::LogDraft;
 use super::stats::StatsDraft;
 use crate::balance::Algorithm;
 use crate::config::ast::{Line, Section, Span, Word};
-use crate::config::diagnostic::Diagnostic;
 use crate::config::section::SectionKind;
-use crate::plan::load::Loader;
 use crate::plan::server_line::{ServerDraft, ServerParams};
 use crate::plan::{Bind, ConnectionMode, CookiePolicy, ForwardFor, Mode, Reuse, Splice, Timeouts};
 use std::collections::BTreeMap;
@@ -85,6 +83,7 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) backlog: Option<u32>,
     pub(in crate::plan) disabled: bool,
     pub(in crate::plan) id: Option<u32>,
+    pub(in crate::plan) description: Option<String>,
     pub(in crate::plan) timeouts: Timeouts,
     pub(in crate::plan) connection_mode: ConnectionMode,
     pub(in crate::plan) forward_for: Option<ForwardFor>,
@@ -169,22 +168,9 @@ impl<'a> Draft<'a> {
     pub(in crate::plan) fn mode(&self) -> Mode {
         self.settings.mode.unwrap_or_default()
     }
-
-    /// Reports characters that a name may not have.
-    pub(in crate::plan) fn check_name(&self, cx: &mut Loader<'_>) {
-        if let Some(bad) = bad_name_character(&self.name) {
-            cx.push(
-                Diagnostic::error(
-                    self.span,
-                    format!("the name `{}` must not contain `{bad}`", self.name),
-                )
-                .help("names are made of letters, digits, `-`, `_`, `.` and `:`"),
-            );
-        }
-    }
 }
 
-/// Returns the first character that the name of a proxy or server may not have.
+/// Returns the first character that the name of a server may not have.
 pub(in crate::plan) fn bad_name_character(name: &str) -> Option<char> {
     name.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.:".contains(*c)))
 }

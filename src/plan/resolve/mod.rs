@@ -259,12 +259,12 @@ impl Build<'_> {
             socket: SocketOptions {
                 keep_alive: settings.keep_alive_client,
                 no_linger: settings.no_linger,
-                splice: self.splice(draft).request,
             },
             splice: self.splice(draft),
             backlog: settings.backlog,
             backend,
             id: settings.id,
+            description: settings.description.clone(),
             disabled: settings.disabled,
             object,
         }
@@ -300,14 +300,15 @@ impl Build<'_> {
             socket: SocketOptions {
                 keep_alive: settings.keep_alive_server,
                 no_linger: settings.no_linger,
-                splice: self.splice(draft).response,
             },
             splice: self.splice(draft),
             logs: self.log_targets(draft),
+            log_tag: settings.log.tag.clone(),
             all_backups: settings.all_backups,
             frontend,
             streams: Gauge::default(),
             id: settings.id,
+            description: settings.description.clone(),
             disabled: settings.disabled,
             object,
         }
@@ -319,7 +320,6 @@ impl Build<'_> {
         Server {
             name: server.name.text.clone(),
             address: server.address.clone(),
-            address_text: server.address_text.clone(),
             weight: params.weight.unwrap_or(1),
             maxconn: params.maxconn,
             maxqueue: params.maxqueue,
@@ -373,7 +373,6 @@ impl Build<'_> {
             targets,
             dont_log_null: log.dont_log_null,
             dont_log_normal: log.dont_log_normal,
-            log_asap: false,
             tag: log.tag.clone(),
         }
     }

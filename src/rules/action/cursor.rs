@@ -27,7 +27,7 @@ impl<'l> Cursor<'l> {
             None => {
                 let last = &self.words[self.at - 1];
                 compiler.diagnostics.push(
-                    Diagnostic::error(last.span, format!("missing word behind '{}'", last.text))
+                    Diagnostic::error(last.span, format!("missing word behind `{}`", last.text))
                         .label(format!("expected {expected}")),
                 );
                 None
@@ -69,7 +69,7 @@ impl<'l> Cursor<'l> {
     pub(super) fn expect_end(&mut self, compiler: &mut Compiler<'_>) -> Option<()> {
         let Some(word) = self.peek() else { return Some(()) };
         compiler.diagnostics.push(
-            Diagnostic::error(word.span, format!("unexpected '{}'", word.text))
+            Diagnostic::error(word.span, format!("unexpected `{}`", word.text))
                 .label("expected `if`, `unless` or the end of the line")
                 .help("a value that contains blanks must be quoted"),
         );

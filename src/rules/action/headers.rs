@@ -101,7 +101,7 @@ fn check_name(word: &Word, compiler: &mut Compiler<'_>) -> Option<()> {
         return Some(());
     }
     let mut diagnostic =
-        Diagnostic::error(word.span, format!("'{}' is no name of a header field", word.text));
+        Diagnostic::error(word.span, format!("`{}` is no name of a header field", word.text));
     if let Some(name) = word.text.strip_suffix(':') {
         diagnostic = diagnostic.help(format!("write the name without colon: `{name}`"));
     }
@@ -144,7 +144,7 @@ fn name_method(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<M
     if found.is_none() {
         let names = METHODS.iter().map(|method| method.name());
         let mut diagnostic =
-            Diagnostic::error(word.span, format!("'-m {}' cannot be used here", word.text))
+            Diagnostic::error(word.span, format!("`-m {}` cannot be used here", word.text))
                 .help("expected one of `beg`, `end`, `reg`, `str`, `sub`");
         if let Some(near) = suggest(&word.text, names) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));

@@ -207,11 +207,11 @@ fn find_action(
         Some(row) if allowed(row) => return Some(row),
         Some(_) => {
             let other = if set == RuleSet::HttpResponse { "http-request" } else { "http-response" };
-            Diagnostic::error(word.span, format!("'{name}' cannot stand in '{}' rules", set.name()))
+            Diagnostic::error(word.span, format!("`{name}` cannot stand in `{}` rules", set.name()))
                 .help(format!("it is an action of `{other}`"))
         }
         None if known::ACTIONS.binary_search(&stem).is_ok() => {
-            let what = format!("the action '{name}' of '{}' is not supported yet", set.name());
+            let what = format!("the action `{name}` of `{}` is not supported yet", set.name());
             Diagnostic::error(word.span, what)
         }
         None => {
@@ -219,7 +219,7 @@ fn find_action(
             let names = names.filter(|row| allowed(row)).map(|row| row.name);
             let unknown = Diagnostic::error(
                 word.span,
-                format!("unknown action '{name}' in a '{}' rule", set.name()),
+                format!("unknown action `{name}` in a `{}` rule", set.name()),
             );
             match suggest(name, names) {
                 Some(near) => unknown.help(format!("did you mean `{near}`?")),

@@ -102,7 +102,7 @@ fn unknown(word: &crate::config::ast::Word, compiler: &mut Compiler<'_>) {
         "set-cookie",
     ];
     let text = word.as_str();
-    let mut diagnostic = Diagnostic::error(word.span, format!("unexpected '{text}' in a redirect"));
+    let mut diagnostic = Diagnostic::error(word.span, format!("unexpected `{text}` in a redirect"));
     if let Some(near) = suggest(text, WORDS.iter().copied()) {
         diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
     } else if text.contains("://") || text.starts_with('/') {
@@ -127,7 +127,7 @@ fn code(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<u16> {
     let code = word.text.parse().ok().filter(|code| CODES.contains(code));
     if code.is_none() {
         compiler.diagnostics.push(
-            Diagnostic::error(word.span, format!("bad redirect code '{}'", word.text))
+            Diagnostic::error(word.span, format!("bad redirect code `{}`", word.text))
                 .label("expected 301, 302, 303, 307 or 308"),
         );
     }

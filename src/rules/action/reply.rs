@@ -160,7 +160,7 @@ fn read<'w>(
                 let body = body(name, word, cursor, compiler)?;
                 if arguments.body.is_some() {
                     compiler.diagnostics.push(
-                        Diagnostic::error(word.span, format!("'{name}' is a second body"))
+                        Diagnostic::error(word.span, format!("`{name}` is a second body"))
                             .label("an answer has one body"),
                     );
                     return None;
@@ -198,12 +198,12 @@ fn body(
         "errorfiles" => {
             compiler.diagnostics.push(Diagnostic::error(
                 word.span,
-                "'errorfiles' with an `http-errors` section is not supported yet",
+                "`errorfiles` with an `http-errors` section is not supported yet",
             ));
             None
         }
         other => {
-            let mut diagnostic = Diagnostic::error(word.span, format!("unexpected '{other}'"));
+            let mut diagnostic = Diagnostic::error(word.span, format!("unexpected `{other}`"));
             diagnostic = match suggest(other, WORDS.iter().copied()) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
                 None => diagnostic.label(
@@ -221,7 +221,7 @@ fn status(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<u16> {
     let code = word.text.parse().ok().filter(|code| (200..=599).contains(code));
     if code.is_none() {
         compiler.diagnostics.push(
-            Diagnostic::error(word.span, format!("bad status '{}'", word.text))
+            Diagnostic::error(word.span, format!("bad status `{}`", word.text))
                 .label("expected a number between 200 and 599"),
         );
     }
@@ -235,7 +235,7 @@ fn file(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<(Vec<u8>
         Err(why) => {
             compiler
                 .diagnostics
-                .push(Diagnostic::error(path.span, format!("cannot read '{}': {why}", path.text)));
+                .push(Diagnostic::error(path.span, format!("cannot read `{}`: {why}", path.text)));
             None
         }
     }

@@ -125,7 +125,7 @@ fn set_status(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) 
     let code = word.text.parse().ok().filter(|code| (100..=999).contains(code));
     if code.is_none() {
         compiler.diagnostics.push(
-            Diagnostic::error(word.span, format!("bad status '{}'", word.text))
+            Diagnostic::error(word.span, format!("bad status `{}`", word.text))
                 .label("expected a number between 100 and 999"),
         );
     }
@@ -169,7 +169,7 @@ fn set_log_level(
     if level.is_none() {
         let names: Vec<&str> = LEVELS.iter().map(|(name, _)| *name).chain(["silent"]).collect();
         let mut diagnostic =
-            Diagnostic::error(word.span, format!("unknown log level '{}'", word.text))
+            Diagnostic::error(word.span, format!("unknown log level `{}`", word.text))
                 .help(format!("expected one of `{}`", names.join("`, `")));
         if let Some(near) = suggest(&word.text, names) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));

@@ -115,7 +115,7 @@ fn use_service(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>)
     let word = cursor.next("the name of a service", compiler)?;
     if word.text != SERVICE {
         let mut diagnostic =
-            Diagnostic::error(word.span, format!("unknown service '{}'", word.text));
+            Diagnostic::error(word.span, format!("unknown service `{}`", word.text));
         diagnostic = match suggest(&word.text, [SERVICE]) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None if word.text.starts_with("lua.") => {

@@ -49,8 +49,8 @@ impl Test {
         if let Some(lost) = lost.filter(|_| flags.method.is_none()) {
             let name = lost.name();
             compiler.diagnostics.push(
-                Diagnostic::warning(span, format!("behind a converter, '_{name}' counts no more: values are compared with `-m {}`", method.name()))
-                    .help(format!("write `-m {name}` behind '{}' to say which is meant", criterion.text)),
+                Diagnostic::warning(span, format!("behind a converter, `_{name}` counts no more: values are compared with `-m {}`", method.name()))
+                    .help(format!("write `-m {name}` behind `{}` to say which is meant", criterion.text)),
             );
         }
         let mut patterns = Vec::new();
@@ -108,7 +108,7 @@ impl Source {
             Err(why) => {
                 compiler.diagnostics.push(Diagnostic::error(
                     span,
-                    format!("cannot read the pattern file '{path}': {why}"),
+                    format!("cannot read the pattern file `{path}`: {why}"),
                 ));
                 return None;
             }
@@ -147,7 +147,7 @@ impl Flags {
             if takes_value && value.is_none() {
                 compiler
                     .diagnostics
-                    .push(Diagnostic::error(word.span, format!("'{}' needs a value", word.text)));
+                    .push(Diagnostic::error(word.span, format!("`{}` needs a value", word.text)));
                 return None;
             }
             match (word.as_str(), value) {
@@ -167,8 +167,8 @@ impl Flags {
                 }
                 (text, _) if is_flag(text) => {
                     compiler.diagnostics.push(
-                        Diagnostic::error(word.span, format!("unknown ACL flag '{text}'"))
-                            .help("expected `-i`, `-f`, `-m`, `-n`, `-M`, `-u`; put `--` before a pattern that begins with '-'"),
+                        Diagnostic::error(word.span, format!("unknown ACL flag `{text}`"))
+                            .help("expected `-i`, `-f`, `-m`, `-n`, `-M`, `-u`; put `--` before a pattern that begins with `-`"),
                     );
                     return None;
                 }
@@ -207,7 +207,7 @@ fn parse_method(name: &Word, compiler: &mut Compiler<'_>) -> Option<Method> {
     if method.is_none() {
         let names = Method::ALL.iter().map(|(name, _)| *name);
         let mut diagnostic =
-            Diagnostic::error(name.span, format!("unknown matching method '{}'", name.text));
+            Diagnostic::error(name.span, format!("unknown matching method `{}`", name.text));
         diagnostic = match suggest(&name.text, names.clone()) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic
@@ -258,7 +258,7 @@ fn unknown_criterion(call: &Call<'_>, text: Text<'_>) -> Diagnostic {
     let name = call.name.text;
     let span = call.name.span;
     if known::FETCHES.binary_search(&name).is_ok() || known::ACLS.binary_search(&name).is_ok() {
-        return Diagnostic::error(span, format!("the sample fetch '{name}' is not supported yet"));
+        return Diagnostic::error(span, format!("the sample fetch `{name}` is not supported yet"));
     }
     // `path_beg/blog`: a criterion and its pattern without a blank between.
     if let Some(at) =
@@ -266,7 +266,7 @@ fn unknown_criterion(call: &Call<'_>, text: Text<'_>) -> Diagnostic {
     {
         let (head, pattern) = text.text.split_at(at);
         if keyword::split(head).is_some() || fetch::lookup(head).is_some() {
-            return Diagnostic::error(span, format!("unknown ACL criterion '{}'", text.text))
+            return Diagnostic::error(span, format!("unknown ACL criterion `{}`", text.text))
                 .label("missing blank")
                 .help(format!("did you mean `{head} {pattern}`?"));
         }
@@ -275,13 +275,13 @@ fn unknown_criterion(call: &Call<'_>, text: Text<'_>) -> Diagnostic {
         && let Some(method) = Method::parse(suffix)
         && fetch::lookup(stem).is_some()
     {
-        return Diagnostic::error(span, format!("unknown ACL criterion '{name}'"))
+        return Diagnostic::error(span, format!("unknown ACL criterion `{name}`"))
             .help(format!("write `{stem} -m {}`", method.name()));
     }
     let words: Vec<String> = keyword::names().map(|(name, _)| name).collect();
     let candidates =
         words.iter().map(String::as_str).chain(fetch::names().map(|name| name as &str));
-    let diagnostic = Diagnostic::error(span, format!("unknown ACL criterion '{name}'"));
+    let diagnostic = Diagnostic::error(span, format!("unknown ACL criterion `{name}`"));
     match suggest(name, candidates) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic,
@@ -305,7 +305,7 @@ fn choose_method(
                     Diagnostic::error(
                         criterion.span,
                         format!(
-                            "'{}' yields {}, which has no matching method of its own",
+                            "`{}` yields {}, which has no matching method of its own",
                             criterion.text,
                             output.name()
                         ),
@@ -320,7 +320,7 @@ fn choose_method(
         compiler.diagnostics.push(Diagnostic::error(
             span,
             format!(
-                "`-m {}` cannot look at '{}', which yields {}",
+                "`-m {}` cannot look at `{}`, which yields {}",
                 method.name(),
                 criterion.text,
                 output.name()
@@ -375,7 +375,7 @@ pub(super) fn is_known_method(text: &str) -> bool {
 
 fn report(pattern: &Pattern, expected: &str, compiler: &mut Compiler<'_>) {
     compiler.diagnostics.push(
-        Diagnostic::error(pattern.span, format!("bad pattern '{}'", pattern.text))
+        Diagnostic::error(pattern.span, format!("bad pattern `{}`", pattern.text))
             .label(format!("expected {expected}")),
     );
 }
@@ -402,7 +402,7 @@ fn integers(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[In
         if low.zip(high).is_some_and(|(low, high)| low > high) {
             let (low, high) = pattern.text.split_once(':').unwrap_or_default();
             compiler.diagnostics.push(
-                Diagnostic::error(pattern.span, format!("the range '{}' is empty", pattern.text))
+                Diagnostic::error(pattern.span, format!("the range `{}` is empty", pattern.text))
                     .help(format!("did you mean `{high}:{low}`?")),
             );
             return None;
@@ -420,7 +420,7 @@ fn integers(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[In
         && let Some(operator) = operator
     {
         compiler.diagnostics.push(
-            Diagnostic::error(operator.span, format!("'{}' needs a number", operator.text))
+            Diagnostic::error(operator.span, format!("`{}` needs a number", operator.text))
                 .label("expected a number behind it"),
         );
         return None;

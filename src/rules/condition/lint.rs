@@ -14,7 +14,7 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
             compiler.diagnostics.push(Diagnostic::warning(
                 extra.span,
                 format!(
-                    "`-m {}` takes no patterns: '{}' is ignored",
+                    "`-m {}` takes no patterns: `{}` is ignored",
                     test.method.name(),
                     extra.text
                 ),
@@ -27,7 +27,7 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
         compiler.diagnostics.push(
             Diagnostic::warning(
                 test.span,
-                format!("'{what}' is compared with nothing: it can never match"),
+                format!("`{what}` is compared with nothing: it can never match"),
             )
             .help("write one or more values behind it, or `-m found` to test that it exists"),
         );
@@ -36,7 +36,7 @@ pub(super) fn patterns(test: &Test, compiler: &mut Compiler<'_>) {
         if let Some((why, help)) = never(test, pattern) {
             let mut diagnostic = Diagnostic::warning(
                 pattern.span,
-                format!("the pattern '{}' can never match: {why}", pattern.text),
+                format!("the pattern `{}` can never match: {why}", pattern.text),
             );
             if let Some(help) = help {
                 diagnostic = diagnostic.help(help);
@@ -95,10 +95,10 @@ fn never(test: &Test, pattern: &Written) -> Option<(String, Option<String>)> {
     let starts = matches!(method, Method::Beg | Method::Str);
     match test.expression.fetch_name() {
         "path" | "pathq" if starts && !text.is_empty() && !text.starts_with('/') => {
-            Some(("a path begins with '/'".to_string(), Some(format!("did you mean `/{text}`?"))))
+            Some(("a path begins with `/`".to_string(), Some(format!("did you mean `/{text}`?"))))
         }
         "path" if text.contains('?') && method != Method::Dir && method != Method::Dom => Some((
-            "a path ends before '?'".to_string(),
+            "a path ends before `?`".to_string(),
             Some("use `pathq` to look at path and query".to_string()),
         )),
         "method"

@@ -87,7 +87,7 @@ impl AclSet {
     pub fn declare(&mut self, line: &Line, compiler: &mut Compiler<'_>) {
         let Some(name) = line.args().first() else {
             compiler.diagnostics.push(
-                Diagnostic::error(line.span, "'acl' needs a name and a criterion")
+                Diagnostic::error(line.span, "`acl` needs a name and a criterion")
                     .help("write for example `acl is_api path_beg /api`"),
             );
             return;
@@ -98,7 +98,7 @@ impl AclSet {
         }
         let test = if words.is_empty() {
             compiler.diagnostics.push(
-                Diagnostic::error(name.span, format!("the ACL '{}' has no criterion", name.text))
+                Diagnostic::error(name.span, format!("the ACL `{}` has no criterion", name.text))
                     .help(format!("write for example `acl {} path_beg /api`", name.text)),
             );
             None
@@ -123,7 +123,7 @@ impl AclSet {
         unused.sort_by_key(|(_, entry)| (entry.span.file, entry.span.start));
         for (name, entry) in unused {
             compiler.diagnostics.push(
-                Diagnostic::warning(entry.span, format!("the ACL '{name}' is never used"))
+                Diagnostic::warning(entry.span, format!("the ACL `{name}` is never used"))
                     .help("use it behind `if` or `unless`, or remove the line"),
             );
         }
@@ -164,16 +164,16 @@ fn name_problem(name: &Word) -> Option<Diagnostic> {
         return Some(
             Diagnostic::error(
                 name.span,
-                format!("bad character '{bad}' in the ACL name '{}'", name.text),
+                format!("bad character `{bad}` in the ACL name `{}`", name.text),
             )
-            .help("a name consists of letters, digits, '-', '_', '.' and ':'"),
+            .help("a name consists of letters, digits, `-`, `_`, `.` and `:`"),
         );
     }
     matches!(name.text.as_str(), "or" | "if" | "unless").then(|| {
         Diagnostic::error(
             name.span,
             format!(
-                "an ACL named '{}' could never be used: conditions have that word for themselves",
+                "an ACL named `{}` could never be used: conditions have that word for themselves",
                 name.text
             ),
         )
@@ -204,7 +204,7 @@ impl Condition {
             "unless" => true,
             other => {
                 compiler.diagnostics.push(
-                    Diagnostic::error(keyword.span, format!("unexpected '{other}'"))
+                    Diagnostic::error(keyword.span, format!("unexpected `{other}`"))
                         .label("expected `if` or `unless`"),
                 );
                 return None;
@@ -300,7 +300,7 @@ impl Parser<'_, '_> {
                 && !self.acls.declared.contains_key(text)
             {
                 return self.fail(
-                    Diagnostic::error(word.span, format!("conditions have no '{text}'"))
+                    Diagnostic::error(word.span, format!("conditions have no `{text}`"))
                         .help("ACLs that stand side by side must all be true: remove the word"),
                 );
             }
@@ -341,7 +341,7 @@ impl Parser<'_, '_> {
             return self.named(word, name, bangs);
         }
         if name == "}" {
-            self.fail(Diagnostic::error(word.span, "unexpected '}'").label("no `{` before it"));
+            self.fail(Diagnostic::error(word.span, "unexpected `}`").label("no `{` before it"));
             return Err(false);
         }
         self.anonymous(word, bangs)
@@ -386,7 +386,7 @@ impl Parser<'_, '_> {
 
     /// Says what is wrong with a name that is no ACL, and whether the rest of the line makes sense.
     fn unknown(&self, name: &str, span: Span) -> (Diagnostic, bool) {
-        let diagnostic = Diagnostic::error(span, format!("unknown ACL '{name}'"));
+        let diagnostic = Diagnostic::error(span, format!("unknown ACL `{name}`"));
         let stem = name.split(['(', ',']).next().unwrap_or(name);
         if keyword::split(stem).is_some() || fetch::lookup(stem).is_some() {
             let rest: Vec<&str> = self.words[self.at..]
@@ -407,7 +407,7 @@ impl Parser<'_, '_> {
                 let declared = self.acls.declared.get(near).map(|entry| entry.span);
                 let diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
                 let diagnostic = match declared {
-                    Some(span) => diagnostic.related(span, format!("'{near}' is declared here")),
+                    Some(span) => diagnostic.related(span, format!("`{near}` is declared here")),
                     None => diagnostic,
                 };
                 (diagnostic, false)
@@ -463,7 +463,7 @@ impl Parser<'_, '_> {
 }
 
 fn missing_term(word: &Word, side: &str) -> Diagnostic {
-    Diagnostic::error(word.span, format!("missing ACL {side} '{}'", word.text))
+    Diagnostic::error(word.span, format!("missing ACL {side} `{}`", word.text))
         .label("expected the name of an ACL, or `{ … }`")
 }
 
@@ -485,7 +485,7 @@ fn missing_blank(
     let bang = if bangs % 2 == 1 { "!" } else { "" };
     let glued_open = open.text.len() > bangs + 1;
     let span = if glued_open { open.span.slice(bangs, open.text.len()) } else { close.span };
-    let what = if glued_open { "behind '{'" } else { "before '}'" };
+    let what = if glued_open { "behind `{`" } else { "before `}`" };
     Diagnostic::error(span, format!("missing blank {what}"))
         .label("braces must stand alone")
         .help(format!("write `{bang}{{ {inside} }}`"))

@@ -117,9 +117,9 @@ pub(super) fn compile(
     let Some(row) = lookup(name) else {
         let span = call.name.span;
         let diagnostic = if known::CONVERTERS.binary_search(&name).is_ok() {
-            Diagnostic::error(span, format!("the converter '{name}' is not supported yet"))
+            Diagnostic::error(span, format!("the converter `{name}` is not supported yet"))
         } else {
-            let unknown = Diagnostic::error(span, format!("unknown converter '{name}'"));
+            let unknown = Diagnostic::error(span, format!("unknown converter `{name}`"));
             match suggest(name, names()) {
                 Some(near) => unknown.help(format!("did you mean `{near}`?")),
                 None => unknown,
@@ -132,7 +132,7 @@ pub(super) fn compile(
         compiler.diagnostics.push(
             Diagnostic::error(
                 call.span,
-                format!("the converter '{name}' takes {}", row.build.input.name()),
+                format!("the converter `{name}` takes {}", row.build.input.name()),
             )
             .label(format!("what stands before it yields {}", input.name())),
         );

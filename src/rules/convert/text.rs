@@ -154,7 +154,7 @@ fn no_variable(args: &mut [Arg]) -> Result<(), (usize, String)> {
     match args.get(1).and_then(Arg::text) {
         Some(name) if !name.is_empty() => {
             let name = String::from_utf8_lossy(name);
-            Err((1, format!("variables such as '{name}' are not supported yet")))
+            Err((1, format!("variables such as `{name}` are not supported yet")))
         }
         _ => Ok(()),
     }
@@ -282,7 +282,7 @@ fn ipmask<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<V
 fn compile_regex(args: &mut [Arg]) -> Result<(), (usize, String)> {
     let flags = arg_text(args, 2);
     if let Some(flag) = flags.iter().find(|flag| !b"gi".contains(flag)) {
-        return Err((2, format!("unknown flag '{}': expected `g` or `i`", char::from(*flag))));
+        return Err((2, format!("unknown flag `{}`: expected `g` or `i`", char::from(*flag))));
     }
     let pattern = String::from_utf8_lossy(arg_text(args, 0)).into_owned();
     let ignore_case = flags.contains(&b'i');

@@ -140,17 +140,17 @@ pub(super) fn unknown(call: &Call<'_>) -> Diagnostic {
     let name = call.name.text;
     let span = call.name.span;
     if known::FETCHES.binary_search(&name).is_ok() {
-        return Diagnostic::error(span, format!("the sample fetch '{name}' is not supported yet"));
+        return Diagnostic::error(span, format!("the sample fetch `{name}` is not supported yet"));
     }
     if let Some((stem, method)) = super::condition::keyword::split(name) {
-        return Diagnostic::error(span, format!("'{name}' can only be used in an ACL")).help(
+        return Diagnostic::error(span, format!("`{name}` can only be used in an ACL")).help(
             format!(
                 "elsewhere write the fetch itself: `{stem}`, which `{name}` compares with `-m {}`",
                 method.name()
             ),
         );
     }
-    let diagnostic = Diagnostic::error(span, format!("unknown sample fetch '{name}'"));
+    let diagnostic = Diagnostic::error(span, format!("unknown sample fetch `{name}`"));
     match suggest(name, names()) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic,
@@ -174,7 +174,7 @@ pub(super) fn scope_problem(
         && compiler.backend.is_none()
     {
         let message = format!(
-            "'{name}' needs the backend, which is not chosen yet when a rule of a frontend runs"
+            "`{name}` needs the backend, which is not chosen yet when a rule of a frontend runs"
         );
         return Some(Diagnostic::error(span, message).help(
             "it may be used in rules of backends, in `http-response` rules and in log formats",
@@ -183,7 +183,7 @@ pub(super) fn scope_problem(
     let needs_message = matches!(scope, Scope::Request | Scope::Response);
     if needs_message && !compiler.http {
         let message =
-            format!("'{name}' looks at HTTP messages, and this proxy is not in `mode http`");
+            format!("`{name}` looks at HTTP messages, and this proxy is not in `mode http`");
         return Some(Diagnostic::error(span, message).help(
             "add `mode http`, or use a fetch of the connection such as `src` or `dst_port`",
         ));
@@ -193,7 +193,7 @@ pub(super) fn scope_problem(
         (Position::Request, Scope::Server) => "needs the server that was chosen",
         _ => return None,
     };
-    let message = format!("'{name}' {what}, which does not exist yet when a request rule runs");
+    let message = format!("`{name}` {what}, which does not exist yet when a request rule runs");
     Some(
         Diagnostic::error(span, message)
             .help("it may be used in `http-response` rules and in log formats"),

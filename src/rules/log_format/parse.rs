@@ -87,7 +87,7 @@ impl Parser<'_, '_> {
                 let place = self.text.at(at..bytes.len());
                 self.fail(Diagnostic::error(
                     place,
-                    "missing '}' behind the flags of a log-format tag",
+                    "missing `}` behind the flags of a log-format tag",
                 ));
                 return bytes.len();
             };
@@ -108,7 +108,7 @@ impl Parser<'_, '_> {
                     .unwrap_or(end);
                 let place = self.text.at(start..end);
                 self.fail(
-                    Diagnostic::error(place, "'%' without a tag behind it")
+                    Diagnostic::error(place, "`%` without a tag behind it")
                         .help("write `%%` for a percent sign"),
                 );
                 end
@@ -132,7 +132,7 @@ impl Parser<'_, '_> {
                 "E" => style.escape = on,
                 "M" => style.mandatory = on,
                 _ => self.fail(
-                    Diagnostic::error(place, format!("unknown log-format flag '{flag}'"))
+                    Diagnostic::error(place, format!("unknown log-format flag `{flag}`"))
                         .help("expected `+` or `-` and one of `Q` (quote), `X` (hexadecimal), `E` (escape), `M` (`-` when empty)"),
                 ),
             }
@@ -149,7 +149,7 @@ impl Parser<'_, '_> {
         }
         let Some(row) = tag::find(name) else {
             let mut diagnostic =
-                Diagnostic::error(place, format!("unknown log-format tag '%{name}'"));
+                Diagnostic::error(place, format!("unknown log-format tag `%{name}`"));
             diagnostic = match suggest(name, tag::TABLE.iter().map(|row| row.name)) {
                 Some(near) => diagnostic.help(format!("did you mean `%{near}`?")),
                 None => diagnostic.help("write `%%` for a percent sign"),
@@ -158,7 +158,7 @@ impl Parser<'_, '_> {
         };
         if row.build.http && !self.compiler.http {
             let message =
-                format!("'%{name}' shows an HTTP message, and this proxy is not in `mode http`");
+                format!("`%{name}` shows an HTTP message, and this proxy is not in `mode http`");
             return self.fail(Diagnostic::error(place, message));
         }
         if row.build.tag == Tag::Status && !self.compiler.http {
@@ -175,7 +175,7 @@ impl Parser<'_, '_> {
         let Some(close) = closing_bracket(bytes, open) else {
             let place = self.text.at(open..bytes.len());
             self.fail(
-                Diagnostic::error(place, "missing ']' behind a sample expression")
+                Diagnostic::error(place, "missing `]` behind a sample expression")
                     .label("this bracket is never closed"),
             );
             return bytes.len();

@@ -11,7 +11,7 @@ fn an_acl_that_no_condition_uses_is_a_warning() {
     proxy.clean();
     proxy.with("http-request x", |_, acls, compiler| acls.finish(compiler));
     assert_eq!(proxy.findings.len(), 1);
-    assert!(proxy.take().contains("the ACL 'idle' is never used"));
+    assert!(proxy.take().contains("the ACL `idle` is never used"));
 }
 
 #[test]
@@ -20,38 +20,38 @@ fn a_pattern_that_can_never_match_is_a_warning() {
     for (line, want) in [
         (
             "acl a path_beg admin",
-            "the pattern 'admin' can never match: a path begins with '/' | help: did you mean `/admin`?",
+            "the pattern `admin` can never match: a path begins with `/` | help: did you mean `/admin`?",
         ),
         (
             "acl a path /a?b",
-            "the pattern '/a?b' can never match: a path ends before '?' | help: use `pathq` to look at path and query",
+            "the pattern `/a?b` can never match: a path ends before `?` | help: use `pathq` to look at path and query",
         ),
         (
             "acl a method get",
-            "the pattern 'get' can never match: methods are written in upper case, and `-i` does not change that | help: did you mean `GET`?",
+            "the pattern `get` can never match: methods are written in upper case, and `-i` does not change that | help: did you mean `GET`?",
         ),
         (
             "acl a path,lower -m beg /Api",
-            "the pattern '/Api' can never match: `lower` leaves no upper case | help: write `/api`",
+            "the pattern `/Api` can never match: `lower` leaves no upper case | help: write `/api`",
         ),
         (
             "acl a hdr(accept) a,b",
-            "the pattern 'a,b' can never match: values are cut at commas | help: use `req.fhdr` to look at the whole field",
+            "the pattern `a,b` can never match: values are cut at commas | help: use `req.fhdr` to look at the whole field",
         ),
         (
             "acl a hdr(host) https://x",
-            "the pattern 'https://x' can never match: the Host field holds a name and a port, no scheme and no path",
+            "the pattern `https://x` can never match: the Host field holds a name and a port, no scheme and no path",
         ),
-        ("acl a path_dir /", "the pattern '/' can never match: it consists of delimiters only"),
+        ("acl a path_dir /", "the pattern `/` can never match: it consists of delimiters only"),
         (
             "acl a src 10/8",
-            "the pattern '10/8' can never match: it means 0.0.0.10/8 | help: did you mean `10.0.0.0/8`?",
+            "the pattern `10/8` can never match: it means 0.0.0.10/8 | help: did you mean `10.0.0.0/8`?",
         ),
         (
             "acl a path_beg",
-            "'path_beg' is compared with nothing: it can never match | help: write one or more values behind it, or `-m found` to test that it exists",
+            "`path_beg` is compared with nothing: it can never match | help: write one or more values behind it, or `-m found` to test that it exists",
         ),
-        ("acl a always_true 1", "`-m bool` takes no patterns: '1' is ignored"),
+        ("acl a always_true 1", "`-m bool` takes no patterns: `1` is ignored"),
     ] {
         proxy.acls(line);
         let findings = proxy.take();
@@ -77,7 +77,7 @@ fn a_method_that_a_converter_switches_off_is_a_warning() {
     proxy.acls("acl a path_beg,lower /a");
     assert_eq!(
         proxy.take(),
-        "warning at 'path_beg': behind a converter, '_beg' counts no more: values are compared with `-m str` | help: write `-m beg` behind 'path_beg,lower' to say which is meant"
+        "warning at `path_beg`: behind a converter, `_beg` counts no more: values are compared with `-m str` | help: write `-m beg` behind `path_beg,lower` to say which is meant"
     );
     proxy.acls("acl b path_beg,lower -m beg /a");
     proxy.clean();

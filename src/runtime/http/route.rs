@@ -117,8 +117,12 @@ fn stats(exchange: &Exchange, page: Option<&Arc<StatsPage>>) -> Result<(), Stop>
     }
 }
 
-/// Returns the first `use_backend` whose condition holds, or the default.
+/// Returns the first `use_backend` whose condition holds, or the default; a backend that is `disabled` takes nothing.
 pub fn choose_backend(session: &Session, exchange: &mut Exchange) -> Option<u32> {
+    chosen_backend(session, exchange).filter(|index| !session.shard.backend(*index).disabled)
+}
+
+fn chosen_backend(session: &Session, exchange: &mut Exchange) -> Option<u32> {
     let frontend = session.frontend();
     if frontend.use_backend.is_empty() {
         return frontend.default_backend;

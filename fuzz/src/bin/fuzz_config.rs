@@ -1,0 +1,5 @@
+//! Fuzzes the target `config`.
+
+fn main() -> std::process::ExitCode {
+    fastlb_fuzz::main("config")
+}
