@@ -108,26 +108,6 @@ fn heads_of_any_number_of_fields_are_read_up_to_the_limit() {
 }
 
 #[test]
-fn heads_of_any_number_of_fields_are_read_up_to_the_limit() {
-    let limits = Limits { fields_max: 200, ..Limits::default() };
-    for count in [0, 1, 23, 24, 25, 127, 128, 129, 200, 201] {
-        let lines: String = (0..count).map(|index| format!("X-{index}: {index} \r\n")).collect();
-        let mut head = Head::new();
-        head.buffer_mut().extend_from_slice(b"GET / HTTP/1.1\r\n");
-        head.buffer_mut().extend_from_slice(lines.as_bytes());
-        head.buffer_mut().extend_from_slice(b"\r\n");
-        let parsed = request(&mut head, &limits).map_err(|error| error.kind);
-        if count > 200 {
-            assert_eq!(parsed, Err(ErrorKind::TooManyFields));
-            continue;
-        }
-        assert_eq!(parsed, Ok(Parsed::Complete), "{count}");
-        let expected: Vec<_> = (0..count).map(|index| format!("X-{index}={index}")).collect();
-        assert_eq!(all_fields(&head), expected);
-    }
-}
-
-#[test]
 fn a_trickling_head_is_searched_once() {
     let bytes = get(&"X: aaaaaaaaaaaaaaaaaaaa\r\n".repeat(60));
     let mut head = Head::new();
