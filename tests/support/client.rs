@@ -274,8 +274,8 @@ pub fn command(socket: &Path, line: &str) -> String {
     let mut stream = UnixStream::connect(socket)
         .unwrap_or_else(|error| panic!("connect to {}: {error}", socket.display()));
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(line.as_bytes()).unwrap();
-    stream.write_all(b"\n").unwrap();
+    // In one piece: a CLI that closes after the first command would refuse the rest.
+    stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer
