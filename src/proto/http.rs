@@ -360,13 +360,12 @@ impl Head {
 
     /// Removes all fields of that name; returns whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
-        let found = self.fields.iter().any(|field| self.is_named(field, name));
-        if found {
-            let mut fields = std::mem::take(&mut self.fields);
-            fields.retain(|field| !self.is_named(field, name));
-            self.fields = fields;
-            self.edited = true;
-        }
+        let before = self.fields.len();
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.retain(|field| !self.is_named(field, name));
+        self.fields = fields;
+        let found = self.fields.len() != before;
+        self.edited |= found;
         found
     }
 

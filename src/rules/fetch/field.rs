@@ -43,20 +43,23 @@ pub(super) fn split_list<'h>(value: &'h [u8], each: &mut dyn FnMut(&'h [u8]) -> 
     if memchr::memchr(b',', value).is_none() {
         return each(trim(value));
     }
-    let mut start = 0;
-    let mut at = 0;
+    let (mut start, mut at) = (0, 0);
     let mut quoted = false;
-    while at < value.len() {
+    loop {
+        let special = if quoted { b'\\' } else { b',' };
+        let rest = value.get(at..).unwrap_or_default();
+        let Some(next) = memchr::memchr2(special, b'"', rest) else { break };
+        at += next;
         match value[at] {
-            b'\\' if quoted => at += 1,
             b'"' => quoted = !quoted,
-            b',' if !quoted => {
+            // A backslash, found only within quotes: what follows it means nothing.
+            b'\\' => at += 1,
+            _ => {
                 if each(trim(&value[start..at])) {
                     return true;
                 }
                 start = at + 1;
             }
-            _ => {}
         }
         at += 1;
     }
@@ -191,4 +194,37 @@ fn cookie_pair<'h>(pair: &'h [u8], name: Option<&[u8]>) -> Option<&'h [u8]> {
     let equals = memchr::memchr(b'=', pair)?;
     let found = trim(&pair[..equals]);
     name.is_none_or(|name| name == found).then(|| trim(&pair[equals + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_cut_at_commas_that_no_quotes_enclose() {
+        let split = |text: &'static str| {
+            let mut parts = Vec::new();
+            split_list(text.as_bytes(), &mut |part| {
+                parts.push(std::str::from_utf8(part).unwrap());
+                false
+            });
+            parts
+        };
+        assert_eq!(split("a, b ,,c"), ["a", "b", "", "c"]);
+        assert_eq!(split(r#""a,b", c"#), [r#""a,b""#, "c"]);
+        assert_eq!(split(r#""a\",b",c"#), [r#""a\",b""#, "c"]);
+        assert_eq!(split(r#"a\,b"#), [r#"a\"#, "b"]);
+        assert_eq!(split(r#"a,"b\"#), ["a", r#""b\"#]);
+        assert_eq!(split(r#"a,"b,c"#), ["a", r#""b,c"#]);
+    }
+
+    #[test]
+    fn a_list_is_left_when_a_value_was_the_right_one() {
+        let mut seen = 0;
+        assert!(split_list(b"a,b,c", &mut |part| {
+            seen += 1;
+            part == b"b"
+        }));
+        assert_eq!(seen, 2);
+    }
 }

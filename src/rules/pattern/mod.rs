@@ -7,7 +7,7 @@ mod network;
 mod text;
 
 pub use network::{Network, Networks};
-pub use text::{Affixes, Exact, Part, TextPattern};
+pub use text::{Affixes, Exact, Parts, TextPattern};
 
 use super::sample::{Type, Value};
 use text::{dot, slash};
@@ -168,7 +168,7 @@ pub enum Matcher {
     /// Text that ends with one of these.
     End(Affixes),
     /// Text that contains one of these.
-    Sub(Box<[Part]>),
+    Sub(Parts),
     /// Text that contains one of these between slashes.
     Dir(Box<[TextPattern]>),
     /// Text that contains one of these between dots.
@@ -185,7 +185,7 @@ impl Matcher {
             Method::End => Matcher::End(Affixes::new(patterns)),
             Method::Dir => Matcher::Dir(patterns.into()),
             Method::Dom => Matcher::Dom(patterns.into()),
-            Method::Sub => Matcher::Sub(patterns.into_iter().map(Part::new).collect()),
+            Method::Sub => Matcher::Sub(Parts::new(patterns)),
             _ => Matcher::Exact(Exact::new(patterns)),
         }
     }
@@ -218,7 +218,7 @@ impl Matcher {
             Matcher::Dom(patterns) => patterns.iter().any(|pattern| pattern.between(text, dot)),
             Matcher::Reg(regexes) => regexes.iter().any(|regex| regex.is_match(text)),
             Matcher::Len(ranges) => in_ranges(ranges, text.len() as i64),
-            Matcher::Sub(parts) => parts.iter().any(|part| part.is_in(text)),
+            Matcher::Sub(parts) => parts.any_in(text),
             Matcher::Found | Matcher::Bool | Matcher::Int(_) | Matcher::Ip(_) => false,
         }
     }

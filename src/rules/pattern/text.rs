@@ -46,16 +46,21 @@ impl Exact {
     }
 
     fn contains_lower(&self, text: &[u8]) -> bool {
-        // What is compared is mostly a host or a path: it fits here, so nothing is allocated.
-        let mut buffer = [0; 256];
-        match buffer.get_mut(..text.len()) {
-            Some(lower) => {
-                lower.copy_from_slice(text);
-                lower.make_ascii_lowercase();
-                self.many_ignoring_case.contains(&*lower)
-            }
-            None => self.many_ignoring_case.contains(text.to_ascii_lowercase().as_slice()),
+        lowered(text, |lower| self.many_ignoring_case.contains(lower))
+    }
+}
+
+/// Calls `f` with the text in lower case.
+fn lowered<T>(text: &[u8], f: impl FnOnce(&[u8]) -> T) -> T {
+    // What is compared is mostly a host, a path or the name of a browser: it fits here, so nothing is allocated.
+    let mut buffer = [0; 256];
+    match buffer.get_mut(..text.len()) {
+        Some(lower) => {
+            lower.copy_from_slice(text);
+            lower.make_ascii_lowercase();
+            f(lower)
         }
+        None => f(&text.to_ascii_lowercase()),
     }
 }
 
@@ -98,27 +103,34 @@ impl Affixes {
     }
 }
 
-/// A text to look for inside another.
-#[derive(Debug)]
-pub struct Part {
-    pattern: TextPattern,
-    finder: memmem::Finder<'static>,
+/// Texts to look for inside another.
+#[derive(Debug, Default)]
+pub struct Parts {
+    as_written: Vec<memmem::Finder<'static>>,
+    /// In lower case, to be found in a text in lower case.
+    ignoring_case: Vec<memmem::Finder<'static>>,
 }
 
-impl Part {
-    pub(super) fn new(pattern: TextPattern) -> Self {
-        let finder = memmem::Finder::new(&pattern.text).into_owned();
-        Self { pattern, finder }
+impl Parts {
+    pub(super) fn new(patterns: Vec<TextPattern>) -> Self {
+        let mut parts = Self::default();
+        for pattern in patterns {
+            let finder = memmem::Finder::new(&pattern.text).into_owned();
+            match pattern.ignore_case {
+                true => parts.ignoring_case.push(finder),
+                false => parts.as_written.push(finder),
+            }
+        }
+        parts
     }
 
-    pub(super) fn is_in(&self, text: &[u8]) -> bool {
-        if !self.pattern.ignore_case {
-            return self.finder.find(text).is_some();
-        }
-        let wanted = &self.pattern.text;
-        let Some(first) = wanted.first() else { return true };
-        memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text)
-            .any(|at| self.pattern.begins(&text[at..]))
+    pub(super) fn any_in(&self, text: &[u8]) -> bool {
+        let any = |parts: &[memmem::Finder<'_>], text: &[u8]| {
+            parts.iter().any(|part| part.find(text).is_some())
+        };
+        any(&self.as_written, text)
+            || (!self.ignoring_case.is_empty()
+                && lowered(text, |lower| any(&self.ignoring_case, lower)))
     }
 }
 
