@@ -102,18 +102,18 @@ impl Diagnostic {
 /// The findings of one load, in the order they were made.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
+    /// At most [`FINDINGS_MAX`].
     list: Vec<Diagnostic>,
-    /// Findings beyond [`FINDINGS_MAX`], by severity.
-    dropped: [usize; 3],
+    /// How many there are of each severity, those beyond the list included.
+    counts: [usize; 3],
 }
 
 impl Diagnostics {
     /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.counts[diagnostic.severity as usize] += 1;
         if self.list.len() < FINDINGS_MAX {
             self.list.push(diagnostic);
-        } else {
-            self.dropped[diagnostic.severity as usize] += 1;
         }
     }
 
@@ -124,8 +124,7 @@ impl Diagnostics {
 
     /// Returns how many findings have that severity.
     pub fn count(&self, severity: Severity) -> usize {
-        let kept = self.list.iter().filter(|d| d.severity == severity).count();
-        kept + self.dropped[severity as usize]
+        self.counts[severity as usize]
     }
 
     /// Returns whether any finding is an error.

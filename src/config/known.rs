@@ -194,6 +194,13 @@ pub fn lookup(kind: SectionKind, words: &[&str]) -> Lookup {
     unknown(kind, rest, skipped)
 }
 
+/// Returns whether some section has a directive that `words` begin with; quicker than [`lookup`], which looks for
+/// suggestions too.
+pub fn exists(words: &[&str]) -> bool {
+    let (_, rest) = split_prefix(words);
+    TABLES.iter().any(|table| find_longest(table, rest).is_some())
+}
+
 /// Returns the row of an option of a `bind` line.
 pub fn bind_option(word: &str) -> Lookup {
     option_lookup(bind::ROWS, word)

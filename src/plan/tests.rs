@@ -666,3 +666,24 @@ fn a_bad_name_of_a_section_is_reported_once() {
     let found = case("backend a\u{fc}b\n server s 127.0.0.1:1\n").lines();
     assert_eq!(found.iter().filter(|line| line.starts_with("error")).count(), 1, "{found:?}");
 }
+
+/// Bounds are for a debug build on a busy machine: what is quadratic takes minutes.
+#[test]
+fn long_files_load_in_no_time() {
+    let within = |text: &str| {
+        let started = std::time::Instant::now();
+        let found = case(text);
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(20), "{took:?}: {}", &text[..80]);
+        found
+    };
+    let unknown = format!("{BASE}{}", " bogusword and more\n".repeat(50_000));
+    assert_eq!(within(&unknown).diagnostics.count(Severity::Error), 50_000);
+    let mut rules = format!("{BASE}frontend f\n bind :81\n");
+    for at in 0..4_000 {
+        rules.push_str(&format!(" use_backend app if {{ hdr(host) -i h{at}.example.com }}\n"));
+    }
+    assert!(within(&rules).plan.is_some());
+    let servers: String = (0..10_000).map(|at| format!(" server s{at} 127.0.0.1:80\n")).collect();
+    assert!(within(&format!("{BASE}listen l\n bind :81\n mode http\n{servers}")).plan.is_some());
+}

@@ -6,7 +6,7 @@
 use super::directive::{Args, Entry, find, join};
 use super::load::Loader;
 use crate::config::ast::{Line, Span, Word};
-use crate::config::diagnostic::Diagnostic;
+use crate::config::diagnostic::{Diagnostic, FINDINGS_MAX};
 use crate::config::known::{self, Lookup, Places, Row, Support};
 use crate::config::section::SectionKind;
 
@@ -44,6 +44,11 @@ pub(super) fn open<'a, 't, T>(
             .then(|| entry(rule))
             .flatten()
             .map(|entry| (entry, args));
+    }
+    if cx.errors() >= FINDINGS_MAX && !known::exists(&texts) {
+        // It is only counted any more, and a search for suggestions in thousands of lines takes long.
+        cx.error(line.words[0].span, "unknown directive");
+        return None;
     }
     match known::lookup(place.kind, &texts) {
         Lookup::Unknown { at: 0, .. } if continues(place.previous, line) => {

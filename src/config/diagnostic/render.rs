@@ -88,7 +88,7 @@ impl Diagnostics {
             text.push_str(&diagnostic.render(sources, colour));
             text.push_str("\n\n");
         }
-        let dropped: usize = self.dropped.iter().sum();
+        let dropped = self.counts.iter().sum::<usize>() - self.list.len();
         if dropped > 0 {
             text.push_str(&format!("{dropped} further findings are not shown\n"));
         }

@@ -13,6 +13,9 @@ enum Likeness {
     Prefix,
 }
 
+/// The most candidates that are looked at: a file that is wrong in thousands of lines must not take minutes.
+const CANDIDATES_MAX: usize = 1_000;
+
 /// Returns the candidate nearest to `word`, if one is near enough to be worth suggesting.
 pub fn suggest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > 128 {
@@ -20,6 +23,7 @@ pub fn suggest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     }
     candidates
         .into_iter()
+        .take(CANDIDATES_MAX)
         .filter_map(|candidate| Some((likeness(word, candidate)?, candidate)))
         .min_by_key(|(likeness, _)| *likeness)
         .map(|(_, candidate)| candidate)
@@ -27,14 +31,14 @@ pub fn suggest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 
 /// Returns how alike two words are, and how far apart; `None` if the one cannot be meant by the other.
 fn likeness(word: &str, candidate: &str) -> Option<(Likeness, usize)> {
-    let distance = strsim::damerau_levenshtein(word, candidate);
-    if spelling(word) == spelling(candidate) {
-        return Some((Likeness::Spelling, distance));
+    let distance = || strsim::damerau_levenshtein(word, candidate);
+    if spelling(word).eq(spelling(candidate)) {
+        return Some((Likeness::Spelling, distance()));
     }
     let glued = word.strip_prefix(candidate).and_then(|rest| rest.chars().next());
     if glued.is_some_and(|c| !c.is_alphanumeric() && c != '_' && c != '-') {
         // The longest candidate that fits is the one that was meant.
-        return Some((Likeness::Glued, distance));
+        return Some((Likeness::Glued, distance()));
     }
     let length = word.chars().count();
     let same_start = word.chars().next() == candidate.chars().next();
@@ -47,16 +51,20 @@ fn likeness(word: &str, candidate: &str) -> Option<(Likeness, usize)> {
         _ => 4,
     };
     let limit = if same_start { limit } else { limit.min(2) };
-    if distance <= limit {
-        return Some((Likeness::Typo, distance));
+    let other_length = candidate.chars().count();
+    // Words are at least as far apart as their lengths, which are quicker to compare.
+    if length.abs_diff(other_length) <= limit {
+        let distance = distance();
+        if distance <= limit {
+            return Some((Likeness::Typo, distance));
+        }
     }
-    let (short, long) =
-        if length < candidate.chars().count() { (word, candidate) } else { (candidate, word) };
-    (short.len() > 3 && long.starts_with(short)).then_some((Likeness::Prefix, distance))
+    let (short, long) = if length < other_length { (word, candidate) } else { (candidate, word) };
+    (short.len() > 3 && long.starts_with(short)).then(|| (Likeness::Prefix, distance()))
 }
 
-fn spelling(word: &str) -> String {
-    word.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
+fn spelling(word: &str) -> impl Iterator<Item = char> {
+    word.chars().map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() })
 }
 
 #[cfg(test)]

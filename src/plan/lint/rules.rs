@@ -11,7 +11,20 @@ use crate::rules::condition::Condition;
 struct Ending<'r> {
     condition: Option<&'r Condition>,
     span: Span,
+    /// It takes every request.
+    always: bool,
 }
+
+impl<'r> Ending<'r> {
+    fn new(condition: Option<&'r Condition>, span: Span) -> Self {
+        let always = condition.is_none_or(Condition::is_always);
+        Self { condition, span, always }
+    }
+}
+
+/// How many rules before a rule are compared with it, so that long lists load in no time; rules that always win are
+/// found at any distance.
+const LOOK_BACK_MAX: usize = 200;
 
 /// Looks at a list of `use_backend` rules.
 pub(in crate::plan) fn use_backend(diagnostics: &mut Diagnostics, rules: &[UseBackend]) {
@@ -19,7 +32,7 @@ pub(in crate::plan) fn use_backend(diagnostics: &mut Diagnostics, rules: &[UseBa
     for rule in rules {
         let condition = rule.condition.as_ref();
         shadowed(diagnostics, &seen, condition, rule.span, "use_backend");
-        seen.push(Ending { condition, span: rule.span });
+        seen.push(Ending::new(condition, rule.span));
     }
 }
 
@@ -33,16 +46,12 @@ pub(in crate::plan) fn http(diagnostics: &mut Diagnostics, rules: &[Rule], name:
             bypass(diagnostics, condition, rule.span);
         }
         if rule.is_final() {
-            seen.push(Ending { condition, span: rule.span });
+            seen.push(Ending::new(condition, rule.span));
         } else {
             // It may change what conditions see, so only what always ends the list is still known to.
-            seen.retain(|ending| is_always(ending.condition));
+            seen.retain(|ending| ending.always);
         }
     }
-}
-
-fn is_always(condition: Option<&Condition>) -> bool {
-    condition.is_none_or(Condition::is_always)
 }
 
 /// Reports a rule that an earlier one always takes first.
@@ -53,13 +62,13 @@ fn shadowed(
     span: Span,
     name: &str,
 ) {
-    let earlier = seen.iter().find(|ending| match (ending.condition, condition) {
-        (None, _) => true,
-        (Some(wide), None) => wide.is_always(),
-        (Some(wide), Some(narrow)) => wide.is_always() || narrow.is_subset_of(wide),
-    });
-    let Some(earlier) = earlier else { return };
-    let why = if is_always(earlier.condition) {
+    let near = seen.len().saturating_sub(LOOK_BACK_MAX);
+    let takes_all = |(at, ending): &(usize, &Ending<'_>)| match (ending.condition, condition) {
+        (Some(wide), Some(narrow)) if !ending.always => *at >= near && narrow.is_subset_of(wide),
+        _ => ending.always,
+    };
+    let Some((_, earlier)) = seen.iter().enumerate().find(takes_all) else { return };
+    let why = if earlier.always {
         "this rule takes every request"
     } else {
         "this rule takes every request that the later one would"
