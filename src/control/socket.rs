@@ -8,11 +8,11 @@ use super::command::{self, Session};
 use super::shared::Control;
 use crate::config::diagnostic::Diagnostic;
 use crate::plan::{Address, Global, StatsLevel, StatsSocket};
+use crate::runtime::listener::{self, Access};
 use crate::stdx::sys;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -121,7 +121,11 @@ fn open(line: &StatsSocket) -> io::Result<Socket> {
             socket.listen(BACKLOG)?;
             socket
         }
-        Address::Unix(path) => open_unix(line, path)?,
+        Address::Unix(path) => listener::unix_path(
+            Access { mode: line.mode, uid: line.uid, gid: line.gid },
+            path,
+            BACKLOG,
+        )?,
         Address::Abstract(name) => {
             use std::os::linux::net::SocketAddrExt;
             let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
@@ -131,31 +135,6 @@ fn open(line: &StatsSocket) -> io::Result<Socket> {
         Address::Fd(fd) => Socket::from(sys::duplicate(*fd)?),
     };
     socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-/// Binds beside the path and moves the socket over it, so that it never is missing.
-fn open_unix(line: &StatsSocket, path: &Path) -> io::Result<Socket> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{}.tmp", std::process::id()));
-    let _ = std::fs::remove_file(&aside);
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(&aside)?)?;
-    let prepared = (|| {
-        if let Some(mode) = line.mode {
-            std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(mode))?;
-        }
-        if line.uid.is_some() || line.gid.is_some() {
-            std::os::unix::fs::chown(&aside, line.uid, line.gid)?;
-        }
-        socket.listen(BACKLOG)?;
-        std::fs::rename(&aside, path)
-    })();
-    if let Err(error) = prepared {
-        let _ = std::fs::remove_file(&aside);
-        return Err(error);
-    }
     Ok(socket)
 }
 

@@ -86,7 +86,10 @@ fn open(bind: &Bind, shards: usize, backlog: i32) -> io::Result<Vec<Opened>> {
             }
             Ok(sockets.into_iter().map(|s| (s.into(), true, Some(bound))).collect())
         }
-        Address::Unix(path) => share(unix_path(bind, path, backlog)?, shards, false),
+        Address::Unix(path) => {
+            let access = Access { mode: bind.mode, uid: bind.uid, gid: bind.gid };
+            share(unix_path(access, path, backlog)?.into(), shards, false)
+        }
         Address::Abstract(name) => {
             use std::os::unix::ffi::OsStrExt;
             let name = [b"\0", name.as_slice()].concat();
@@ -144,8 +147,22 @@ fn set_tcp_option(socket: &Socket, name: i32, value: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Who may use a unix socket: mode, user and group, each as it was made when not given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Access {
+    /// `mode`
+    pub mode: Option<u32>,
+    /// `user` or `uid`
+    pub uid: Option<u32>,
+    /// `group` or `gid`
+    pub gid: Option<u32>,
+}
+
 /// Binds beside the path and moves the socket over it, so that a running process never sees it missing.
-fn unix_path(bind: &Bind, path: &Path, backlog: i32) -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// What the kernel says; nothing is left behind then.
+pub fn unix_path(access: Access, path: &Path, backlog: i32) -> io::Result<Socket> {
     use std::os::unix::fs::PermissionsExt;
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".{}.tmp", std::process::id()));
@@ -153,11 +170,11 @@ fn unix_path(bind: &Bind, path: &Path, backlog: i32) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(&aside)?)?;
     let prepared = (|| {
-        if let Some(mode) = bind.mode {
+        if let Some(mode) = access.mode {
             std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(mode))?;
         }
-        if bind.uid.is_some() || bind.gid.is_some() {
-            std::os::unix::fs::chown(&aside, bind.uid, bind.gid)?;
+        if access.uid.is_some() || access.gid.is_some() {
+            std::os::unix::fs::chown(&aside, access.uid, access.gid)?;
         }
         socket.listen(backlog)?;
         std::fs::rename(&aside, path)
@@ -166,7 +183,7 @@ fn unix_path(bind: &Bind, path: &Path, backlog: i32) -> io::Result<OwnedFd> {
         let _ = std::fs::remove_file(&aside);
         return Err(error);
     }
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn share(fd: OwnedFd, shards: usize, tcp: bool) -> io::Result<Vec<Opened>> {
