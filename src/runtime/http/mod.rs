@@ -1,7 +1,8 @@
 //! HTTP on a client connection: receive a request, decide, forward, answer, log; again while the connection lives.
 //!
 //! The steps are in files of their own: [`receive`] (request heads), [`route`] (rules and choices), [`answer`]
-//! (responses of the proxy itself), [`forward`] (server and bodies), [`persist`] (cookies), [`finish`] (counters, logs).
+//! (responses of the proxy itself), [`forward`] (attempts at servers; `upload`, `respond` and `relay` for what flows),
+//! [`persist`] (cookies), [`finish`] (counters, logs).
 
 pub mod answer;
 pub mod exchange;
@@ -9,7 +10,10 @@ pub mod finish;
 pub mod forward;
 pub mod persist;
 pub mod receive;
+mod relay;
+mod respond;
 pub mod route;
+mod upload;
 
 use super::session::Session;
 use crate::metrics::Counter;

@@ -1,0 +1,219 @@
+//! The response on its way to the client: interim heads, the final head and its rules, upgrades.
+
+use super::exchange::Exchange;
+use super::forward::{Conversation, Fail, end};
+use super::upload::{Upload, strip_connection_fields};
+use super::{answer, persist, route};
+use crate::metrics::Phase;
+use crate::proto::h1::body::BodyReader;
+use crate::proto::h1::parse::{self, Parsed, RequestKind};
+use crate::proto::h1::write::{self, Framing, Hop};
+use crate::proto::http::Version;
+use crate::runtime::tcp::{end_letters, tunnel_options};
+use crate::runtime::tunnel;
+
+/// Interim responses (1xx) that a server may send before its final one.
+const INTERIM_MAX: u32 = 16;
+
+impl Conversation<'_> {
+    /// Receives the response and relays it; returns whether the server's connection stays usable.
+    pub(super) async fn respond(
+        &self,
+        exchange: &mut Exchange,
+        sent_us: u64,
+        repeatable: bool,
+        upload: &Upload,
+    ) -> Result<bool, Fail> {
+        let shard = &self.session.shard;
+        self.receive_head(exchange, repeatable, upload).await?;
+        upload.answering.set(true);
+        self.count_response(exchange.response.status());
+        let now = shard.clock.now_us();
+        exchange.record.response_us = (now - sent_us) as i64;
+        shard.record(self.backend.servers[self.server].object, Phase::FirstByte, now - sent_us);
+        exchange.record.status = exchange.response.status();
+        persist::mark(exchange, self.backend, self.server);
+        let backend_index = exchange.record.backend.unwrap_or_default();
+        if let Err(stop) = route::response(self.session, exchange, backend_index) {
+            return Box::pin(self.refuse_response(exchange, stop)).await;
+        }
+        exchange.record.status = exchange.response.status();
+        let kind = RequestKind::of(&exchange.request);
+        let switched = exchange.response.status() == 101;
+        if switched || (kind.connect && exchange.response.status() / 100 == 2) {
+            if !upload.done.get() {
+                // The rest of the body and the new protocol could not be told apart.
+                return Err(Fail::Status(502, b'P', b'H'));
+            }
+            exchange.next.extend_from_slice(&upload.next.take());
+            return Box::pin(self.tunnel(exchange)).await;
+        }
+        let hop =
+            Hop::to_client(exchange.keep_alive, exchange.request.version(), exchange.response.body);
+        exchange.keep_alive = hop.keep_alive;
+        let complete = self.relay_response(exchange, &hop).await?;
+        Ok(complete && exchange.response.keep_alive)
+    }
+
+    /// Receives a final response head; interim ones are relayed on the way.
+    async fn receive_head(
+        &self,
+        exchange: &mut Exchange,
+        repeatable: bool,
+        upload: &Upload,
+    ) -> Result<(), Fail> {
+        let shard = &self.session.shard;
+        let limits = super::receive::limits(shard);
+        let kind = RequestKind::of(&exchange.request);
+        let mut interim = 0;
+        if exchange.response.buffer_mut().capacity() == 0 {
+            *exchange.response.buffer_mut() = shard.buffers.take_response();
+        }
+        loop {
+            match parse::response(&mut exchange.response, &limits, kind) {
+                Ok(Parsed::Complete) if is_interim(exchange.response.status()) => {
+                    interim += 1;
+                    if interim > INTERIM_MAX {
+                        return Err(Fail::Status(502, b'P', b'H'));
+                    }
+                    Box::pin(self.relay_interim(exchange)).await?;
+                    continue;
+                }
+                Ok(Parsed::Complete) => return Ok(()),
+                Ok(Parsed::Partial) => {}
+                Err(_) => return Err(Fail::Status(502, b'P', b'H')),
+            }
+            let nothing_yet = exchange.response.buffer().is_empty() && interim == 0;
+            let buffer = std::mem::take(exchange.response.buffer_mut());
+            let Ok((received, filled)) =
+                self.session.deadline.limit(self.upstream.recv_behind(buffer)).await
+            else {
+                return Err(match upload.waits_for_client.get() {
+                    true => Fail::Status(408, b'c', b'D'),
+                    false => Fail::Status(504, b's', b'H'),
+                });
+            };
+            *exchange.response.buffer_mut() = filled;
+            match received {
+                Ok(count) if count > 0 => {}
+                _ if nothing_yet && repeatable => return Err(Fail::Stale),
+                _ => return Err(Fail::Status(502, b'S', b'H')),
+            }
+        }
+    }
+
+    /// Sends an interim response on, when the client knows them, and makes room for the next.
+    async fn relay_interim(&self, exchange: &mut Exchange) -> Result<(), Fail> {
+        let rest = exchange.response.rest().to_vec();
+        if exchange.request.version() >= Version::Http11 {
+            let mut out = std::mem::take(&mut exchange.out);
+            out.clear();
+            let hop = Hop { keep_alive: true, peer: Version::Http11, framing: Framing::AsReceived };
+            write::write_response(&exchange.response, &mut out, &hop);
+            let len = out.len();
+            exchange.out = self.send_client(out, len).await?;
+            exchange.record.bytes_out += len as u64;
+        }
+        let mut buffer = std::mem::take(exchange.response.buffer_mut());
+        exchange.response.clear();
+        buffer.clear();
+        buffer.extend_from_slice(&rest);
+        *exchange.response.buffer_mut() = buffer;
+        self.session.arm(self.backend.timeouts.server);
+        Ok(())
+    }
+
+    /// Sends head and body to the client; returns whether the body was complete.
+    async fn relay_response(&self, exchange: &mut Exchange, hop: &Hop) -> Result<bool, Fail> {
+        let decode = hop.framing == Framing::UntilClose;
+        let mut body = BodyReader::new(exchange.response.body);
+        let head_len = exchange.response.received().len();
+        strip_connection_fields(&mut exchange.response);
+        let rewrite = write::needs_rewrite(&exchange.response, hop);
+        let mut out = std::mem::take(&mut exchange.out);
+        out.clear();
+        if rewrite {
+            write::write_response(&exchange.response, &mut out, hop);
+        }
+        let rest = exchange.response.rest();
+        let first = match decode {
+            true => body.advance_with(rest, |range| out.extend_from_slice(&rest[range])),
+            false => body.advance(rest),
+        };
+        let first = first.map_err(|_| Fail::Status(502, b'P', b'H'))?;
+        let clean = first.consumed == rest.len();
+        if rewrite {
+            if !decode {
+                out.extend_from_slice(&rest[..first.consumed]);
+            }
+            let len = out.len();
+            exchange.out = self.send_client(out, len).await?;
+            exchange.record.bytes_out += len as u64;
+        } else {
+            exchange.out = out;
+            let len = head_len + first.consumed;
+            let buffer = std::mem::take(exchange.response.buffer_mut());
+            *exchange.response.buffer_mut() = self.send_client(buffer, len).await?;
+            exchange.record.bytes_out += len as u64;
+        }
+        if first.done {
+            return Ok(clean);
+        }
+        Box::pin(self.relay_body(exchange, body, decode)).await
+    }
+
+    /// Answers in place of a response that a rule refused or replaced.
+    async fn refuse_response(
+        &self,
+        exchange: &mut Exchange,
+        stop: route::Stop,
+    ) -> Result<bool, Fail> {
+        match stop {
+            route::Stop::Answer(replacement) | route::Stop::DenyAnswer(replacement) => {
+                // The client's connection stays when its request was received whole.
+                end(exchange, b'L', b'H');
+                answer::send(self.session, exchange, replacement).await;
+                Ok(false)
+            }
+            route::Stop::Deny(status) => {
+                self.count_denied(exchange);
+                Err(Fail::Refused(status))
+            }
+            _ => {
+                self.count_denied(exchange);
+                end(exchange, b'P', b'H');
+                exchange.keep_alive = false;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Sends the head of an accepted upgrade and relays bytes both ways from then on.
+    async fn tunnel(&self, exchange: &mut Exchange) -> Result<bool, Fail> {
+        let mut out = std::mem::take(&mut exchange.out);
+        out.clear();
+        let hop = Hop {
+            keep_alive: true,
+            peer: exchange.request.version(),
+            framing: Framing::AsReceived,
+        };
+        write::write_response(&exchange.response, &mut out, &hop);
+        let len = out.len();
+        exchange.out = self.send_client(out, len).await?;
+        let early_server = exchange.response.rest().to_vec();
+        let early_client = std::mem::take(&mut exchange.next);
+        let options = tunnel_options(self.session.frontend(), self.backend);
+        let carried =
+            tunnel::relay(self.session, self.upstream, options, early_client, early_server).await;
+        exchange.record.bytes_in += carried.from_client;
+        exchange.record.bytes_out += len as u64 + carried.from_server;
+        let (cause, phase) = end_letters(carried.end);
+        end(exchange, cause, phase);
+        exchange.keep_alive = false;
+        Ok(false)
+    }
+}
+
+fn is_interim(status: u16) -> bool {
+    (100..200).contains(&status) && status != 101
+}

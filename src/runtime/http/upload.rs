@@ -1,0 +1,165 @@
+//! The request on its way to the server: head, the body bytes that came with it, and the rest as it comes.
+
+use super::exchange::Exchange;
+use super::forward::{Conversation, Fail};
+use crate::metrics::Counter;
+use crate::proto::h1::body::BodyReader;
+use crate::proto::h1::write::{self, Hop};
+use crate::proto::http::{Head, Known};
+use crate::runtime::deadline::Expired;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+
+impl Conversation<'_> {
+    /// Sends the head and the body bytes that came with it.
+    pub(super) async fn send_request(
+        &self,
+        exchange: &mut Exchange,
+        hop: &Hop,
+        with_body: usize,
+    ) -> Result<io::Result<()>, Expired> {
+        let deadline = &self.session.deadline;
+        strip_connection_fields(&mut exchange.request);
+        if !write::needs_rewrite(&exchange.request, hop) {
+            let buffer = std::mem::take(exchange.request.buffer_mut());
+            let mut sending = pin!(self.upstream.send_all(buffer, 0, with_body));
+            let sent = deadline.limit(sending.as_mut()).await;
+            let (sent, buffer) = match sent {
+                Ok((sent, buffer)) => (Ok(sent), buffer),
+                Err(Expired) => {
+                    // The head is still needed for the answer and the log: get its buffer back from the kernel.
+                    self.upstream.shutdown_both();
+                    (Err(Expired), sending.await.1)
+                }
+            };
+            *exchange.request.buffer_mut() = buffer;
+            return sent;
+        }
+        let mut out = std::mem::take(&mut exchange.out);
+        out.clear();
+        write::write_request(&exchange.request, &mut out, hop);
+        let head_len = exchange.request.received().len();
+        out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
+        let len = out.len();
+        let (sent, out) = deadline.limit(self.upstream.send_all(out, 0, len)).await?;
+        exchange.out = out;
+        Ok(sent)
+    }
+
+    /// Relays the rest of a request body.
+    pub(super) async fn upload(&self, mut body: BodyReader, upload: &Upload) -> Result<(), Fail> {
+        let shard = &self.session.shard;
+        let timeouts = &self.session.frontend().timeouts;
+        let mut buffer = shard.buffers.take();
+        loop {
+            buffer.clear();
+            upload.waits_for_client.set(true);
+            self.session.arm(timeouts.client);
+            let received = self.session.deadline.limit(self.session.socket.recv(buffer)).await;
+            let Ok((received, filled)) = received else {
+                return Err(upload.fail(408, b'c'));
+            };
+            upload.waits_for_client.set(false);
+            buffer = filled;
+            match received {
+                Ok(count) if count > 0 => {}
+                // The response is being spliced, which made the socket non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let readable = self.session.deadline.limit(self.session.socket.readable());
+                    match readable.await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(_)) => return Err(Fail::Cut(b'C', b'D')),
+                        Err(Expired) => return Err(upload.fail(408, b'c')),
+                    }
+                }
+                // There is nobody to tell.
+                _ => return Err(Fail::Cut(b'C', b'D')),
+            }
+            let Ok(advance) = body.advance(&buffer) else {
+                shard.count(self.session.frontend().object, Counter::RequestErrors, 1);
+                return Err(upload.fail(400, b'P'));
+            };
+            self.session.arm(self.backend.timeouts.server);
+            let full = buffer.len() == buffer.capacity();
+            let sent = self
+                .session
+                .deadline
+                .limit(self.upstream.send_all(buffer, 0, advance.consumed))
+                .await;
+            let Ok((sent, filled)) = sent else { return Err(upload.fail(504, b's')) };
+            buffer = filled;
+            upload.bytes.set(upload.bytes.get() + advance.consumed as u64);
+            if sent.is_err() {
+                // The server reads no more; it may have answered already, which the other direction finds out.
+                return Ok(());
+            }
+            if advance.done {
+                upload.done.set(true);
+                upload.next.borrow_mut().extend_from_slice(&buffer[advance.consumed..]);
+                shard.buffers.give(buffer);
+                self.session.arm(self.backend.timeouts.server);
+                return Ok(());
+            }
+            if full && buffer.capacity() < shard.buffers.large_size() {
+                shard.buffers.give(std::mem::replace(&mut buffer, shard.buffers.take_large()));
+            }
+        }
+    }
+}
+
+/// How far a request body came, seen from the response's side.
+#[derive(Debug, Default)]
+pub(super) struct Upload {
+    pub(super) done: Cell<bool>,
+    pub(super) waits_for_client: Cell<bool>,
+    /// The response has begun: whatever happens to the request, no other answer can follow.
+    pub(super) answering: Cell<bool>,
+    pub(super) bytes: Cell<u64>,
+    pub(super) next: RefCell<Vec<u8>>,
+}
+
+impl Upload {
+    pub(super) fn complete() -> Self {
+        Self { done: Cell::new(true), ..Self::default() }
+    }
+
+    /// Returns how a broken upload ends the stream: told to the client while nothing was answered yet.
+    fn fail(&self, status: u16, cause: u8) -> Fail {
+        match self.answering.get() {
+            true => Fail::Cut(cause, b'D'),
+            false if cause == b'P' => Fail::Refused(status),
+            false => Fail::Status(status, cause, b'D'),
+        }
+    }
+}
+
+/// Runs the upload beside the response until the response is done; a failing upload ends both.
+pub(super) async fn alongside<T>(
+    up: impl Future<Output = Result<(), Fail>>,
+    down: impl Future<Output = Result<T, Fail>>,
+) -> Result<T, Fail> {
+    let (mut up, mut down) = (pin!(up), pin!(down));
+    let mut uploading = true;
+    poll_fn(|cx| {
+        if uploading && let Poll::Ready(result) = up.as_mut().poll(cx) {
+            uploading = false;
+            if let Err(fail) = result {
+                return Poll::Ready(Err(fail));
+            }
+        }
+        down.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Takes out the fields that speak only of the connection they came on (RFC 9110 section 7.6.1).
+pub(super) fn strip_connection_fields(head: &mut Head) {
+    for known in [Known::KeepAlive, Known::ProxyConnection] {
+        if head.may_have(known) {
+            head.remove_known(known);
+        }
+    }
+}
