@@ -110,6 +110,52 @@ fn a_body_that_does_not_come_in_time_or_in_form_ends_the_request() {
 }
 
 #[test]
+fn a_buffered_request_is_whole_before_the_first_rule_of_the_frontend_or_the_backend() {
+    let rules = " http-request set-header X-Body %[req.body]\n \
+                 http-request set-header X-Size %[req.body_len]/%[req.body_size]\n \
+                 http-request deny if { req.body_param(user) -m str eve }";
+    let option = format!(" option http-buffer-request\n timeout http-request 250ms\n{rules}");
+    for (front, back) in [(option.as_str(), ""), ("", option.as_str())] {
+        both(|kind| {
+            let origin = Origin::echo("o");
+            let (proxy, log) = start(kind, &origin, front, back);
+            let head = format!("{POST}Content-Length: 8\r\n\r\n");
+            let chunked = format!("{POST}Transfer-Encoding: chunked\r\n\r\n3\r\nuse\r\n");
+            let expecting = format!("{POST}Expect: 100-continue\r\nContent-Length: 8\r\n\r\n");
+            let cases: &[&[Step<'_>]] = &[
+                &[Send(&head), Pause, Send("user=bob")],
+                &[Send(&head), Send("user="), Pause, Send("eve")],
+                &[Send(&chunked), Pause, Send("5\r\nr=bob\r\n0\r\n\r\n")],
+                &[Send(&expecting), Pause, Send("user=bob")],
+                &[Send(&head), Send("user=")],
+                &[Send("GET /none HTTP/1.1\r\nHost: a\r\n\r\n")],
+            ];
+            let mut lines: Vec<String> = Vec::new();
+            for case in cases {
+                lines.extend(play(&proxy, &log, case));
+            }
+            lines.extend(origin.transcript());
+            proxy.neutral(lines)
+        });
+    }
+}
+
+#[test]
+fn a_body_that_is_larger_than_the_buffer_goes_on_when_the_buffer_is_full() {
+    let origin = Origin::echo("o");
+    let front = " option http-buffer-request\n http-request set-header X-Len %[req.body_len]";
+    let (proxy, _log) = start(Kind::Fastlb, &origin, front, "");
+    let body = "x".repeat(100_000);
+    let mut client = Client::connect(proxy.address("front"));
+    let response = client.ask(format!("{POST}Content-Length: 100000\r\n\r\n{body}"));
+    assert_eq!(response.status, 200);
+    let received = origin.received();
+    let held: usize = received[0].header("x-len").unwrap().parse().unwrap();
+    assert!((8_000..=16_384).contains(&held), "{held}");
+    assert_eq!(received[0].body.len(), 100_000);
+}
+
+#[test]
 fn early_hints_that_follow_one_another_are_one_interim_response() {
     both(|kind| {
         let origin = Origin::echo("o");

@@ -2,7 +2,7 @@
 
 use super::exchange::Exchange;
 use super::persist;
-use super::wait::{Side, Waiting, resume};
+use super::wait::{self, Side, Waiting, resume};
 use crate::metrics::Counter;
 use crate::plan::{Backend, BackendTarget, ForwardFor, ServerTarget, StatsPage};
 use crate::proto::uri;
@@ -80,6 +80,9 @@ pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32,
             with_context(session, exchange, |cx| frontend.monitor_fail.iter().any(|c| c.holds(cx)));
         return Err(Stop::Monitor(!failed));
     }
+    if frontend.buffer_request {
+        Box::pin(wait::whole_request(session, exchange, frontend.timeouts.http_request)).await?;
+    }
     rules(session, exchange, Side::Request, &frontend.http_request).await?;
     stats(exchange, frontend.stats.as_ref())?;
     choose_backend(session, exchange).ok_or(Stop::NoBackend)
@@ -92,6 +95,9 @@ pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32,
 pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
     let frontend = session.frontend();
     let backend = session.shard.backend(index);
+    if backend.buffer_request {
+        Box::pin(wait::whole_request(session, exchange, backend.timeouts.http_request)).await?;
+    }
     // Both halves of a `listen` section have the same rules, and they ran in its front half.
     if backend.frontend != Some(session.info.frontend) {
         rules(session, exchange, Side::Request, &backend.http_request).await?;

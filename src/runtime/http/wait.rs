@@ -102,6 +102,26 @@ async fn interim(session: &Session, exchange: &mut Exchange, out: Vec<u8>) -> Re
     }
 }
 
+/// Receives the whole body of the request, or as much as fits, in the time that the proxy gives requests: `limit` from
+/// the first byte on, or `timeout client` for the wait.
+///
+/// # Errors
+/// The answer to a client that is too slow or wrong.
+pub async fn whole_request(
+    session: &Session,
+    exchange: &mut Exchange,
+    limit: Option<Duration>,
+) -> Result<(), Stop> {
+    let time = match limit {
+        Some(limit) => {
+            let spent = session.shard.clock.now_us().saturating_sub(exchange.started_us);
+            Some(limit.saturating_sub(Duration::from_micros(spent)))
+        }
+        None => session.frontend().timeouts.client,
+    };
+    request_body(session, exchange, time, 0).await
+}
+
 /// How a wait for a body ended without what was waited for.
 enum Broken {
     /// The time was over.
@@ -118,7 +138,7 @@ enum Broken {
 ///
 /// # Errors
 /// The answer to a client that is too slow or wrong.
-pub async fn request_body(
+async fn request_body(
     session: &Session,
     exchange: &mut Exchange,
     time: Option<Duration>,
