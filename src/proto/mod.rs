@@ -7,6 +7,7 @@ pub mod cookie;
 pub mod date;
 pub mod h1;
 pub mod http;
+pub mod normalize;
 pub mod reply;
 mod scan;
 pub mod status;
