@@ -14,6 +14,7 @@ mod faults;
 mod health;
 mod http;
 mod process;
+mod rules_options;
 mod stats;
 mod tcp;
 mod tools;

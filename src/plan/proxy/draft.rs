@@ -7,7 +7,9 @@ use crate::balance::Algorithm;
 use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::section::SectionKind;
 use crate::plan::server_line::{ServerDraft, ServerParams};
-use crate::plan::{Bind, ConnectionMode, CookiePolicy, ForwardFor, Mode, Reuse, Splice, Timeouts};
+use crate::plan::{
+    AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Mode, Reuse, Splice, Timeouts,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -86,7 +88,11 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) description: Option<String>,
     pub(in crate::plan) timeouts: Timeouts,
     pub(in crate::plan) connection_mode: ConnectionMode,
-    pub(in crate::plan) forward_for: Option<ForwardFor>,
+    pub(in crate::plan) forward_for: Option<AddressField>,
+    pub(in crate::plan) original_to: Option<AddressField>,
+    /// The words behind `option forwarded`, and its place.
+    pub(in crate::plan) forwarded: Option<(&'a [Word], Span)>,
+    pub(in crate::plan) header_names: HeaderNames,
     pub(in crate::plan) buffer_request: bool,
     pub(in crate::plan) log: LogDraft<'a>,
     pub(in crate::plan) error_files: BTreeMap<u16, Arc<[u8]>>,
