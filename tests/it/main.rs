@@ -17,3 +17,4 @@ mod stats;
 mod tcp;
 mod tools;
 mod tutorials;
+mod variables;

@@ -10,6 +10,7 @@ mod headers;
 mod redirect;
 mod reply;
 mod target;
+mod variable;
 mod verdict;
 
 use super::condition::{AclSet, Condition};
@@ -109,6 +110,8 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// Sets or unsets a variable.
+    Variable(variable::Edit),
 }
 
 /// What a row of the action tables knows.
@@ -145,10 +148,16 @@ impl std::fmt::Debug for ActionSpec {
 pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] = &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE];
+pub const TABLES: &[&[Row]] =
+    &[headers::TABLE, redirect::TABLE, target::TABLE, variable::TABLE, verdict::TABLE];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))
+}
+
+/// Returns the row of an action; some take arguments in parentheses, as their syntax says.
+fn lookup_called(name: &str, stem: &str) -> Option<&'static Row> {
+    lookup(name).or_else(|| lookup(stem).filter(|row| row.syntax.starts_with('(')))
 }
 
 impl Rule {
@@ -203,7 +212,7 @@ fn find_action(
         _ => row.build.request,
     };
     let stem = name.split('(').next().unwrap_or(name);
-    let diagnostic = match lookup(name) {
+    let diagnostic = match lookup_called(name, stem) {
         Some(row) if allowed(row) => return Some(row),
         Some(_) => {
             let other = if set == RuleSet::HttpResponse { "http-request" } else { "http-response" };
@@ -268,6 +277,7 @@ fn apply(rule: &Rule, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Option<Ver
         Action::Header(edit) => edit.apply(cx, scratch),
         Action::Target(edit) => edit.apply(cx, scratch),
         Action::LogLevel(level) => cx.record.log_level.set(*level),
+        Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
     }

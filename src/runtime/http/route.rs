@@ -7,6 +7,7 @@ use crate::plan::{Backend, BackendTarget, ForwardFor, ServerTarget, StatsPage};
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
+use crate::rules::variable::Variables;
 use crate::runtime::session::Session;
 use crate::server::ServerId;
 use std::net::IpAddr;
@@ -50,6 +51,11 @@ pub fn with_context<T>(
         record: &exchange.record,
         farms: &shard.plan.farms,
         names: &shard.plan.names,
+        variables: Variables {
+            process: &shard.plan.variables,
+            session: &session.variables,
+            stream: &exchange.variables,
+        },
         now_us: shard.clock.wall_us(exchange.received_us),
     };
     f(&mut context)
@@ -221,6 +227,7 @@ fn write_ip(ip: IpAddr, out: &mut [u8; 46]) -> usize {
 /// # Errors
 /// Why the server's response is not sent.
 pub fn response(session: &Session, exchange: &mut Exchange, backend: u32) -> Result<(), Stop> {
+    exchange.variables.end_request(&session.shard.plan.variables);
     let backend = session.shard.backend(backend);
     if backend.frontend != Some(session.info.frontend) {
         rules(session, exchange, &backend.http_response)?;
