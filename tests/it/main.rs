@@ -18,3 +18,4 @@ mod stats;
 mod tcp;
 mod tools;
 mod tutorials;
+mod variables;

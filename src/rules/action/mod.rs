@@ -10,6 +10,7 @@ mod headers;
 mod redirect;
 mod reply;
 mod target;
+mod variable;
 mod verdict;
 mod wait;
 
@@ -115,6 +116,8 @@ enum Action {
     LogLevel(super::context::LogLevel),
     /// Needs something from outside before the next rule.
     Wait(wait::Waiting),
+    /// Sets or unsets a variable.
+    Variable(variable::Edit),
 }
 
 /// What a row of the action tables knows.
@@ -152,10 +155,15 @@ pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] =
-    &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE, wait::TABLE];
+    &[headers::TABLE, redirect::TABLE, target::TABLE, variable::TABLE, verdict::TABLE, wait::TABLE];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))
+}
+
+/// Returns the row of an action; some take arguments in parentheses, as their syntax says.
+fn lookup_called(name: &str, stem: &str) -> Option<&'static Row> {
+    lookup(name).or_else(|| lookup(stem).filter(|row| row.syntax.starts_with('(')))
 }
 
 impl Rule {
@@ -210,7 +218,7 @@ fn find_action(
         _ => row.build.request,
     };
     let stem = name.split('(').next().unwrap_or(name);
-    let diagnostic = match lookup(name) {
+    let diagnostic = match lookup_called(name, stem) {
         Some(row) if allowed(row) => return Some(row),
         Some(_) => {
             let other = if set == RuleSet::HttpResponse { "http-request" } else { "http-response" };
@@ -285,6 +293,7 @@ fn apply(
         Action::Header(edit) => edit.apply(cx, scratch),
         Action::Target(edit) => edit.apply(cx, scratch),
         Action::LogLevel(level) => cx.record.log_level.set(*level),
+        Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
         Action::Wait(waiting) => {

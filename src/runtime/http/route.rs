@@ -8,6 +8,7 @@ use crate::plan::{Backend, BackendTarget, ForwardFor, ServerTarget, StatsPage};
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
+use crate::rules::variable::Variables;
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
 use crate::server::ServerId;
@@ -61,6 +62,11 @@ pub fn with_context<T>(
         record: &exchange.record,
         farms: &shard.plan.farms,
         names: &shard.plan.names,
+        variables: Variables {
+            process: &shard.plan.variables,
+            session: &session.variables,
+            stream: &exchange.variables,
+        },
         now_us: shard.clock.wall_us(exchange.received_us),
     };
     f(&mut context)
@@ -264,6 +270,7 @@ pub async fn response(
     backend: u32,
     server: &Socket,
 ) -> Result<(), Stop> {
+    exchange.variables.end_request(&session.shard.plan.variables);
     let side = Side::Response(server);
     let backend = session.shard.backend(backend);
     if backend.frontend != Some(session.info.frontend) {
