@@ -10,6 +10,7 @@ mod actions;
 mod cli;
 mod configs;
 mod diagnostics;
+mod differential;
 mod faults;
 mod health;
 mod http;
