@@ -9,6 +9,7 @@ pub mod date;
 pub mod dns;
 pub mod h1;
 pub mod http;
+pub mod normalize;
 pub mod reply;
 mod scan;
 pub mod status;

@@ -79,7 +79,7 @@ pub(super) static ROWS: &[Row] = &[
         "Resolves a name."),
     yes("http-request early-hint", NFLB, "<name> <format> [{ if | unless } <condition>]",
         "Sends an early hint to the client."),
-    later("http-request normalize-uri", NFLB, "<normalizer> [{ if | unless } <condition>]",
+    yes("http-request normalize-uri", NFLB, "<normalizer> [{ if | unless } <condition>]",
         "Brings the URI into a normal form."),
     later("http-request ot-group", NFLB, "<scope> <group> [{ if | unless } <condition>]",
         "Emits traces of OpenTracing."),

@@ -7,6 +7,7 @@
 
 mod cursor;
 mod headers;
+mod normalize;
 mod redirect;
 mod reply;
 mod target;
@@ -108,6 +109,8 @@ enum Action {
     Header(headers::Edit),
     /// Edits the request line or the status line.
     Target(target::Edit),
+    /// Normalizes the request target.
+    Normalize(crate::proto::normalize::Normalizer),
     /// Sends the client elsewhere.
     Redirect(redirect::Redirect),
     /// Ends the list.
@@ -154,8 +157,15 @@ impl std::fmt::Debug for ActionSpec {
 pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] =
-    &[headers::TABLE, redirect::TABLE, target::TABLE, variable::TABLE, verdict::TABLE, wait::TABLE];
+pub const TABLES: &[&[Row]] = &[
+    headers::TABLE,
+    normalize::TABLE,
+    redirect::TABLE,
+    target::TABLE,
+    variable::TABLE,
+    verdict::TABLE,
+    wait::TABLE,
+];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))
@@ -292,6 +302,11 @@ fn apply(
     match &rules[index].action {
         Action::Header(edit) => edit.apply(cx, scratch),
         Action::Target(edit) => edit.apply(cx, scratch),
+        Action::Normalize(normalizer) => {
+            if normalize::apply(*normalizer, cx, scratch).is_err() {
+                return Some(Verdict::Deny(400));
+            }
+        }
         Action::LogLevel(level) => cx.record.log_level.set(*level),
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
