@@ -5,6 +5,7 @@
 
 pub mod cookie;
 pub mod date;
+pub mod error_file;
 pub mod h1;
 pub mod http;
 pub mod reply;
