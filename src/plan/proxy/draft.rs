@@ -94,6 +94,7 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) timeouts: Timeouts,
     pub(in crate::plan) connection_mode: ConnectionMode,
     pub(in crate::plan) forward_for: Option<ForwardFor>,
+    pub(in crate::plan) buffer_request: bool,
     pub(in crate::plan) log: LogDraft<'a>,
     /// In order: a later line takes the place of an earlier one.
     pub(in crate::plan) error_files: Vec<ErrorLine<'a>>,

@@ -2,6 +2,7 @@
 
 mod errors;
 mod rules;
+mod variables;
 
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
@@ -13,9 +14,10 @@ use super::{
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
-use crate::metrics::{ObjectId, Registry};
+use crate::metrics::{self, ObjectId};
 use crate::rules::context::NameTable;
 use crate::rules::log_format::LogFormat;
+use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
 use crate::server::{Farm, ServerSpec};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -32,8 +34,10 @@ pub(super) fn plan(
     http_errors: &HashMap<&str, HttpErrors>,
 ) -> Plan {
     let no_splice = draft.no_splice;
+    let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
     let global = draft.finish(cx);
     let index = Index { buffer_size: global.buffer_size, ..Index::new(cx, proxies, http_errors) };
+    let variables = variables::process(cx, &index, &variable_lines, variable_limits);
     let mut build = Build {
         global: &global,
         index: &index,
@@ -48,6 +52,10 @@ pub(super) fn plan(
         build.proxy(cx, proxy);
     }
     let Build { objects, frontends, backends, farms, .. } = build;
+    // A line that could not be read may set any variable.
+    if cx.errors() == 0 {
+        index.variables.never_set(cx.diagnostics);
+    }
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
         backends: index.backend_names.clone(),
@@ -65,8 +73,9 @@ pub(super) fn plan(
         backends,
         farms,
         names,
-        metrics: Registry::new(shards, objects as usize),
+        metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
+        variables,
     }
 }
 
@@ -80,6 +89,7 @@ struct Index<'a> {
     http_errors: &'a HashMap<&'a str, HttpErrors>,
     /// `tune.bufsize`
     buffer_size: usize,
+    variables: Registry,
     base_dir: Option<&'a Path>,
 }
 
@@ -97,6 +107,7 @@ impl<'a> Index<'a> {
             servers: Vec::new(),
             http_errors,
             buffer_size: usize::MAX,
+            variables: Registry::default(),
             base_dir: cx.options.base_dir.as_deref(),
         };
         for proxy in proxies {
@@ -178,6 +189,10 @@ impl Names for Index<'_> {
 
     fn backends(&self) -> Vec<&str> {
         self.backend_names.iter().map(String::as_str).collect()
+    }
+
+    fn variables(&self) -> &Registry {
+        &self.variables
     }
 
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
@@ -277,6 +292,7 @@ impl Build<'_> {
             monitor_fail: rules.monitor_fail,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
+            buffer_request: settings.buffer_request,
             log: self.log(cx, draft),
             error_files: rules.error_files,
             socket: SocketOptions {
@@ -319,6 +335,7 @@ impl Build<'_> {
             use_server: rules.use_server,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
+            buffer_request: settings.buffer_request,
             check: settings.check.kind(),
             error_files: rules.error_files,
             socket: SocketOptions {

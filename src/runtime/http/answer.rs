@@ -27,6 +27,7 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         Stop::Deny(_) | Stop::DenyAnswer(_) | Stop::Drop(_) => (b'P', b'R'),
         Stop::Tarpit(..) => (b'P', b'T'),
         Stop::NoBackend => (b'S', b'C'),
+        Stop::Failed { cause, phase, .. } => (*cause, *phase),
         _ => (b'L', b'R'),
     };
     match stop {
@@ -73,6 +74,13 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         }
         Stop::Monitor(well) => error(session, exchange, if well { 200 } else { 503 }).await,
         Stop::NoBackend => error(session, exchange, 503).await,
+        Stop::Failed { status, .. } => {
+            shard.count(session.frontend().object, Counter::RequestErrors, 1);
+            exchange.keep_alive = false;
+            if let Some(status) = status {
+                error(session, exchange, status).await;
+            }
+        }
     }
 }
 
@@ -167,7 +175,7 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply, r
         exchange.keep_alive =
             reply.write_h1(&mut exchange.out, exchange.keep_alive, head_request, version);
     }
-    exchange.record.bytes_out = exchange.out.len() as u64;
+    exchange.record.bytes_out += exchange.out.len() as u64;
     if exchange.out.is_empty() {
         // An error file without a byte: the connection is closed without a word.
         exchange.keep_alive = false;
