@@ -7,6 +7,7 @@
 pub mod cookie;
 pub mod date;
 pub mod dns;
+pub mod error_file;
 pub mod h1;
 pub mod http;
 pub mod normalize;

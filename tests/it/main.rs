@@ -11,6 +11,7 @@ mod cli;
 mod configs;
 mod diagnostics;
 mod differential;
+mod errors;
 mod faults;
 mod health;
 mod http;
