@@ -51,6 +51,7 @@ pub async fn serve(session: &Session, first: First) -> After {
     let shard = &session.shard;
     let mut exchange = shard.exchanges.take();
     let after = burst(session, &mut exchange, first).await;
+    exchange.variables.clear(&shard.plan.variables);
     exchange.release(&shard.buffers);
     shard.exchanges.give(exchange);
     after
