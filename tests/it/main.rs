@@ -16,6 +16,7 @@ mod faults;
 mod health;
 mod http;
 mod process;
+mod rules_framing;
 mod rules_options;
 mod stats;
 mod tcp;
