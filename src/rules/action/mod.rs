@@ -9,6 +9,7 @@ mod cursor;
 mod headers;
 mod redirect;
 mod reply;
+mod retry;
 mod target;
 mod verdict;
 
@@ -109,6 +110,8 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// `disable-l7-retry`, `set-retries`
+    Retry(retry::Retry),
 }
 
 /// What a row of the action tables knows.
@@ -145,7 +148,8 @@ impl std::fmt::Debug for ActionSpec {
 pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] = &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE];
+pub const TABLES: &[&[Row]] =
+    &[headers::TABLE, redirect::TABLE, retry::TABLE, target::TABLE, verdict::TABLE];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))
@@ -268,6 +272,7 @@ fn apply(rule: &Rule, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Option<Ver
         Action::Header(edit) => edit.apply(cx, scratch),
         Action::Target(edit) => edit.apply(cx, scratch),
         Action::LogLevel(level) => cx.record.log_level.set(*level),
+        Action::Retry(retry) => retry.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
     }
