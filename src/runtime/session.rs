@@ -11,6 +11,7 @@ use super::{http, tcp};
 use crate::metrics::Counter;
 use crate::plan::{Frontend, Mode};
 use crate::rules::context::SessionInfo;
+use crate::rules::variable::Store;
 use crate::server::ServerId;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -50,6 +51,8 @@ pub struct Session {
     pub info: SessionInfo,
     /// Its time limit.
     pub deadline: Rc<Deadline>,
+    /// What rules have set for its life.
+    pub variables: Store,
     /// Requests received so far.
     pub requests: Cell<u32>,
     /// Server connections that nobody else may use.
@@ -79,6 +82,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.shard.timers.forget(&self.deadline);
+        self.variables.clear(&self.shard.plan.variables);
         self.frontend().connections.leave();
         self.shard.plan.connections.leave();
         self.shard.session_count(-1);
@@ -159,6 +163,7 @@ fn launch(shard: &Rc<Shard>, accepted: Accepted) {
         },
         socket,
         deadline: Deadline::new(),
+        variables: Store::default(),
         requests: Cell::new(0),
         private: RefCell::default(),
         last_server: Cell::new(None),

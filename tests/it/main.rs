@@ -6,9 +6,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
 mod cli;
 mod configs;
 mod diagnostics;
+mod differential;
 mod faults;
 mod health;
 mod http;
@@ -17,3 +19,4 @@ mod stats;
 mod tcp;
 mod tools;
 mod tutorials;
+mod variables;
