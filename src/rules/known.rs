@@ -26,12 +26,11 @@ pub const FETCHES: &[&str] = &[
     "internal.htx_blk.start_line", "internal.htx_blk.type", "internal.strm.is_htx", "last_entity",
     "last_rule_file", "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "payload",
     "payload_lv", "pid", "prio_class", "prio_offset", "quic_enabled", "rdp_cookie",
-    "rdp_cookie_cnt", "rep_ssl_hello_type", "req.body", "req.body_len", "req.body_param",
-    "req.body_size", "req.hdrs_bin", "req.len", "req.payload", "req.payload_lv", "req.rdp_cookie",
+    "rdp_cookie_cnt", "rep_ssl_hello_type",     "req.hdrs_bin", "req.len", "req.payload", "req.payload_lv", "req.rdp_cookie",
     "req.rdp_cookie_cnt", "req.ssl_alpn", "req.ssl_ec_ext", "req.ssl_hello_type", "req.ssl_sni",
     "req.ssl_st_ext", "req.ssl_ver", "req.timer.hdr", "req.timer.idle", "req.timer.queue",
     "req.timer.tq", "req_len", "req_ssl_hello_type", "req_ssl_sni", "req_ssl_ver", "request_date",
-    "res.body", "res.body_len", "res.body_size", "res.cache_hit", "res.cache_name", "res.comp",
+    "res.cache_hit", "res.cache_name", "res.comp",
     "res.comp_algo", "res.hdrs_bin", "res.len", "res.payload", "res.payload_lv",
     "res.ssl_hello_type", "res.timer.data", "res.timer.hdr", "res.timer.total", "res.timer.user",
     "sc0_bytes_in_rate", "sc0_bytes_out_rate", "sc0_clr_gpc0", "sc0_clr_gpc1", "sc0_conn_cnt",
@@ -128,11 +127,10 @@ pub const CONVERTERS: &[&str] = &[
 #[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
     "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map",
-    "disable-l7-retry", "do-log", "do-resolve", "early-hint", "lua", "normalize-uri", "pause",
+    "disable-l7-retry", "do-log", "do-resolve", "lua", "normalize-uri", "pause",
     "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0",
     "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-dst",
     "set-dst-port", "set-fc-mark", "set-fc-tos", "set-map", "set-mark", "set-nice",
     "set-priority-class", "set-priority-offset", "set-src", "set-src-port", "set-timeout",
-    "set-tos", "strict-mode", "track-sc0", "track-sc1", "track-sc2",
-    "wait-for-body", "wait-for-handshake",
+    "set-tos", "strict-mode", "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
 ];

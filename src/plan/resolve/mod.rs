@@ -269,6 +269,7 @@ impl Build<'_> {
             monitor_fail: rules.monitor_fail,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
+            buffer_request: settings.buffer_request,
             log: self.log(cx, draft),
             error_files: error_files(draft),
             socket: SocketOptions {
@@ -310,6 +311,7 @@ impl Build<'_> {
             use_server: rules.use_server,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
+            buffer_request: settings.buffer_request,
             check: settings.check.kind(),
             error_files: error_files(draft),
             socket: SocketOptions {

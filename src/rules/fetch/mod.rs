@@ -3,6 +3,7 @@
 //! Every fetch is a row in the table of its file; a new one is a new row. Fetches that HAProxy has and fastlb
 //! has not yet are listed in [`super::known`], so that a user is told which of the two it is.
 
+pub mod body;
 pub mod conn;
 mod field;
 pub mod header;
@@ -112,7 +113,7 @@ pub(super) const fn row(
 
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] =
-    &[conn::TABLE, header::TABLE, http::TABLE, internal::TABLE, variable::TABLE];
+    &[body::TABLE, conn::TABLE, header::TABLE, http::TABLE, internal::TABLE, variable::TABLE];
 
 /// Returns the row of that name.
 pub fn lookup(name: &str) -> Option<&'static Row> {
