@@ -167,7 +167,7 @@ async fn attempt(
             if refused == Refused::Connect {
                 let pause =
                     backend.timeouts.connect.map_or(TURN_AROUND, |limit| limit.min(TURN_AROUND));
-                monoio::time::sleep(pause).await;
+                shard.sleep(pause).await;
             }
         }
     }

@@ -34,6 +34,11 @@ impl Waiters {
         id
     }
 
+    /// Returns whether no place is open.
+    pub fn is_empty(&self) -> bool {
+        self.places.borrow().is_empty()
+    }
+
     /// Closes a place; returns the call that came meanwhile, whose slot is then the caller's to give back.
     pub fn close(&self, id: u64) -> Option<Called> {
         match self.places.borrow_mut().remove(&id) {

@@ -45,7 +45,7 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
             count_denied(session, exchange, Counter::DeniedRequests);
             let timeouts = &session.frontend().timeouts;
             let limit = timeouts.tarpit.or(timeouts.connect).unwrap_or(TARPIT);
-            monoio::time::sleep(limit).await;
+            shard.sleep(limit).await;
             exchange.record.queue_us = limit.as_micros() as i64;
             exchange.keep_alive = false;
             match answer {
