@@ -42,12 +42,16 @@ pub struct Backend {
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
     pub http_response: Vec<Rule>,
+    /// `http-after-response` rules.
+    pub http_after_response: Vec<Rule>,
     /// `use-server` rules.
     pub use_server: Vec<UseServer>,
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
     pub forward_for: Option<ForwardFor>,
+    /// `option http-buffer-request`
+    pub buffer_request: bool,
     /// How servers are checked.
     pub check: CheckKind,
     /// `errorfile` and defaults.

@@ -34,8 +34,13 @@ impl Conversation<'_> {
         exchange.record.status = exchange.response.status();
         persist::mark(exchange, self.backend, self.server);
         let backend_index = exchange.record.backend.unwrap_or_default();
-        if let Err(stop) = route::response(self.session, exchange, backend_index) {
+        if let Err(stop) =
+            route::response(self.session, exchange, backend_index, self.upstream).await
+        {
             return Box::pin(self.refuse_response(exchange, stop)).await;
+        }
+        if route::has_after_response(self.session, exchange) {
+            route::after_response(self.session, exchange);
         }
         exchange.record.status = exchange.response.status();
         let kind = RequestKind::of(&exchange.request);
@@ -175,11 +180,23 @@ impl Conversation<'_> {
                 answer::send(self.session, exchange, replacement).await;
                 Ok(false)
             }
+            route::Stop::Page(status) => {
+                end(exchange, b'L', b'H');
+                answer::error(self.session, exchange, status).await;
+                Ok(false)
+            }
             route::Stop::Deny(status) => {
                 self.count_denied(exchange);
                 Err(Fail::Refused(status))
             }
-            _ => {
+            route::Stop::Failed { status: Some(status), cause, phase } => {
+                Err(Fail::Status(status, cause, phase))
+            }
+            route::Stop::Failed { status: None, cause, phase } => Err(Fail::Cut(cause, phase)),
+            stop => {
+                if let route::Stop::Drop(how) = stop {
+                    answer::drop_client(self.session, how);
+                }
                 self.count_denied(exchange);
                 end(exchange, b'P', b'H');
                 exchange.keep_alive = false;
