@@ -3,6 +3,7 @@
 //! HTTP/1 fills it by parsing in place, HTTP/2 will fill it from HPACK, rules read and edit only this form, and each
 //! protocol serialises it. A head that was not edited can be forwarded as the very bytes that arrived.
 
+use crate::stdx::ascii::same_ignoring_case;
 use std::ops::Range;
 
 /// A range of bytes, either of the received buffer or of the head's own arena of edited text.
@@ -360,13 +361,18 @@ impl Head {
 
     /// Removes all fields of that name; returns whether there was one.
     pub fn remove(&mut self, name: &[u8]) -> bool {
-        let before = self.fields.len();
-        let mut fields = std::mem::take(&mut self.fields);
-        fields.retain(|field| !self.is_named(field, name));
-        self.fields = fields;
-        let found = self.fields.len() != before;
-        self.edited |= found;
-        found
+        // Most fields that are removed stand there once or not at all.
+        let Some(mut at) = self.fields.iter().position(|field| self.is_named(field, name)) else {
+            return false;
+        };
+        self.fields.remove(at);
+        while let Some(step) = self.fields[at..].iter().position(|field| self.is_named(field, name))
+        {
+            at += step;
+            self.fields.remove(at);
+        }
+        self.edited = true;
+        true
     }
 
     /// Removes all fields known as `known`; returns whether there was one.
@@ -407,7 +413,7 @@ impl Head {
     }
 
     fn is_named(&self, field: &Field, name: &[u8]) -> bool {
-        field.name.len() == name.len() && self.text(field.name).eq_ignore_ascii_case(name)
+        field.name.len() == name.len() && same_ignoring_case(self.text(field.name), name)
     }
 
     fn keep(&mut self, text: &[u8]) -> Slice {

@@ -3,6 +3,7 @@
 //! Nothing is decoded or normalised unless a function says so: `/%61` and `/a` are different paths, as they are to
 //! HAProxy. Every function accepts any bytes and never fails on the first hostile target.
 
+use crate::stdx::ascii::same_ignoring_case;
 use std::borrow::Cow;
 
 /// Which of the four forms a target has.
@@ -199,7 +200,7 @@ pub fn default_port(scheme: &[u8]) -> Option<u16> {
 pub fn same_authority(one: &[u8], other: &[u8], default_port: Option<u16>) -> bool {
     let (one_host, one_port) = host_and_port(one);
     let (other_host, other_port) = host_and_port(other);
-    one_host.eq_ignore_ascii_case(other_host)
+    same_ignoring_case(one_host, other_host)
         && one_port.or(default_port) == other_port.or(default_port)
 }
 

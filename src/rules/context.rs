@@ -1,5 +1,6 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
+use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
 use std::cell::Cell;
@@ -170,6 +171,8 @@ pub struct Context<'a> {
     pub farms: &'a [Arc<Farm>],
     /// Names by index.
     pub names: &'a NameTable,
+    /// What rules have set so far.
+    pub variables: Variables<'a>,
     /// Wall clock, microseconds since 1970, as of the last turn.
     pub now_us: u64,
 }

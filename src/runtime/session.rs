@@ -10,6 +10,7 @@ use super::{http, tcp};
 use crate::metrics::Counter;
 use crate::plan::{Frontend, Mode};
 use crate::rules::context::SessionInfo;
+use crate::rules::variable::Store;
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -48,6 +49,8 @@ pub struct Session {
     pub info: SessionInfo,
     /// Its time limit.
     pub deadline: Rc<Deadline>,
+    /// What rules have set for its life.
+    pub variables: Store,
     /// Requests received so far.
     pub requests: Cell<u32>,
     /// When the connection was accepted, microseconds of the shard's clock.
@@ -71,6 +74,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.shard.timers.forget(&self.deadline);
+        self.variables.clear(&self.shard.plan.variables);
         self.frontend().connections.leave();
         self.shard.plan.connections.leave();
         self.shard.session_count(-1);
@@ -151,6 +155,7 @@ fn launch(shard: &Rc<Shard>, accepted: Accepted) {
         },
         socket,
         deadline: Deadline::new(),
+        variables: Store::default(),
         requests: Cell::new(0),
         accepted_us,
         idle_since_us: Cell::new(accepted_us),

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows a load-balancer noun, reads a clock or does IO (but [`sys`], which only names the kernel's calls).
 
+pub mod ascii;
 pub mod hash;
 pub mod rand;
 pub mod sys;

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
 mod cli;
 mod configs;
 mod diagnostics;
@@ -18,3 +19,4 @@ mod stats;
 mod tcp;
 mod tools;
 mod tutorials;
+mod variables;

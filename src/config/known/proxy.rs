@@ -114,7 +114,7 @@ pub(super) static ROWS: &[Row] = &[
         "Tells servers the client's address in a header."),
     later("option h1-case-adjust-bogus-client", DFL.or(NO), "", "Rewrites the case of header names towards clients."),
     later("option h1-case-adjust-bogus-server", DLB.or(NO), "", "Rewrites the case of header names towards servers."),
-    later("option http-buffer-request", DFLB.or(NO), "", "Waits for the body before a request goes on."),
+    yes("option http-buffer-request", DFLB.or(NO), "", "Waits for the body before a request goes on."),
     later("option http-drop-request-trailers", DLB.or(NO), "", "Drops trailers of requests."),
     later("option http-drop-response-trailers", DFL.or(NO), "", "Drops trailers of responses."),
     later("option http-ignore-probes", DFL.or(NO), "", "Ignores connections that browsers open in advance."),

@@ -105,7 +105,7 @@ fn rows_take_as_many_words_as_their_name_has() {
 #[test]
 fn words_with_arguments_and_numbers_find_their_family() {
     for (line, name) in [
-        ("http-request set-var(txn.a) src", "http-request set-var"),
+        ("http-request sc-set-gpt0(0) 1", "http-request sc-set-gpt0"),
         ("http-request track-sc0 src", "http-request track-sc"),
         ("http-request sc-inc-gpc0(1)", "http-request sc-inc-gpc"),
         ("http-request add-acl(f) x", "http-request add-acl"),

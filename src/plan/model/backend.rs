@@ -48,6 +48,8 @@ pub struct Backend {
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
     pub forward_for: Option<ForwardFor>,
+    /// `option http-buffer-request`
+    pub buffer_request: bool,
     /// How servers are checked.
     pub check: CheckKind,
     /// `errorfile` and defaults.

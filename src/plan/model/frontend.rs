@@ -45,6 +45,8 @@ pub struct Frontend {
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
     pub forward_for: Option<ForwardFor>,
+    /// `option http-buffer-request`
+    pub buffer_request: bool,
     /// Logging.
     pub log: LogSettings,
     /// `errorfile` and defaults.

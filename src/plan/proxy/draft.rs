@@ -87,6 +87,7 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) timeouts: Timeouts,
     pub(in crate::plan) connection_mode: ConnectionMode,
     pub(in crate::plan) forward_for: Option<ForwardFor>,
+    pub(in crate::plan) buffer_request: bool,
     pub(in crate::plan) log: LogDraft<'a>,
     pub(in crate::plan) error_files: BTreeMap<u16, Arc<[u8]>>,
     pub(in crate::plan) keep_alive_client: bool,

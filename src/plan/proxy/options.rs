@@ -24,6 +24,21 @@ macro_rules! switch {
     };
 }
 
+/// A switch that means nothing without `mode http`.
+macro_rules! http_switch {
+    ($name:literal, |$draft:ident| $place:expr) => {
+        Entry {
+            name: concat!("option ", $name),
+            example: concat!("option ", $name),
+            build: Row::new({
+                const HANDLER: Handler = |_, $draft, args| $place = args.prefix == Prefix::None;
+                HANDLER
+            })
+            .http(),
+        }
+    };
+}
+
 /// A way to keep connections.
 macro_rules! connection_mode {
     ($name:literal, $mode:expr) => {
@@ -56,6 +71,7 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         example: "option forwardfor except 127.0.0.0/8",
         build: Row::new(forward_for).http(),
     },
+    http_switch!("http-buffer-request", |draft| draft.settings.buffer_request),
     connection_mode!("http-keep-alive", ConnectionMode::KeepAlive),
     connection_mode!("http-server-close", ConnectionMode::ServerClose),
     Entry {

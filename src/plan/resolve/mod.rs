@@ -1,6 +1,7 @@
 //! Drafts into a plan: names become indices, rules are compiled, and sections are checked against each other.
 
 mod rules;
+mod variables;
 
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
@@ -13,9 +14,10 @@ use super::{
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
-use crate::metrics::{ObjectId, Registry};
+use crate::metrics::{self, ObjectId};
 use crate::rules::context::NameTable;
 use crate::rules::log_format::LogFormat;
+use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
 use crate::server::{Farm, ServerSpec};
 use std::collections::{HashMap, HashSet};
@@ -27,8 +29,10 @@ use rules::{Compiled, Half};
 /// Turns all drafts into a plan. Errors go to the loader; the plan is only good without any.
 pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>]) -> Plan {
     let no_splice = draft.no_splice;
+    let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
     let global = draft.finish(cx);
     let index = Index::new(cx, proxies);
+    let variables = variables::process(cx, &index, &variable_lines, variable_limits);
     let mut build = Build {
         global: &global,
         index: &index,
@@ -43,6 +47,10 @@ pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>
         build.proxy(cx, proxy);
     }
     let Build { objects, frontends, backends, farms, .. } = build;
+    // A line that could not be read may set any variable.
+    if cx.errors() == 0 {
+        index.variables.never_set(cx.diagnostics);
+    }
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
         backends: index.backend_names.clone(),
@@ -60,8 +68,9 @@ pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>
         backends,
         farms,
         names,
-        metrics: Registry::new(shards, objects as usize),
+        metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
+        variables,
     }
 }
 
@@ -72,6 +81,7 @@ struct Index<'a> {
     backend_modes: Vec<(Mode, Span)>,
     frontends: HashSet<&'a str>,
     servers: Vec<HashMap<&'a str, u32>>,
+    variables: Registry,
     base_dir: Option<&'a Path>,
 }
 
@@ -83,6 +93,7 @@ impl<'a> Index<'a> {
             backend_modes: Vec::new(),
             frontends: HashSet::new(),
             servers: Vec::new(),
+            variables: Registry::default(),
             base_dir: cx.options.base_dir.as_deref(),
         };
         for proxy in proxies {
@@ -164,6 +175,10 @@ impl Names for Index<'_> {
 
     fn backends(&self) -> Vec<&str> {
         self.backend_names.iter().map(String::as_str).collect()
+    }
+
+    fn variables(&self) -> &Registry {
+        &self.variables
     }
 
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
@@ -254,6 +269,7 @@ impl Build<'_> {
             monitor_fail: rules.monitor_fail,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
+            buffer_request: settings.buffer_request,
             log: self.log(cx, draft),
             error_files: error_files(draft),
             socket: SocketOptions {
@@ -295,6 +311,7 @@ impl Build<'_> {
             use_server: rules.use_server,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
+            buffer_request: settings.buffer_request,
             check: settings.check.kind(),
             error_files: error_files(draft),
             socket: SocketOptions {

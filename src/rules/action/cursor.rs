@@ -4,6 +4,7 @@ use crate::config::ast::{Line, Word};
 use crate::config::diagnostic::Diagnostic;
 use crate::rules::Compiler;
 use crate::rules::log_format::LogFormat;
+use crate::rules::sample::Expression;
 
 /// A position in the words of a line.
 pub(super) struct Cursor<'l> {
@@ -48,6 +49,12 @@ impl<'l> Cursor<'l> {
     /// Returns the word that was taken last.
     pub(super) fn last(&self) -> &'l Word {
         &self.words[self.at - 1]
+    }
+
+    /// Compiles the next word as an expression.
+    pub(super) fn expression(&mut self, compiler: &mut Compiler<'_>) -> Option<Expression> {
+        let word = self.next("an expression, such as `src`", compiler)?;
+        Expression::parse(word, compiler)
     }
 
     /// Compiles the next word as a format.

@@ -10,6 +10,7 @@ use crate::rules::log_format::LogFormat;
 use crate::rules::pattern::{Matcher, Method, TextPattern};
 use crate::rules::sample::Value;
 use crate::rules::{Compiler, regexp};
+use crate::stdx::ascii::same_ignoring_case;
 use regex::bytes::Regex;
 
 const fn spec(build: super::Build) -> ActionSpec {
@@ -270,7 +271,7 @@ fn rewrite(head: &mut Head, name: &[u8], regex: &Regex, template: &[u8], whole: 
     let mut new = Vec::new();
     for index in 0..head.fields().len() {
         let field = head.fields()[index];
-        if !head.text(field.name).eq_ignore_ascii_case(name) {
+        if !same_ignoring_case(head.text(field.name), name) {
             continue;
         }
         let old = head.text(field.value);

@@ -10,7 +10,9 @@ mod headers;
 mod redirect;
 mod reply;
 mod target;
+mod variable;
 mod verdict;
+mod wait;
 
 use super::condition::{AclSet, Condition};
 use super::context::Context;
@@ -20,6 +22,7 @@ use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
 use cursor::Cursor;
 use std::cell::Cell;
+pub use wait::Wait;
 
 /// Which list of rules a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,8 @@ pub enum Verdict {
     SilentDrop,
     /// Wait for `timeout tarpit`, then answer: with the proxy's own error page for the status, or with the answer.
     Tarpit(u16, Option<Answer>),
+    /// Do this first, then go on with the rule of that index ([`run_from`]).
+    Wait(Wait, usize),
 }
 
 /// A compiled action.
@@ -109,6 +114,10 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// Needs something from outside before the next rule.
+    Wait(wait::Waiting),
+    /// Sets or unsets a variable.
+    Variable(variable::Edit),
 }
 
 /// What a row of the action tables knows.
@@ -145,10 +154,16 @@ impl std::fmt::Debug for ActionSpec {
 pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] = &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE];
+pub const TABLES: &[&[Row]] =
+    &[headers::TABLE, redirect::TABLE, target::TABLE, variable::TABLE, verdict::TABLE, wait::TABLE];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))
+}
+
+/// Returns the row of an action; some take arguments in parentheses, as their syntax says.
+fn lookup_called(name: &str, stem: &str) -> Option<&'static Row> {
+    lookup(name).or_else(|| lookup(stem).filter(|row| row.syntax.starts_with('(')))
 }
 
 impl Rule {
@@ -203,7 +218,7 @@ fn find_action(
         _ => row.build.request,
     };
     let stem = name.split('(').next().unwrap_or(name);
-    let diagnostic = match lookup(name) {
+    let diagnostic = match lookup_called(name, stem) {
         Some(row) if allowed(row) => return Some(row),
         Some(_) => {
             let other = if set == RuleSet::HttpResponse { "http-request" } else { "http-response" };
@@ -236,21 +251,26 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Runs the rules in order until one is final.
+/// Runs the rules in order until one is final or has to wait.
 pub fn run(rules: &[Rule], cx: &mut Context<'_>) -> Verdict {
-    run_traced(rules, cx).0
+    run_traced(rules, 0, cx).0
 }
 
-/// Runs the rules in order until one is final; returns also the index of that one.
-pub fn run_traced(rules: &[Rule], cx: &mut Context<'_>) -> (Verdict, Option<usize>) {
-    if rules.is_empty() {
+/// Goes on with the rule at `from`, after a wait.
+pub fn run_from(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> Verdict {
+    run_traced(rules, from, cx).0
+}
+
+/// Runs the rules from `from` on until one is final or has to wait; returns also the index of that one.
+pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict, Option<usize>) {
+    if rules.len() <= from {
         return (Verdict::Continue, None);
     }
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
-    for (index, rule) in rules.iter().enumerate() {
+    for (index, rule) in rules.iter().enumerate().skip(from) {
         if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
-            && let Some(verdict) = apply(rule, cx, &mut scratch)
+            && let Some(verdict) = apply(rules, index, cx, &mut scratch)
         {
             outcome = (verdict, Some(index));
             break;
@@ -261,15 +281,25 @@ pub fn run_traced(rules: &[Rule], cx: &mut Context<'_>) -> (Verdict, Option<usiz
     outcome
 }
 
-/// Does what the rule says; a verdict ends the list.
-fn apply(rule: &Rule, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Option<Verdict> {
+/// Does what the rule says; a verdict ends the list or, for a wait, interrupts it.
+fn apply(
+    rules: &[Rule],
+    index: usize,
+    cx: &mut Context<'_>,
+    scratch: &mut Vec<u8>,
+) -> Option<Verdict> {
     scratch.clear();
-    match &rule.action {
+    match &rules[index].action {
         Action::Header(edit) => edit.apply(cx, scratch),
         Action::Target(edit) => edit.apply(cx, scratch),
         Action::LogLevel(level) => cx.record.log_level.set(*level),
+        Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
+        Action::Wait(waiting) => {
+            let (wait, next) = waiting.begin(rules, index, cx, scratch);
+            return Some(Verdict::Wait(wait, next));
+        }
     }
     None
 }

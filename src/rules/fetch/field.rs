@@ -5,6 +5,7 @@
 use crate::proto::http::{Head, Known};
 use crate::rules::context::Context;
 use crate::rules::sample::{Arg, Value, leading_int};
+use crate::stdx::ascii::same_ignoring_case;
 use std::net::IpAddr;
 
 /// Returns the first argument: a name, if it was given and is not empty.
@@ -84,7 +85,7 @@ pub(super) fn each_value<'h>(
 ) -> bool {
     for field in head.fields() {
         let matches = name.is_none_or(|name| {
-            field.name.len() == name.len() && head.text(field.name).eq_ignore_ascii_case(name)
+            field.name.len() == name.len() && same_ignoring_case(head.text(field.name), name)
         });
         if !matches {
             continue;
@@ -156,14 +157,18 @@ pub(super) fn each_cookie<'h>(
     name: Option<&[u8]>,
     each: &mut dyn FnMut(&'h [u8]) -> bool,
 ) -> bool {
-    for field in head.fields() {
-        if field.known == Known::Cookie {
-            for pair in head.text(field.value).split(|&byte| matches!(byte, b';' | b',')) {
-                if let Some(value) = cookie_pair(pair, name)
-                    && each(value)
-                {
-                    return true;
-                }
+    for (_, mut rest) in head.fields_known(Known::Cookie) {
+        loop {
+            let end = memchr::memchr2(b';', b',', rest);
+            let pair = &rest[..end.unwrap_or(rest.len())];
+            if let Some(value) = cookie_pair(pair, name)
+                && each(value)
+            {
+                return true;
+            }
+            match end {
+                Some(end) => rest = &rest[end + 1..],
+                None => break,
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Texts as patterns: few are compared one by one, many are looked up (manual 7.1.3).
 
+use crate::stdx::ascii::same_ignoring_case;
 use memchr::memmem;
+use regex::bytes::{Regex, RegexBuilder};
 use std::collections::{BTreeMap, HashSet};
 
 /// One text pattern.
@@ -106,31 +108,67 @@ impl Affixes {
 /// Texts to look for inside another.
 #[derive(Debug, Default)]
 pub struct Parts {
-    as_written: Vec<memmem::Finder<'static>>,
+    as_written: Search,
     /// In lower case, to be found in a text in lower case.
-    ignoring_case: Vec<memmem::Finder<'static>>,
+    ignoring_case: Search,
+}
+
+/// Looks for any of several texts at once.
+#[derive(Debug, Default)]
+enum Search {
+    #[default]
+    None,
+    /// One after the other: there is one, or they are too many for one expression.
+    Each(Vec<memmem::Finder<'static>>),
+    /// All in one pass, as an expression of nothing but alternatives.
+    Once(Regex),
+}
+
+impl Search {
+    fn new(texts: &[&[u8]]) -> Self {
+        let each = || texts.iter().map(|text| memmem::Finder::new(text).into_owned()).collect();
+        match texts {
+            [] => Search::None,
+            [_] => Search::Each(each()),
+            _ => once(texts).map_or_else(|| Search::Each(each()), Search::Once),
+        }
+    }
+
+    #[inline]
+    fn any_in(&self, text: &[u8]) -> bool {
+        match self {
+            Search::None => false,
+            Search::Each(finders) => finders.iter().any(|finder| finder.find(text).is_some()),
+            Search::Once(regex) => regex.is_match(text),
+        }
+    }
+}
+
+/// Returns the expression that finds any of the texts; `None` when it would be too large.
+fn once(texts: &[&[u8]]) -> Option<Regex> {
+    let mut expression = String::new();
+    for text in texts {
+        expression.push(if expression.is_empty() { ' ' } else { '|' });
+        for byte in *text {
+            expression.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    RegexBuilder::new(expression.trim_start()).unicode(false).build().ok()
 }
 
 impl Parts {
     pub(super) fn new(patterns: Vec<TextPattern>) -> Self {
-        let mut parts = Self::default();
-        for pattern in patterns {
-            let finder = memmem::Finder::new(&pattern.text).into_owned();
-            match pattern.ignore_case {
-                true => parts.ignoring_case.push(finder),
-                false => parts.as_written.push(finder),
-            }
-        }
-        parts
+        let of = |ignore_case: bool| {
+            let texts = patterns.iter().filter(|pattern| pattern.ignore_case == ignore_case);
+            Search::new(&texts.map(|pattern| &*pattern.text).collect::<Vec<_>>())
+        };
+        Self { as_written: of(false), ignoring_case: of(true) }
     }
 
     pub(super) fn any_in(&self, text: &[u8]) -> bool {
-        let any = |parts: &[memmem::Finder<'_>], text: &[u8]| {
-            parts.iter().any(|part| part.find(text).is_some())
-        };
-        any(&self.as_written, text)
-            || (!self.ignoring_case.is_empty()
-                && lowered(text, |lower| any(&self.ignoring_case, lower)))
+        self.as_written.any_in(text)
+            || (!matches!(self.ignoring_case, Search::None)
+                && lowered(text, |lower| self.ignoring_case.any_in(lower)))
     }
 }
 
@@ -144,7 +182,7 @@ impl TextPattern {
     /// Returns whether `text` is the pattern.
     #[inline]
     pub fn equals(&self, text: &[u8]) -> bool {
-        if self.ignore_case { text.eq_ignore_ascii_case(&self.text) } else { *text == *self.text }
+        if self.ignore_case { same_ignoring_case(text, &self.text) } else { *text == *self.text }
     }
 
     #[inline]

@@ -123,7 +123,8 @@ fn the_first_final_rule_that_holds_decides() {
          http-request deny deny_status 429",
     );
     let trace = |target: &str| {
-        let (verdict, index) = run_traced(&rules, &mut Stream::of(&format!("GET {target}")).cx());
+        let (verdict, index) =
+            run_traced(&rules, 0, &mut Stream::of(&format!("GET {target}")).cx());
         (format!("{verdict:?}"), index)
     };
     assert_eq!(trace("/a"), ("Deny(403)".to_string(), Some(1)));

@@ -23,6 +23,7 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         Stop::Deny(_) | Stop::DenyAnswer(_) | Stop::Drop(_) => (b'P', b'R'),
         Stop::Tarpit(..) => (b'P', b'T'),
         Stop::NoBackend => (b'S', b'C'),
+        Stop::Failed { cause, phase, .. } => (*cause, *phase),
         _ => (b'L', b'R'),
     };
     match stop {
@@ -66,6 +67,13 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         }
         Stop::Monitor(well) => error(session, exchange, if well { 200 } else { 503 }).await,
         Stop::NoBackend => error(session, exchange, 503).await,
+        Stop::Failed { status, .. } => {
+            shard.count(session.frontend().object, Counter::RequestErrors, 1);
+            exchange.keep_alive = false;
+            if let Some(status) = status {
+                error(session, exchange, status).await;
+            }
+        }
     }
 }
 
@@ -113,7 +121,7 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply) {
     exchange.keep_alive =
         reply.write_h1(&mut exchange.out, exchange.keep_alive, head_request, version);
     exchange.record.status = reply.status;
-    exchange.record.bytes_out = exchange.out.len() as u64;
+    exchange.record.bytes_out += exchange.out.len() as u64;
     session.arm(session.frontend().timeouts.client);
     let out = std::mem::take(&mut exchange.out);
     let len = out.len();

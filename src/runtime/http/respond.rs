@@ -34,7 +34,9 @@ impl Conversation<'_> {
         exchange.record.status = exchange.response.status();
         persist::mark(exchange, self.backend, self.server);
         let backend_index = exchange.record.backend.unwrap_or_default();
-        if let Err(stop) = route::response(self.session, exchange, backend_index) {
+        if let Err(stop) =
+            route::response(self.session, exchange, backend_index, self.upstream).await
+        {
             return Box::pin(self.refuse_response(exchange, stop)).await;
         }
         exchange.record.status = exchange.response.status();
@@ -179,6 +181,10 @@ impl Conversation<'_> {
                 self.count_denied(exchange);
                 Err(Fail::Refused(status))
             }
+            route::Stop::Failed { status: Some(status), cause, phase } => {
+                Err(Fail::Status(status, cause, phase))
+            }
+            route::Stop::Failed { status: None, cause, phase } => Err(Fail::Cut(cause, phase)),
             _ => {
                 self.count_denied(exchange);
                 end(exchange, b'P', b'H');

@@ -2,12 +2,15 @@
 
 use super::exchange::Exchange;
 use super::persist;
+use super::wait::{self, Side, Waiting, resume};
 use crate::metrics::Counter;
 use crate::plan::{Backend, BackendTarget, ForwardFor, ServerTarget, StatsPage};
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
+use crate::rules::variable::Variables;
 use crate::runtime::session::Session;
+use crate::runtime::transport::Socket;
 use crate::server::ServerId;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,6 +35,15 @@ pub enum Stop {
     Monitor(bool),
     /// There is no backend for it.
     NoBackend,
+    /// What a rule waited for did not come: the answer, if anybody is there to hear it, and why (manual 8.5).
+    Failed {
+        /// Status of the answer.
+        status: Option<u16>,
+        /// First letter of the termination state.
+        cause: u8,
+        /// Second letter of the termination state.
+        phase: u8,
+    },
 }
 
 /// Evaluates something on the stream as it is now.
@@ -50,6 +62,11 @@ pub fn with_context<T>(
         record: &exchange.record,
         farms: &shard.plan.farms,
         names: &shard.plan.names,
+        variables: Variables {
+            process: &shard.plan.variables,
+            session: &session.variables,
+            stream: &exchange.variables,
+        },
         now_us: shard.clock.wall_us(exchange.received_us),
     };
     f(&mut context)
@@ -59,7 +76,7 @@ pub fn with_context<T>(
 ///
 /// # Errors
 /// Why the request stops here.
-pub fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop> {
+pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop> {
     let frontend = session.frontend();
     if let Some(monitored) = &frontend.monitor_uri
         && exchange.request.target() == monitored.as_bytes()
@@ -69,7 +86,10 @@ pub fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop>
             with_context(session, exchange, |cx| frontend.monitor_fail.iter().any(|c| c.holds(cx)));
         return Err(Stop::Monitor(!failed));
     }
-    rules(session, exchange, &frontend.http_request)?;
+    if frontend.buffer_request {
+        Box::pin(wait::whole_request(session, exchange, frontend.timeouts.http_request)).await?;
+    }
+    rules(session, exchange, Side::Request, &frontend.http_request).await?;
     stats(exchange, frontend.stats.as_ref())?;
     choose_backend(session, exchange).ok_or(Stop::NoBackend)
 }
@@ -78,12 +98,15 @@ pub fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop>
 ///
 /// # Errors
 /// Why the request stops here.
-pub fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
+pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
     let frontend = session.frontend();
     let backend = session.shard.backend(index);
+    if backend.buffer_request {
+        Box::pin(wait::whole_request(session, exchange, backend.timeouts.http_request)).await?;
+    }
     // Both halves of a `listen` section have the same rules, and they ran in its front half.
     if backend.frontend != Some(session.info.frontend) {
-        rules(session, exchange, &backend.http_request)?;
+        rules(session, exchange, Side::Request, &backend.http_request).await?;
         stats(exchange, backend.stats.as_ref())?;
     }
     if let Some(forward_for) = backend.forward_for.as_ref().or(frontend.forward_for.as_ref()) {
@@ -92,11 +115,27 @@ pub fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result
     Ok(())
 }
 
-fn rules(session: &Session, exchange: &mut Exchange, rules: &[Rule]) -> Result<(), Stop> {
+async fn rules(
+    session: &Session,
+    exchange: &mut Exchange,
+    side: Side<'_>,
+    rules: &[Rule],
+) -> Result<(), Stop> {
     if rules.is_empty() {
         return Ok(());
     }
     match with_context(session, exchange, |cx| action::run(rules, cx)) {
+        Verdict::Wait(wait, next) => {
+            let waiting = Waiting { rules, wait, next };
+            Box::pin(resume(session, exchange, side, waiting)).await
+        }
+        verdict => decided(verdict),
+    }
+}
+
+/// Returns what the verdict of a list that is through means for the message.
+pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
+    match verdict {
         Verdict::Continue => Ok(()),
         Verdict::Deny(status) => Err(Stop::Deny(status)),
         Verdict::DenyAnswer(answer) => Err(Stop::DenyAnswer(answer)),
@@ -105,6 +144,11 @@ fn rules(session: &Session, exchange: &mut Exchange, rules: &[Rule]) -> Result<(
         Verdict::SilentDrop => Err(Stop::Drop(true)),
         Verdict::Tarpit(status, answer) => Err(Stop::Tarpit(status, answer)),
         Verdict::Service(service) => Err(Stop::Service(service)),
+        // Whoever runs rules carries waits out before the list is through.
+        Verdict::Wait(..) => {
+            debug_assert!(false, "a wait was not carried out");
+            Err(Stop::Failed { status: Some(500), cause: b'I', phase: b'R' })
+        }
     }
 }
 
@@ -220,12 +264,19 @@ fn write_ip(ip: IpAddr, out: &mut [u8; 46]) -> usize {
 ///
 /// # Errors
 /// Why the server's response is not sent.
-pub fn response(session: &Session, exchange: &mut Exchange, backend: u32) -> Result<(), Stop> {
+pub async fn response(
+    session: &Session,
+    exchange: &mut Exchange,
+    backend: u32,
+    server: &Socket,
+) -> Result<(), Stop> {
+    exchange.variables.end_request(&session.shard.plan.variables);
+    let side = Side::Response(server);
     let backend = session.shard.backend(backend);
     if backend.frontend != Some(session.info.frontend) {
-        rules(session, exchange, &backend.http_response)?;
+        rules(session, exchange, side, &backend.http_response).await?;
     }
-    rules(session, exchange, &session.frontend().http_response)
+    rules(session, exchange, side, &session.frontend().http_response).await
 }
 
 /// Counts a refused request on its frontend and, when there is one, its backend.
