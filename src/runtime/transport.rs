@@ -296,9 +296,25 @@ impl Socket {
         };
     }
 
-    fn set_option(&self, level: i32, name: i32, value: i32) {
+    /// Makes the close of this socket one that the peer does not see, as far as the kernel allows.
+    ///
+    /// With the right to (CAP_NET_ADMIN), nothing is sent at all. Else, and where `ttl` says so, a reset is sent that so
+    /// many routers pass on: 1 reaches the local network only.
+    pub fn set_silent_close(&self, ttl: Option<u8>) {
+        const REPAIR_ON: i32 = 1;
+        self.set_reset_on_close();
+        if ttl.is_none() && self.set_option(libc::IPPROTO_TCP, libc::TCP_REPAIR, REPAIR_ON) {
+            return;
+        }
+        let hops = i32::from(ttl.unwrap_or(1));
+        self.set_option(libc::IPPROTO_IP, libc::IP_TTL, hops);
+        self.set_option(libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, hops);
+    }
+
+    /// Sets an option; returns whether the kernel took it.
+    fn set_option(&self, level: i32, name: i32, value: i32) -> bool {
         // SAFETY: `value` outlives the call and its size is given. A refusal (a unix socket has no TCP options) is harmless.
-        unsafe {
+        let refused = unsafe {
             libc::setsockopt(
                 self.fd(),
                 level,
@@ -307,6 +323,7 @@ impl Socket {
                 size_of::<i32>() as libc::socklen_t,
             )
         };
+        refused == 0
     }
 
     /// Returns our own address; `None` for a unix socket.

@@ -12,6 +12,7 @@ mod configs;
 mod connections;
 mod diagnostics;
 mod differential;
+mod errors;
 mod faults;
 mod health;
 mod http;

@@ -50,6 +50,8 @@ pub struct Backend {
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
     pub http_response: Vec<Rule>,
+    /// `http-after-response` rules.
+    pub http_after_response: Vec<Rule>,
     /// `use-server` rules.
     pub use_server: Vec<UseServer>,
     /// The statistics page.

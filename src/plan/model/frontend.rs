@@ -35,6 +35,8 @@ pub struct Frontend {
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
     pub http_response: Vec<Rule>,
+    /// `http-after-response` rules.
+    pub http_after_response: Vec<Rule>,
     /// `use_backend` rules in order.
     pub use_backend: Vec<UseBackend>,
     /// `default_backend`

@@ -56,6 +56,9 @@ impl Conversation<'_> {
         {
             return Box::pin(self.refuse_response(exchange, stop)).await;
         }
+        if route::has_after_response(self.session, exchange) {
+            route::after_response(self.session, exchange);
+        }
         exchange.record.status = exchange.response.status();
         let kind = RequestKind::of(&exchange.request);
         let switched = exchange.response.status() == 101;
@@ -245,6 +248,11 @@ impl Conversation<'_> {
                 answer::send(self.session, exchange, replacement).await;
                 Ok(false)
             }
+            route::Stop::Page(status) => {
+                end(exchange, b'L', b'H');
+                answer::error(self.session, exchange, status).await;
+                Ok(false)
+            }
             route::Stop::Deny(status) => {
                 self.count_denied(exchange);
                 Err(Fail::Refused(status))
@@ -253,7 +261,10 @@ impl Conversation<'_> {
                 Err(Fail::Status(status, cause, phase))
             }
             route::Stop::Failed { status: None, cause, phase } => Err(Fail::Cut(cause, phase)),
-            _ => {
+            stop => {
+                if let route::Stop::Drop(how) = stop {
+                    answer::drop_client(self.session, how);
+                }
                 self.count_denied(exchange);
                 end(exchange, b'P', b'H');
                 exchange.keep_alive = false;
