@@ -201,7 +201,7 @@ fn pass(shard: &Shard, now_ms: u64) {
     shard.clock.advance_to(now_ms * 1000);
     let now_ms = shard.clock.tick();
     shard.timers.tick(now_ms);
-    shard.upstreams.purge(&shard.plan, now_ms);
+    shard.upstreams.purge(&shard.plan, shard.idle_counts(), now_ms);
 }
 
 fn leftovers(shard: &Rc<Shard>) -> Leftovers {
