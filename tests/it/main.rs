@@ -14,6 +14,7 @@ mod diagnostics;
 mod differential;
 mod errors;
 mod faults;
+mod hardening;
 mod health;
 mod http;
 mod process;
