@@ -19,6 +19,7 @@ mod health;
 mod http;
 mod process;
 mod retries;
+mod rules_options;
 mod stats;
 mod tcp;
 mod tools;

@@ -3,12 +3,13 @@
 //! The steps are in files of their own: [`receive`] (request heads), [`route`] (rules and choices; `wait`
 //! for rules that wait), [`answer`]
 //! (responses of the proxy itself), [`forward`] (attempts at servers; `upload`, `respond` and `relay` for what flows),
-//! [`persist`] (cookies), [`finish`] (counters, logs).
+//! [`persist`] (cookies), [`identify`] (what the server learns of the client), [`finish`] (counters, logs).
 
 pub mod answer;
 pub mod exchange;
 pub mod finish;
 pub mod forward;
+pub mod identify;
 pub mod persist;
 pub mod receive;
 mod relay;
