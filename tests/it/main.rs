@@ -18,6 +18,7 @@ mod http;
 mod process;
 mod stats;
 mod tcp;
+mod termination;
 mod tools;
 mod tutorials;
 mod variables;
