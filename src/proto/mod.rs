@@ -10,6 +10,7 @@ pub mod dns;
 pub mod error_file;
 pub mod h1;
 pub mod http;
+pub mod normalize;
 pub mod reply;
 mod scan;
 pub mod status;

@@ -7,8 +7,10 @@
 
 mod cursor;
 mod headers;
+mod normalize;
 mod redirect;
 mod reply;
+mod retry;
 mod target;
 mod variable;
 mod verdict;
@@ -154,12 +156,16 @@ enum Action {
     Header(headers::Edit),
     /// Edits the request line or the status line.
     Target(target::Edit),
+    /// Normalizes the request target.
+    Normalize(crate::proto::normalize::Normalizer),
     /// Sends the client elsewhere.
     Redirect(redirect::Redirect),
     /// Ends the list.
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// `disable-l7-retry`, `set-retries`
+    Retry(retry::Retry),
     /// Needs something from outside before the next rule.
     Wait(wait::Waiting),
     /// Sets or unsets a variable.
@@ -200,8 +206,16 @@ impl std::fmt::Debug for ActionSpec {
 pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] =
-    &[headers::TABLE, redirect::TABLE, target::TABLE, variable::TABLE, verdict::TABLE, wait::TABLE];
+pub const TABLES: &[&[Row]] = &[
+    headers::TABLE,
+    normalize::TABLE,
+    redirect::TABLE,
+    retry::TABLE,
+    target::TABLE,
+    variable::TABLE,
+    verdict::TABLE,
+    wait::TABLE,
+];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))
@@ -339,7 +353,13 @@ fn apply(
     match &rules[index].action {
         Action::Header(edit) => edit.apply(cx, scratch),
         Action::Target(edit) => edit.apply(cx, scratch),
+        Action::Normalize(normalizer) => {
+            if normalize::apply(*normalizer, cx, scratch).is_err() {
+                return Some(Verdict::Deny(400));
+            }
+        }
         Action::LogLevel(level) => cx.record.log_level.set(*level),
+        Action::Retry(retry) => retry.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),

@@ -100,7 +100,7 @@ async fn tarpit(session: &Session, exchange: &mut Exchange) -> bool {
 
 /// Waits until the client has ended its side.
 async fn leaves(session: &Session) {
-    while !session.socket.has_ended() {
+    while session.socket.has_left().is_none() {
         if session.socket.is_quiet() {
             if session.socket.readable().await.is_err() {
                 return;
