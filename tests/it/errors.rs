@@ -252,7 +252,7 @@ fn rules_after_the_response_run_on_every_answer_backend_first() {
              http-after-response set-header X-Not-503 yes\n \
              use_backend dead if {{ path /dead }}\n use_backend replaced if {{ path /replaced }}\n \
              use_backend denied if {{ path /denied }}\n \
-             default_backend b from base\n\
+             default_backend b\n\
              backend b from base\n http-after-response set-header X-Last backend\n \
              http-after-response add-header X-All backend\n http-response add-header X-Before yes\n server s @o@\n\
              backend replaced from base\n http-response return status 200 content-type text/plain string new\n \

@@ -26,8 +26,10 @@ pub(crate) enum Step {
     Leave,
     /// Stays for so long without reading, then leaves.
     Deaf(u64),
+    /// Sends so many bytes, as far as they are taken.
+    Flood(usize),
 }
-use Step::{Deaf, End, Leave, Pause, Send};
+use Step::{Deaf, End, Flood, Leave, Pause, Send};
 
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -57,7 +59,8 @@ pub(crate) const CASE: Case = Case {
     client: &[Send(LAST)],
 };
 
-pub(crate) const PARTIAL_POST: &str = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc";
+pub(crate) const PARTIAL_POST: &str =
+    "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc";
 pub(crate) const CHUNKED_POST: &str =
     "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
 pub(crate) const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nearly";
@@ -183,6 +186,11 @@ fn faults_end_as_they_do_with_haproxy() {
 
 /// Runs the cases side by side; returns what was seen of each.
 pub(crate) fn run(kind: Kind, cases: &'static [Case]) -> Vec<String> {
+    run_with(kind, "", cases)
+}
+
+/// As [`run`], with more lines in the `defaults` section.
+pub(crate) fn run_with(kind: Kind, defaults: &str, cases: &'static [Case]) -> Vec<String> {
     let log = UdpSocket::bind("127.0.0.1:0").unwrap();
     log.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let (deaf, _full) = deaf();
@@ -191,8 +199,8 @@ pub(crate) fn run(kind: Kind, cases: &'static [Case]) -> Vec<String> {
     let mut text = format!(
         "global\n log @log@ local0\n stats socket @dir@/cli level admin\ndefaults\n mode http\n log global\n \
          log-format \" %f {}\"\n timeout connect 500ms\n timeout client 3s\n timeout server 400ms\n \
-         timeout http-request 400ms\n timeout queue 400ms\n retries 0\n",
-        FORMAT
+         timeout http-request 400ms\n timeout queue 400ms\n retries 0\n {}\n",
+        FORMAT, defaults
     );
     let mut origins = Vec::new();
     for case in cases {
@@ -252,7 +260,8 @@ pub(crate) fn run(kind: Kind, cases: &'static [Case]) -> Vec<String> {
 
 /// Returns the address of a listener that takes no more connections, and what keeps it so.
 fn deaf() -> (SocketAddr, Vec<TcpStream>) {
-    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
@@ -301,6 +310,11 @@ fn play(client: &mut Client, steps: &[Step]) -> Vec<String> {
         match step {
             Send(bytes) => {
                 client.send(bytes);
+            }
+            Flood(len) => {
+                let socket = client.stream();
+                socket.set_write_timeout(Some(Duration::from_millis(1500))).unwrap();
+                let _ = (&mut &*socket).write_all(&vec![b'x'; *len]);
             }
             Pause(ms) => thread::sleep(Duration::from_millis(*ms)),
             End => client.half_close(),
@@ -352,13 +366,16 @@ fn class(word: &str) -> String {
 
 /// Returns the counters of a case's three objects that faults move.
 fn counted(counters: &str, name: &str) -> Vec<String> {
-    const COUNTED: [&str; 14] = [
+    const COUNTED: [&str; 17] = [
         "scur",
         "stot",
         "dreq",
         "dresp",
         "ereq",
         "econ",
+        "eresp",
+        "srv_abrt",
+        "intercepted",
         "hrsp_2xx",
         "hrsp_4xx",
         "hrsp_5xx",
