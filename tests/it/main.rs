@@ -22,6 +22,7 @@ mod retries;
 mod rules_options;
 mod stats;
 mod tcp;
+mod termination;
 mod tools;
 mod tutorials;
 mod variables;
