@@ -3,6 +3,7 @@
 //! This is the only file that names monoio's socket types, so that another data-plane ring can replace them. It never
 //! looks at what is sent.
 
+use super::watch::Left;
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
@@ -144,6 +145,28 @@ impl Socket {
         (Ok(()), buf)
     }
 
+    /// Sends `buf[..end]` completely, and counts what was sent so far in `sent`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn send_counted(
+        &self,
+        buf: Vec<u8>,
+        end: usize,
+        sent: &Cell<usize>,
+    ) -> (io::Result<()>, Vec<u8>) {
+        let mut buf = buf;
+        while sent.get() < end {
+            let (result, back) = self.send_some(buf, sent.get(), end).await;
+            buf = back;
+            match result {
+                Ok(count) => sent.set(sent.get() + count),
+                Err(error) => return (Err(error), buf),
+            }
+        }
+        (Ok(()), buf)
+    }
+
     /// Sends as much of `buf[begin..end]` (which is not empty) as there is room for, and returns how much.
     ///
     /// # Errors
@@ -236,12 +259,16 @@ impl Socket {
         got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
     }
 
-    /// Returns whether the peer has ended its side or is gone, whatever it sent before.
-    pub fn has_ended(&self) -> bool {
-        let mut poll = libc::pollfd { fd: self.fd(), events: libc::POLLRDHUP, revents: 0 };
-        // SAFETY: `poll` is one descriptor's entry, as the count says, and outlives the call, which does not wait.
-        let count = unsafe { libc::poll(&raw mut poll, 1, 0) };
-        count > 0 && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+    /// Returns how the peer went away, if it did, whatever it sent before.
+    pub fn has_left(&self) -> Option<Left> {
+        let mut asked = libc::pollfd { fd: self.fd(), events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: `asked` outlives the call, which does not wait; its descriptor is kept open by this object.
+        unsafe { libc::poll(&mut asked, 1, 0) };
+        match asked.revents {
+            events if events & libc::POLLERR != 0 => Some(Left::Reset),
+            events if events & (libc::POLLRDHUP | libc::POLLHUP) != 0 => Some(Left::Closed),
+            _ => None,
+        }
     }
 
     /// Makes the kernel send small writes at once.

@@ -9,7 +9,8 @@ use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::section::SectionKind;
 use crate::plan::server_line::{ServerDraft, ServerParams};
 use crate::plan::{
-    AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Mode, Reuse, Splice, Timeouts,
+    AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Mode, RetryOn, Reuse, Splice,
+    Timeouts,
 };
 
 /// The four sections that share these directives.
@@ -115,6 +116,10 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) balance: Option<Algorithm>,
     pub(in crate::plan) retries: Option<u32>,
     pub(in crate::plan) redispatch: Option<i32>,
+    pub(in crate::plan) retry_on: RetryOn,
+    pub(in crate::plan) pretend_keep_alive: bool,
+    pub(in crate::plan) abort_on_close: bool,
+    pub(in crate::plan) prefer_last: bool,
     pub(in crate::plan) reuse: Option<Reuse>,
     pub(in crate::plan) cookie: Option<CookiePolicy>,
     pub(in crate::plan) check: CheckDraft,

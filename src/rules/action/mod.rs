@@ -10,6 +10,7 @@ mod headers;
 mod normalize;
 mod redirect;
 mod reply;
+mod retry;
 mod target;
 mod variable;
 mod verdict;
@@ -163,6 +164,8 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// `disable-l7-retry`, `set-retries`
+    Retry(retry::Retry),
     /// Needs something from outside before the next rule.
     Wait(wait::Waiting),
     /// Sets or unsets a variable.
@@ -207,6 +210,7 @@ pub const TABLES: &[&[Row]] = &[
     headers::TABLE,
     normalize::TABLE,
     redirect::TABLE,
+    retry::TABLE,
     target::TABLE,
     variable::TABLE,
     verdict::TABLE,
@@ -355,6 +359,7 @@ fn apply(
             }
         }
         Action::LogLevel(level) => cx.record.log_level.set(*level),
+        Action::Retry(retry) => retry.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),

@@ -59,7 +59,7 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
             }
         }
         Stop::Page(status) => {
-            shard.count(session.frontend().object, Counter::Intercepted, 1);
+            count_intercepted(session, exchange);
             error(session, exchange, status).await;
         }
         Stop::Answer(answer) => intercept(session, exchange, answer).await,
@@ -101,14 +101,14 @@ async fn tarpit(session: &Session, exchange: &mut Exchange) -> bool {
 
 /// Waits until the client has ended its side.
 async fn leaves(session: &Session) {
-    while !session.socket.has_ended() {
+    while session.socket.has_left().is_none() {
         if session.socket.is_quiet() {
             if session.socket.readable().await.is_err() {
                 return;
             }
         } else {
             // What it has sent stays unread, so nothing tells of the end behind it.
-            monoio::time::sleep(LOOK_PAUSE).await;
+            session.shard.sleep(LOOK_PAUSE).await;
         }
     }
 }
@@ -122,8 +122,15 @@ pub fn drop_client(session: &Session, how: Drop) {
 }
 
 async fn intercept(session: &Session, exchange: &mut Exchange, answer: Answer) {
-    session.shard.count(session.frontend().object, Counter::Intercepted, 1);
+    count_intercepted(session, exchange);
     send(session, exchange, answer).await;
+}
+
+/// Counts a request that the frontend answers by itself; one that reached a backend is not counted there.
+fn count_intercepted(session: &Session, exchange: &Exchange) {
+    if exchange.record.backend.is_none() {
+        session.shard.count(session.frontend().object, Counter::Intercepted, 1);
+    }
 }
 
 /// Sends a complete answer.

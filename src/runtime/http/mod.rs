@@ -100,6 +100,7 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
         Err(stop) => return Box::pin(answer::stop(session, exchange, stop)).await,
     };
     exchange.record.backend = Some(backend);
+    session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
     let gauge = Inside::enter(&session.shard.backend(backend).streams);
     exchange.record.backend_streams = gauge.0.current();
     match route::backend(session, exchange, backend).await {

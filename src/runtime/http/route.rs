@@ -249,7 +249,19 @@ pub fn wanted_server(
     backend: &Backend,
 ) -> Option<ServerId> {
     let by_cookie = persist::wanted(session, exchange, backend);
-    by_cookie.or_else(|| use_server(session, exchange, backend))
+    by_cookie
+        .or_else(|| use_server(session, exchange, backend))
+        .or_else(|| last_server(session, exchange, backend))
+}
+
+/// Returns the server of the client's last request, if requests are to stay there and it takes new streams.
+fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Option<ServerId> {
+    let (index, server) = session.last_server.get()?;
+    let farm = &session.shard.plan.farms[index as usize];
+    let stays = (backend.prefer_last || session.challenged.get())
+        && exchange.record.backend == Some(index)
+        && !backend.balance.is_keyed();
+    (stays && farm.is_chosen(server)).then_some(server)
 }
 
 /// Runs the response rules of backend, then frontend.
