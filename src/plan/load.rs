@@ -2,7 +2,7 @@
 
 use super::global::GlobalDraft;
 use super::proxy::{self, Draft, Settings};
-use super::{Plan, global, lint, resolve};
+use super::{Plan, global, lint, resolve, resolvers};
 use crate::config::ast::{Ast, Section, Sources, Span};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
 use crate::config::known;
@@ -41,10 +41,10 @@ pub fn load(
     for section in &ast.sections {
         drafts.section(&mut cx, section);
     }
-    let Drafts { global, proxies, .. } = drafts;
+    let Drafts { global, proxies, resolvers, .. } = drafts;
     lint::proxies(&mut cx, &proxies);
     let zero_warning = global.zero_warning;
-    let plan = resolve::plan(&mut cx, global, &proxies);
+    let plan = resolve::plan(&mut cx, global, &proxies, resolvers);
     if !cx.diagnostics.has_errors() {
         lint::unused_backends(&mut cx, &proxies);
     }
@@ -140,6 +140,7 @@ struct Drafts<'a> {
     defaults: Option<Settings<'a>>,
     named: HashMap<&'a str, Settings<'a>>,
     proxies: Vec<Draft<'a>>,
+    resolvers: Vec<resolvers::Draft>,
 }
 
 impl<'a> Drafts<'a> {
@@ -162,6 +163,9 @@ impl<'a> Drafts<'a> {
             Some(SectionKind::Frontend) => self.add(cx, section, proxy::Kind::Frontend),
             Some(SectionKind::Backend) => self.add(cx, section, proxy::Kind::Backend),
             Some(SectionKind::Listen) => self.add(cx, section, proxy::Kind::Listen),
+            Some(SectionKind::Resolvers) => {
+                resolvers::section(cx, &mut self.resolvers, section);
+            }
             // The parser reports words that open no section.
             None => {}
             Some(_) => {

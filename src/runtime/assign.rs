@@ -361,12 +361,13 @@ async fn connect(
     shard.count(object, Counter::ConnectAttempts, 1);
     shard.count(backend.object, Counter::ConnectAttempts, 1);
     session.arm(backend.timeouts.connect);
-    let connected = session.deadline.limit(upstream::connect(backend, server)).await;
+    let asked = record.destination.get().or(session.info.destination);
+    let connected = session.deadline.limit(upstream::connect(backend, server, asked)).await;
     let took = shard.clock.now_us() - begun;
     match connected {
         Ok(Ok(upstream)) => {
             record.connect_us = took as i64;
-            record.server_address = upstream::tcp_address(backend, server);
+            record.server_address = backend.servers[server].target(asked);
             shard.record(object, Phase::Connect, took);
             Ok(upstream)
         }

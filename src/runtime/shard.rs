@@ -11,6 +11,7 @@ use super::http::exchange::Exchanges;
 use super::inbox::{Inbox, Message};
 use super::listener::{Listener, ShardListeners};
 use super::queue::Waiters;
+use super::resolver::Resolver;
 use super::session::{self, Accepted};
 use super::splice::Pipes;
 use super::transport::Socket;
@@ -173,6 +174,8 @@ pub struct Shard {
     pub upstreams: Upstreams,
     /// Its balancers, by backend.
     pub balancers: Vec<RefCell<Balancer>>,
+    /// Its names.
+    pub resolver: Resolver,
     /// Its streams that wait for a server's slot.
     pub waiters: Waiters,
     /// Its end of the log.
@@ -347,6 +350,7 @@ async fn serve(setup: ShardSetup) {
             .zip(&plan.farms)
             .map(|(backend, farm)| RefCell::new(Balancer::new(&backend.balance, farm, setup.index)))
             .collect(),
+        resolver: Resolver::default(),
         waiters: Waiters::default(),
         log: RefCell::new(setup.log),
         services: setup.services,
@@ -386,6 +390,7 @@ async fn tick_loop(shard: Rc<Shard>) {
         if now_ms - last_purge_ms >= 1000 {
             last_purge_ms = now_ms;
             shard.upstreams.purge(&shard.plan, now_ms);
+            shard.resolver.purge(now_ms);
             give_back_memory(&shard);
         }
     }

@@ -11,6 +11,7 @@ mod cli;
 mod configs;
 mod diagnostics;
 mod faults;
+mod forward_proxy;
 mod health;
 mod http;
 mod process;

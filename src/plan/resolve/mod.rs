@@ -6,6 +6,7 @@ mod variables;
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
 use super::proxy::Draft;
+use super::resolvers;
 use super::server_line::ServerDraft;
 use super::{
     Backend, ErrorFiles, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions,
@@ -27,11 +28,18 @@ use std::sync::Arc;
 use rules::{Compiled, Half};
 
 /// Turns all drafts into a plan. Errors go to the loader; the plan is only good without any.
-pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>]) -> Plan {
+pub(super) fn plan(
+    cx: &mut Loader<'_>,
+    draft: GlobalDraft,
+    proxies: &[Draft<'_>],
+    resolvers: Vec<resolvers::Draft>,
+) -> Plan {
     let no_splice = draft.no_splice;
     let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
     let global = draft.finish(cx);
-    let index = Index::new(cx, proxies);
+    let mut index = Index::new(cx, proxies);
+    index.resolvers = resolvers::names(&resolvers);
+    let index = index;
     let variables = variables::process(cx, &index, &variable_lines, variable_limits);
     let mut build = Build {
         global: &global,
@@ -70,6 +78,7 @@ pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>
         names,
         metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
+        resolvers: resolvers::finish(resolvers),
         variables,
     }
 }
@@ -81,6 +90,7 @@ struct Index<'a> {
     backend_modes: Vec<(Mode, Span)>,
     frontends: HashSet<&'a str>,
     servers: Vec<HashMap<&'a str, u32>>,
+    resolvers: Vec<String>,
     variables: Registry,
     base_dir: Option<&'a Path>,
 }
@@ -93,6 +103,7 @@ impl<'a> Index<'a> {
             backend_modes: Vec::new(),
             frontends: HashSet::new(),
             servers: Vec::new(),
+            resolvers: Vec::new(),
             variables: Registry::default(),
             base_dir: cx.options.base_dir.as_deref(),
         };
@@ -175,6 +186,10 @@ impl Names for Index<'_> {
 
     fn backends(&self) -> Vec<&str> {
         self.backend_names.iter().map(String::as_str).collect()
+    }
+
+    fn resolvers(&self) -> Vec<&str> {
+        self.resolvers.iter().map(String::as_str).collect()
     }
 
     fn variables(&self) -> &Registry {
@@ -299,6 +314,7 @@ impl Build<'_> {
             span: draft.span,
             mode: draft.mode(),
             balance: settings.balance.unwrap_or_default(),
+            follows: servers.iter().any(|server| server.follow.is_some()),
             servers,
             timeouts: settings.timeouts,
             retries: settings.retries.unwrap_or(3),
@@ -337,6 +353,7 @@ impl Build<'_> {
         Server {
             name: server.name.text.clone(),
             address: server.address.clone(),
+            follow: server.follow,
             weight: params.weight.unwrap_or(1),
             maxconn: params.maxconn,
             maxqueue: params.maxqueue,

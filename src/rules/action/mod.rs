@@ -5,6 +5,7 @@
 //! is a row in the table of its file. Nothing here sends anything: final actions return a [`Verdict`] that the
 //! runtime carries out.
 
+mod address;
 mod cursor;
 mod headers;
 mod redirect;
@@ -116,6 +117,8 @@ enum Action {
     LogLevel(super::context::LogLevel),
     /// Sets or unsets a variable.
     Variable(variable::Edit),
+    /// Replaces an address of the stream.
+    Address(address::Edit),
     /// Needs something from outside before the next rule.
     Wait(wait::Waiting),
 }
@@ -154,8 +157,15 @@ impl std::fmt::Debug for ActionSpec {
 pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] =
-    &[headers::TABLE, redirect::TABLE, target::TABLE, variable::TABLE, verdict::TABLE, wait::TABLE];
+pub const TABLES: &[&[Row]] = &[
+    address::TABLE,
+    headers::TABLE,
+    redirect::TABLE,
+    target::TABLE,
+    variable::TABLE,
+    verdict::TABLE,
+    wait::TABLE,
+];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))
@@ -294,6 +304,7 @@ fn apply(
         Action::Target(edit) => edit.apply(cx, scratch),
         Action::LogLevel(level) => cx.record.log_level.set(*level),
         Action::Variable(edit) => edit.apply(cx, scratch),
+        Action::Address(edit) => edit.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
         Action::Wait(waiting) => {

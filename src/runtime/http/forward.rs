@@ -8,7 +8,7 @@
 
 use super::exchange::Exchange;
 use super::upload::{Upload, alongside};
-use super::{answer, route};
+use super::{answer, connect, route};
 use crate::metrics::Counter;
 use crate::plan::{Backend, ConnectionMode, Reuse};
 use crate::proto::h1::body::BodyReader;
@@ -36,9 +36,13 @@ pub(super) enum Fail {
 pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: u32) {
     let shard = &session.shard;
     let backend = shard.backend(backend_index);
+    // A connection to one destination is none to another: servers that follow destinations keep none.
+    if backend.follows && !connect::may_follow(session, exchange, backend) {
+        return Box::pin(refuse(session, exchange, Refused::NoServer)).await;
+    }
     let wish = Wish {
         server: route::wanted_server(session, exchange, backend),
-        reuse: may_reuse(session, exchange, backend),
+        reuse: !backend.follows && may_reuse(session, exchange, backend),
     };
     let mut kept = None;
     loop {
@@ -52,11 +56,19 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
             Ok(assigned) => assigned,
             Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
         };
+        let follows = backend.servers[slot.server].follow.is_some();
+        if follows {
+            if exchange.request.method() == b"CONNECT" {
+                let tunnel = connect::tunnel(session, exchange, backend, &upstream.socket);
+                return Box::pin(tunnel).await;
+            }
+            connect::to_origin_form(exchange);
+        }
         let conversation =
             Conversation { session, backend, upstream: &upstream.socket, server: slot.server };
         let fail = match conversation.run(exchange, upstream.reused).await {
             Ok(reusable) => {
-                if reusable {
+                if reusable && !follows {
                     let now = shard.clock.coarse_ms();
                     shard.upstreams.give(
                         &shard.plan,

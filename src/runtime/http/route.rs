@@ -235,7 +235,7 @@ pub fn wanted_server(
 }
 
 fn add_forwarded_for(session: &Session, exchange: &mut Exchange, forward_for: &ForwardFor) {
-    let Some(source) = session.info.source else { return };
+    let Some(source) = exchange.record.source.get().or(session.info.source) else { return };
     if forward_for.except.is_some_and(|net| net.contains(&source.ip())) {
         return;
     }
