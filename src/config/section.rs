@@ -154,6 +154,7 @@ impl SectionKind {
                 | Self::Defaults
                 | Self::Frontend
                 | Self::Backend
+                | Self::HttpErrors
                 | Self::Listen
                 | Self::Resolvers
         )

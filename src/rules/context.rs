@@ -99,6 +99,17 @@ pub struct Record {
     pub destination: Cell<Option<SocketAddr>>,
     /// What `set-log-level` said; rules set it while they run.
     pub log_level: Cell<LogLevel>,
+    /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
+    pub retry: Cell<RetryWish>,
+}
+
+/// What the rules of a request say about sending it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetryWish {
+    /// `disable-l7-retry`: only connecting is tried again.
+    pub connect_only: bool,
+    /// `set-retries`, in place of `retries`.
+    pub max: Option<u8>,
 }
 
 /// The level that a stream is logged with.
@@ -146,6 +157,7 @@ impl Default for Record {
             source: Cell::default(),
             destination: Cell::default(),
             log_level: Cell::default(),
+            retry: Cell::default(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! need a view of the whole process are made is handed in from above as [`Services`].
 //!
 //! Reading order: [`shard`] (thread, accept, messages) → [`session`] → [`http`] or [`tcp`] → [`assign`] (balance,
-//! queue, connect) → [`tunnel`]. Below them: [`transport`] (sockets), [`deadline`], [`clock`], [`buffer`], [`upstream`].
+//! queue, connect) → [`tunnel`]. Below them: [`transport`] (sockets), [`deadline`], [`clock`], [`buffer`], [`upstream`], [`share`].
 
 pub mod assign;
 pub mod buffer;
@@ -18,11 +18,13 @@ pub mod queue;
 pub mod resolver;
 pub mod session;
 pub mod shard;
+pub mod share;
 pub mod splice;
 pub mod tcp;
 pub mod transport;
 pub mod tunnel;
 pub mod upstream;
+pub mod watch;
 
 use crate::plan::{Plan, StatsPage};
 use crate::proto::http::Head;

@@ -13,14 +13,16 @@ use super::listener::{Listener, ShardListeners};
 use super::queue::Waiters;
 use super::resolver::Resolver;
 use super::session::{self, Accepted};
+use super::share::{self, Parcel};
 use super::splice::Pipes;
 use super::transport::Socket;
-use super::upstream::Upstreams;
+use super::upstream::{IdleCounts, Place, Take, Upstreams};
 use super::{Driver, Services};
 use crate::balance::Balancer;
 use crate::log::ShardLog;
 use crate::metrics::{Counter, ObjectId, Phase, ShardCells};
 use crate::plan::{Address, Backend, Frontend, Plan};
+use crate::server::ServerId;
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::{TcpListener, UnixListener};
 use std::cell::{Cell, RefCell};
@@ -43,6 +45,8 @@ const HAND_OVER_SLACK: u32 = 4;
 const EXCHANGE_BYTES: usize = 8 * 1024;
 /// Once the pools have freed this much, the allocator is asked to return it to the kernel.
 const TRIM_BYTES: usize = 1024 * 1024;
+/// How often the pools are looked through for memory to free, in milliseconds.
+const TRIM_MS: u64 = 1000;
 /// How long idle clients may still send a request once the shard drains.
 pub const IDLE_GRACE: Duration = Duration::from_millis(500);
 /// How often a shard without sessions looks at its pools.
@@ -178,6 +182,8 @@ pub struct Shard {
     pub resolver: Resolver,
     /// Its streams that wait for a server's slot.
     pub waiters: Waiters,
+    /// Its streams that wait for an idle connection of another shard.
+    pub parcels: Waiters<Option<Parcel>>,
     /// Its end of the log.
     pub log: RefCell<ShardLog>,
     /// Answers that need a view of the process.
@@ -305,6 +311,28 @@ impl Shard {
         }
     }
 
+    /// Returns where this shard publishes its idle server connections.
+    pub fn idle_counts(&self) -> &IdleCounts {
+        self.inboxes[self.index].idle_counts(self.plan.metrics.objects())
+    }
+
+    /// Names a server for the pools of idle connections.
+    pub fn place(&self, backend: u32, server: ServerId) -> Place<'_> {
+        Place { plan: &self.plan, counts: self.idle_counts(), backend, server }
+    }
+
+    /// Closes all idle server connections.
+    pub fn close_idle(&self) {
+        self.upstreams.clear(&self.plan, self.idle_counts());
+    }
+
+    /// Returns the other shard with the most idle connections of that kind to a server.
+    pub fn most_idle(&self, server: ObjectId, take: Take) -> Option<usize> {
+        let others = self.inboxes.iter().enumerate().filter(|(index, _)| *index != self.index);
+        let idle = others.map(|(index, inbox)| (inbox.idle(server, take), index));
+        idle.filter(|(idle, _)| *idle > 0).max().map(|(_, index)| index)
+    }
+
     fn sessions(&self) -> u32 {
         self.inboxes[self.index].sessions()
     }
@@ -352,6 +380,7 @@ async fn serve(setup: ShardSetup) {
             .collect(),
         resolver: Resolver::default(),
         waiters: Waiters::default(),
+        parcels: Waiters::default(),
         log: RefCell::new(setup.log),
         services: setup.services,
         inboxes: setup.inboxes,
@@ -378,7 +407,7 @@ async fn serve(setup: ShardSetup) {
 
 /// Turns the wheel, flushes the log and purges what is idle.
 async fn tick_loop(shard: Rc<Shard>) {
-    let mut last_purge_ms = 0;
+    let (mut last_purge_ms, mut last_trim_ms) = (0, 0);
     loop {
         match shard.sessions() == 0 && shard.timers.is_empty() {
             true => shard.rest().await,
@@ -387,9 +416,12 @@ async fn tick_loop(shard: Rc<Shard>) {
         let now_ms = shard.clock.tick();
         shard.timers.tick(now_ms);
         shard.log.borrow_mut().flush();
-        if now_ms - last_purge_ms >= 1000 {
+        if now_ms - last_purge_ms >= shard.upstreams.purge_ms() {
             last_purge_ms = now_ms;
-            shard.upstreams.purge(&shard.plan, now_ms);
+            shard.upstreams.purge(&shard.plan, shard.idle_counts(), now_ms);
+        }
+        if now_ms - last_trim_ms >= TRIM_MS {
+            last_trim_ms = now_ms;
             shard.resolver.purge(now_ms);
             give_back_memory(&shard);
         }
@@ -425,6 +457,10 @@ async fn hear(shard: Rc<Shard>) {
                 }
                 Message::Drain => drain(&shard),
                 Message::Connection(accepted) => session::start(&shard, accepted),
+                Message::WantIdle(wanted) => share::answer(&shard, wanted),
+                Message::Idle { id, backend, server, parcel } => {
+                    share::deliver(&shard, id, backend, server, parcel);
+                }
                 Message::Wake { backend, wake } => assign::deliver(&shard, backend, wake),
             }
         }
@@ -444,7 +480,7 @@ fn drain(shard: &Rc<Shard>) {
         let _ = canceller.cancel();
     }
     shard.stop_listening(0);
-    shard.upstreams.clear();
+    shard.close_idle();
     // A busy client is about to send its next request: it is answered with the word that the connection closes.
     let shard = shard.clone();
     monoio::spawn(async move {

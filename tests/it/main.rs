@@ -10,6 +10,8 @@ mod actions;
 mod cli;
 mod configs;
 mod diagnostics;
+mod differential;
+mod errors;
 mod faults;
 mod forward_proxy;
 mod health;

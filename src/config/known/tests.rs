@@ -238,7 +238,7 @@ fn only_what_can_be_turned_off_takes_no() {
     refused_without_help(FRONTEND, "default mode http", "cannot be preceded by `default`");
     let mut diags = Diagnostics::default();
     // What is not there is off already.
-    assert!(check(BACKEND, &words("no option abortonclose"), &mut diags).is_none());
+    assert!(check(BACKEND, &words("no option persist"), &mut diags).is_none());
     assert!(diags.is_empty());
 }
 

@@ -29,10 +29,14 @@ pub struct Frontend {
     pub timeouts: Timeouts,
     /// Connection handling.
     pub connection_mode: ConnectionMode,
+    /// `option abortonclose`
+    pub abort_on_close: bool,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
     pub http_response: Vec<Rule>,
+    /// `http-after-response` rules.
+    pub http_after_response: Vec<Rule>,
     /// `use_backend` rules in order.
     pub use_backend: Vec<UseBackend>,
     /// `default_backend`

@@ -62,6 +62,7 @@ macro_rules! connection_mode {
 
 /// One row per option.
 pub(super) static TABLE: &[Entry<Row>] = &[
+    switch!("abortonclose", |draft| draft.settings.abort_on_close),
     switch!("allbackups", |draft| draft.settings.all_backups),
     switch!("clitcpka", |draft| draft.settings.keep_alive_client),
     switch!("dontlog-normal", |draft| draft.settings.log.dont_log_normal),
@@ -73,6 +74,7 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     },
     http_switch!("http-buffer-request", |draft| draft.settings.buffer_request),
     connection_mode!("http-keep-alive", ConnectionMode::KeepAlive),
+    switch!("http-pretend-keepalive", |draft| draft.settings.pretend_keep_alive),
     connection_mode!("http-server-close", ConnectionMode::ServerClose),
     Entry {
         name: "option httpchk",
@@ -82,6 +84,7 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     connection_mode!("httpclose", ConnectionMode::Close),
     Entry { name: "option httplog", example: "option httplog", build: Row::new(httplog) },
     switch!("nolinger", |draft| draft.settings.no_linger),
+    switch!("prefer-last-server", |draft| draft.settings.prefer_last),
     Entry {
         name: "option redispatch",
         example: "option redispatch 1",

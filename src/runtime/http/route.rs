@@ -19,14 +19,16 @@ use std::sync::Arc;
 pub enum Stop {
     /// A rule refused it with that status.
     Deny(u16),
-    /// A rule refused it without an answer; the flag asks for silence instead of a close.
-    Drop(bool),
+    /// A rule refused it without an answer.
+    Drop(Drop),
     /// A rule refused it with an answer of its own.
     DenyAnswer(Answer),
     /// A rule holds it back before it is refused with that status or answer.
     Tarpit(u16, Option<Answer>),
     /// A rule answered it.
     Answer(Answer),
+    /// A rule answered it with the proxy's own page for that status.
+    Page(u16),
     /// A service answers it.
     Service(Service),
     /// The statistics page answers it.
@@ -44,6 +46,15 @@ pub enum Stop {
         /// Second letter of the termination state.
         phase: u8,
     },
+}
+
+/// How the connection of a client that gets no answer ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Drop {
+    /// By a close.
+    Close,
+    /// Without a word, or by a reset that so many routers may pass on.
+    Silent(Option<u8>),
 }
 
 /// Evaluates something on the stream as it is now.
@@ -140,8 +151,9 @@ pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
         Verdict::Deny(status) => Err(Stop::Deny(status)),
         Verdict::DenyAnswer(answer) => Err(Stop::DenyAnswer(answer)),
         Verdict::Answer(answer) => Err(Stop::Answer(answer)),
-        Verdict::Reject => Err(Stop::Drop(false)),
-        Verdict::SilentDrop => Err(Stop::Drop(true)),
+        Verdict::Page(status) => Err(Stop::Page(status)),
+        Verdict::Reject => Err(Stop::Drop(Drop::Close)),
+        Verdict::SilentDrop(ttl) => Err(Stop::Drop(Drop::Silent(ttl))),
         Verdict::Tarpit(status, answer) => Err(Stop::Tarpit(status, answer)),
         Verdict::Service(service) => Err(Stop::Service(service)),
         // Whoever runs rules carries waits out before the list is through.
@@ -231,7 +243,19 @@ pub fn wanted_server(
     backend: &Backend,
 ) -> Option<ServerId> {
     let by_cookie = persist::wanted(session, exchange, backend);
-    by_cookie.or_else(|| use_server(session, exchange, backend))
+    by_cookie
+        .or_else(|| use_server(session, exchange, backend))
+        .or_else(|| last_server(session, exchange, backend))
+}
+
+/// Returns the server of the client's last request, if requests are to stay there and it takes new streams.
+fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Option<ServerId> {
+    let (index, server) = session.last_server.get()?;
+    let farm = &session.shard.plan.farms[index as usize];
+    let stays = (backend.prefer_last || session.challenged.get())
+        && exchange.record.backend == Some(index)
+        && !backend.balance.is_keyed();
+    (stays && farm.is_chosen(server)).then_some(server)
 }
 
 fn add_forwarded_for(session: &Session, exchange: &mut Exchange, forward_for: &ForwardFor) {
@@ -270,13 +294,35 @@ pub async fn response(
     backend: u32,
     server: &Socket,
 ) -> Result<(), Stop> {
-    let side = Side::Response(server);
     exchange.variables.end_request(&session.shard.plan.variables);
+    let side = Side::Response(server);
     let backend = session.shard.backend(backend);
     if backend.frontend != Some(session.info.frontend) {
         rules(session, exchange, side, &backend.http_response).await?;
     }
     rules(session, exchange, side, &session.frontend().http_response).await
+}
+
+/// Returns whether `http-after-response` rules run on what the client gets.
+pub fn has_after_response(session: &Session, exchange: &Exchange) -> bool {
+    let of_backend = |index| !session.shard.backend(index).http_after_response.is_empty();
+    !session.frontend().http_after_response.is_empty()
+        || exchange.record.backend.is_some_and(of_backend)
+}
+
+/// Runs the `http-after-response` rules of backend, then frontend, on the response as it is.
+pub fn after_response(session: &Session, exchange: &mut Exchange) {
+    let backend = exchange.record.backend.map(|index| session.shard.backend(index));
+    // Both halves of a `listen` section have the same rules.
+    let backend = backend.filter(|backend| backend.frontend != Some(session.info.frontend));
+    let lists = [
+        backend.map_or(&[][..], |backend| &backend.http_after_response),
+        &session.frontend().http_after_response,
+    ];
+    for rules in lists.into_iter().filter(|rules| !rules.is_empty()) {
+        // Such rules edit and allow; none of them ends the response.
+        with_context(session, exchange, |cx| action::run(rules, cx));
+    }
 }
 
 /// Counts a refused request on its frontend and, when there is one, its backend.
