@@ -21,4 +21,5 @@ mod stats;
 mod tcp;
 mod tools;
 mod tutorials;
+mod upgrades;
 mod variables;
