@@ -7,6 +7,7 @@
 mod support;
 
 mod actions;
+mod bodies;
 mod cli;
 mod configs;
 mod diagnostics;
