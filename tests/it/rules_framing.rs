@@ -273,3 +273,21 @@ fn edits_of_request_lines_and_fields_agree_with_haproxy() {
         proxy.neutral(lines)
     });
 }
+
+#[test]
+fn rules_may_make_a_head_larger_than_the_buffer_it_came_in() {
+    let origin = Origin::echo("o");
+    let rules = " http-request set-header X-Copy %[req.hdr(x-big)]\n \
+                 http-request set-header X-Again %[req.hdr(x-big)]\n \
+                 http-response set-header X-Back %[capture.req.uri]";
+    let proxy = start(Kind::Fastlb, &origin, rules);
+    let big = "b".repeat(14_000);
+    let request = format!("GET /x HTTP/1.1\r\nHost: a\r\nX-Big: {big}\r\n\r\n");
+    let mut client = Client::connect(proxy.address("front"));
+    let response = client.ask(request);
+    assert_eq!((response.status, response.header("x-back")), (200, Some("/x")));
+    assert_eq!(client.get("/next").status, 200);
+    let received = origin.received();
+    assert_eq!(received[0].header("x-copy"), Some(big.as_str()));
+    assert_eq!(received[0].header("x-again"), Some(big.as_str()));
+}
