@@ -227,13 +227,11 @@ fn kind(
                 return None;
             }
             if !is_empty && matches!(status, 204 | 304) {
+                let text = format!("a response with status {status} has no body");
                 compiler.diagnostics.push(
-                    Diagnostic::warning(
-                        span,
-                        format!("a response with status {status} has no body"),
-                    )
-                    .label("it is not sent"),
+                    Diagnostic::error(span, text).help("leave the body and its `content-type` out"),
                 );
+                return None;
             }
             let content_type = content_type.filter(|_| !is_empty);
             let content_type = content_type.map(|word| word.text.as_bytes().into());
