@@ -96,6 +96,10 @@ async fn tarpit(session: &Session, exchange: &mut Exchange) -> bool {
     session.arm(Some(limit));
     let stayed = session.deadline.limit(leaves(session)).await.is_err();
     exchange.record.queue_us = session.shard.clock.now_us().saturating_sub(begun) as i64;
+    // The next request is received into it.
+    let mut buffer = session.shard.buffers.take();
+    buffer.extend_from_slice(exchange.request.buffer());
+    *exchange.request.buffer_mut() = buffer;
     stayed
 }
 
