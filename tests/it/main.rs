@@ -20,6 +20,7 @@ mod process;
 mod retries;
 mod stats;
 mod tcp;
+mod timeouts;
 mod tools;
 mod tutorials;
 mod variables;
