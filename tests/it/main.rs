@@ -7,6 +7,7 @@
 mod support;
 
 mod actions;
+mod bodies;
 mod cli;
 mod configs;
 mod connections;
@@ -14,13 +15,18 @@ mod diagnostics;
 mod differential;
 mod errors;
 mod faults;
+mod forward_proxy;
+mod hardening;
 mod health;
 mod http;
 mod process;
 mod retries;
+mod rules_options;
 mod stats;
 mod tcp;
+mod termination;
 mod timeouts;
 mod tools;
 mod tutorials;
+mod upgrades;
 mod variables;
