@@ -298,7 +298,6 @@ impl Build<'_> {
             connections: Gauge::default(),
             timeouts: settings.timeouts,
             connection_mode: settings.connection_mode,
-            abort_on_close: settings.abort_on_close,
             http_request: rules.http_request,
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
