@@ -26,6 +26,7 @@ mod rules_options;
 mod stats;
 mod tcp;
 mod termination;
+mod timeouts;
 mod tools;
 mod tutorials;
 mod upgrades;
