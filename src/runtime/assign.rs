@@ -262,7 +262,7 @@ impl<'s> Dispatch<'s> {
             return Ok(());
         }
         let limit = self.backend.timeouts.connect;
-        let pause = monoio::time::sleep(limit.map_or(TURN_AROUND, |limit| limit.min(TURN_AROUND)));
+        let pause = shard.sleep(limit.map_or(TURN_AROUND, |limit| limit.min(TURN_AROUND)));
         match self.wish.watch {
             false => pause.await,
             true => watch::unless_gone(self.session, Duration::ZERO, pause)

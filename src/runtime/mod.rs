@@ -5,6 +5,7 @@
 //!
 //! Reading order: [`shard`] (thread, accept, messages) → [`session`] → [`http`] or [`tcp`] → [`assign`] (balance,
 //! queue, connect) → [`tunnel`]. Below them: [`transport`] (sockets), [`deadline`], [`clock`], [`buffer`], [`upstream`], [`share`].
+//! [`sim`] runs a shard on a simulated clock, for fuzzing.
 
 pub mod assign;
 pub mod buffer;
@@ -19,6 +20,7 @@ pub mod resolver;
 pub mod session;
 pub mod shard;
 pub mod share;
+pub mod sim;
 pub mod splice;
 pub mod tcp;
 pub mod transport;

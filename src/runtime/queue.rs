@@ -39,6 +39,11 @@ impl<T> Waiters<T> {
         id
     }
 
+    /// Returns whether no place is open.
+    pub fn is_empty(&self) -> bool {
+        self.places.borrow().is_empty()
+    }
+
     /// Closes a place; returns the call that came meanwhile, and what it brought is then the caller's to give back.
     pub fn close(&self, id: u64) -> Option<T> {
         match self.places.borrow_mut().remove(&id) {

@@ -103,7 +103,7 @@ pub fn start(shard: &Rc<Shard>, accepted: Accepted) {
                 shard.session_count(-1);
                 return;
             }
-            monoio::time::sleep(ROOM_PAUSE).await;
+            shard.sleep(ROOM_PAUSE).await;
         }
         launch(&shard, accepted);
     });

@@ -204,6 +204,45 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// Returns what a shard owns, nothing of it at work yet, and the sockets that it is to listen on.
+    pub(super) fn new(setup: ShardSetup, clock: Clock) -> (Rc<Self>, ShardListeners) {
+        let plan = setup.plan;
+        let shard = Rc::new(Self {
+            index: setup.index,
+            clock,
+            timers: Timers::new(),
+            buffers: Buffers::new(plan.global.buffer_size),
+            pipes: Pipes::default(),
+            exchanges: Exchanges::default(),
+            upstreams: Upstreams::new(&plan),
+            balancers: plan
+                .backends
+                .iter()
+                .zip(&plan.farms)
+                .map(|(backend, farm)| {
+                    RefCell::new(Balancer::new(&backend.balance, farm, setup.index))
+                })
+                .collect(),
+            resolver: Resolver::default(),
+            waiters: Waiters::default(),
+            parcels: Waiters::default(),
+            log: RefCell::new(setup.log),
+            services: setup.services,
+            inboxes: setup.inboxes,
+            driver: setup.driver,
+            draining: Cell::new(false),
+            posted_idle: Cell::new(0),
+            freed: Cell::new(0),
+            requests: Cell::new(0),
+            accepts: RefCell::new(Some(Canceller::new())),
+            listening: Cell::new(setup.listeners.len()),
+            resting: Cell::new(false),
+            rest: RefCell::default(),
+            plan,
+        });
+        (shard, setup.listeners)
+    }
+
     /// Returns the counter cells of this shard.
     pub fn cells(&self) -> &ShardCells {
         self.plan.metrics.shard(self.index)
@@ -261,6 +300,11 @@ impl Shard {
         self.post_idle().then(|| IdlePermit(self))
     }
 
+    /// Returns how many permits are taken.
+    pub(super) fn posted_idle(&self) -> u32 {
+        self.posted_idle.get()
+    }
+
     /// Gives the permit back.
     pub fn unpost_idle(&self) {
         self.posted_idle.set(self.posted_idle.get() - 1);
@@ -285,6 +329,14 @@ impl Shard {
         if self.draining.get() && inbox.sessions() == 0 {
             // The last one of a drain: let all shards see whether they can leave.
             self.inboxes.iter().for_each(Inbox::ring);
+        }
+    }
+
+    /// Waits that long.
+    pub async fn sleep(&self, duration: Duration) {
+        match self.clock.is_simulated() {
+            true => self.timers.sleep(duration).await,
+            false => monoio::time::sleep(duration).await,
         }
     }
 
@@ -333,7 +385,7 @@ impl Shard {
         idle.filter(|(idle, _)| *idle > 0).max().map(|(_, index)| index)
     }
 
-    fn sessions(&self) -> u32 {
+    pub(super) fn sessions(&self) -> u32 {
         self.inboxes[self.index].sessions()
     }
 
@@ -363,39 +415,8 @@ impl Drop for IdlePermit<'_> {
 }
 
 async fn serve(setup: ShardSetup) {
-    let plan = setup.plan;
-    let shard = Rc::new(Shard {
-        index: setup.index,
-        clock: Clock::new(),
-        timers: Timers::new(),
-        buffers: Buffers::new(plan.global.buffer_size),
-        pipes: Pipes::default(),
-        exchanges: Exchanges::default(),
-        upstreams: Upstreams::new(&plan),
-        balancers: plan
-            .backends
-            .iter()
-            .zip(&plan.farms)
-            .map(|(backend, farm)| RefCell::new(Balancer::new(&backend.balance, farm, setup.index)))
-            .collect(),
-        resolver: Resolver::default(),
-        waiters: Waiters::default(),
-        parcels: Waiters::default(),
-        log: RefCell::new(setup.log),
-        services: setup.services,
-        inboxes: setup.inboxes,
-        driver: setup.driver,
-        draining: Cell::new(false),
-        posted_idle: Cell::new(0),
-        freed: Cell::new(0),
-        requests: Cell::new(0),
-        accepts: RefCell::new(Some(Canceller::new())),
-        listening: Cell::new(setup.listeners.len()),
-        resting: Cell::new(false),
-        rest: RefCell::default(),
-        plan,
-    });
-    for listener in setup.listeners {
+    let (shard, listeners) = Shard::new(setup, Clock::new());
+    for listener in listeners {
         let handle = shard.accepts.borrow().as_ref().map(Canceller::handle);
         if let Some(handle) = handle {
             monoio::spawn(accept_loop(shard.clone(), listener, handle));

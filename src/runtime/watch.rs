@@ -34,7 +34,7 @@ pub async fn unless_gone<F: Future>(
 ) -> Result<F::Output, Left> {
     let gone = async {
         if !after.is_zero() {
-            monoio::time::sleep(after).await;
+            session.shard.sleep(after).await;
         }
         gone(session).await
     };
@@ -56,7 +56,7 @@ async fn gone(session: &Session) -> Left {
             match session.socket.has_left() {
                 Some(left) => return left,
                 None if session.socket.is_quiet() => break,
-                None => monoio::time::sleep(LOOK_AGAIN).await,
+                None => session.shard.sleep(LOOK_AGAIN).await,
             }
         }
     }

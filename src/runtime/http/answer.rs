@@ -107,7 +107,7 @@ async fn leaves(session: &Session) {
             }
         } else {
             // What it has sent stays unread, so nothing tells of the end behind it.
-            monoio::time::sleep(LOOK_PAUSE).await;
+            session.shard.sleep(LOOK_PAUSE).await;
         }
     }
 }
