@@ -114,10 +114,9 @@ pub struct Dispatch<'s> {
 }
 
 impl<'s> Dispatch<'s> {
-    /// Returns the way of a stream that just reached its backend, and counts the stream there.
+    /// Returns the way of a stream that just reached its backend.
     pub fn new(session: &'s Session, index: u32, wish: Wish) -> Self {
         let backend = session.shard.backend(index);
-        session.shard.count(backend.object, Counter::Sessions, 1);
         let persistent = wish.server.is_some();
         Self { session, backend, index, wish, persistent, avoid: None, held: None, begun_us: None }
     }
@@ -335,8 +334,8 @@ impl<'s> Dispatch<'s> {
                 Some(server) => Some(server),
                 None => {
                     balanced = true;
-                    let key =
-                        session.info.source.map_or(Key::None, |source| Key::Address(source.ip()));
+                    let source = record.source.get().or(session.info.source);
+                    let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
                     let picked =
                         shard.balancers[self.index as usize].borrow_mut().pick(farm, &key, avoid);
                     if picked.is_none() && farm.nbsrv() == 0 {

@@ -225,6 +225,7 @@ impl Shard {
                 .collect(),
             resolver: Resolver::default(),
             waiters: Waiters::default(),
+            resolver: Resolver::default(),
             parcels: Waiters::default(),
             log: RefCell::new(setup.log),
             services: setup.services,
