@@ -225,7 +225,6 @@ impl Shard {
                 .collect(),
             resolver: Resolver::default(),
             waiters: Waiters::default(),
-            resolver: Resolver::default(),
             parcels: Waiters::default(),
             log: RefCell::new(setup.log),
             services: setup.services,
