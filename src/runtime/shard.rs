@@ -223,8 +223,8 @@ impl Shard {
                     RefCell::new(Balancer::new(&backend.balance, farm, setup.index))
                 })
                 .collect(),
-            waiters: Waiters::default(),
             resolver: Resolver::default(),
+            waiters: Waiters::default(),
             parcels: Waiters::default(),
             log: RefCell::new(setup.log),
             services: setup.services,
