@@ -8,6 +8,7 @@ mod support;
 
 mod actions;
 mod cli;
+mod clients;
 mod configs;
 mod diagnostics;
 mod differential;
@@ -15,6 +16,8 @@ mod faults;
 mod health;
 mod http;
 mod process;
+mod smuggling;
+mod splitting;
 mod stats;
 mod tcp;
 mod tools;
