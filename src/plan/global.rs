@@ -39,6 +39,7 @@ impl Default for GlobalDraft {
                 log_tag: "haproxy".to_owned(),
                 buffer_size: 16_384,
                 headers_max: 101,
+                idle_pool_shared: true,
                 ..Global::default()
             },
             maxconn: None,
@@ -167,6 +168,15 @@ pub(super) static TABLE: &[Entry<Handler>] = &[
         if let Some(n) = args.number(cx, "a number of fields", 1..=32_767) {
             draft.global.headers_max = n as usize;
         }
+    }),
+    global!("tune.idle-pool.shared", "tune.idle-pool.shared off", |cx, draft, args| {
+        let Some(word) = args.required(cx, "`on` or `off`") else { return };
+        draft.global.idle_pool_shared = match word.as_str() {
+            // There are no thread groups that `auto` and `full` could tell apart.
+            "auto" | "full" | "on" => true,
+            "off" => false,
+            _ => return args.not_one_of(cx, word, &["auto", "full", "off", "on"]),
+        };
     }),
     global!("tune.vars.global-max-size", "tune.vars.global-max-size 1m", |cx, draft, args| {
         variable_limit(cx, args, &mut draft.variable_limits.process);

@@ -7,8 +7,10 @@
 pub mod cookie;
 pub mod date;
 pub mod dns;
+pub mod error_file;
 pub mod h1;
 pub mod http;
+pub mod normalize;
 pub mod reply;
 mod scan;
 pub mod status;

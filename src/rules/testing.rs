@@ -38,6 +38,10 @@ impl Names for TestNames {
         vec!["app"]
     }
 
+    fn resolvers(&self) -> Vec<&str> {
+        vec!["other", "dns"]
+    }
+
     fn variables(&self) -> &Registry {
         &self.variables
     }
@@ -158,11 +162,12 @@ impl Proxy {
         let rules = self.with(text, |line, acls, compiler| {
             let set = match line.keyword().as_str() {
                 "http-response" => RuleSet::HttpResponse,
+                "http-after-response" => RuleSet::HttpAfterResponse,
                 "redirect" => RuleSet::Redirect,
                 _ => RuleSet::HttpRequest,
             };
             compiler.position = match set {
-                RuleSet::HttpResponse => Position::Response,
+                set if set.is_response() => Position::Response,
                 _ => Position::Request,
             };
             Rule::parse(set, line, acls, compiler)

@@ -72,6 +72,11 @@ impl<'l> Cursor<'l> {
         self.words.get(self.at).is_none_or(is_condition)
     }
 
+    /// Returns whether no word is left, not even a condition.
+    pub(super) fn at_end(&self) -> bool {
+        self.at >= self.words.len()
+    }
+
     /// Reports a word that stands where only a condition can; returns whether there is none.
     pub(super) fn expect_end(&mut self, compiler: &mut Compiler<'_>) -> Option<()> {
         let Some(word) = self.peek() else { return Some(()) };

@@ -93,7 +93,7 @@ fn add(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Op
     if frames(&name) {
         return Some(Action::Header(Edit::Nothing));
     }
-    Some(Action::Header(Edit::Add { response: set == RuleSet::HttpResponse, name, value }))
+    Some(Action::Header(Edit::Add { response: set.is_response(), name, value }))
 }
 
 fn set(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
@@ -101,7 +101,7 @@ fn set(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Op
     if frames(&name) {
         return Some(Action::Header(Edit::Nothing));
     }
-    Some(Action::Header(Edit::Set { response: set == RuleSet::HttpResponse, name, value }))
+    Some(Action::Header(Edit::Set { response: set.is_response(), name, value }))
 }
 
 fn name_and_value(
@@ -151,7 +151,7 @@ fn frames(name: &[u8]) -> bool {
 }
 
 fn delete(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
-    let response = set == RuleSet::HttpResponse;
+    let response = set.is_response();
     let name = cursor.next("the name of a field", compiler)?;
     let method = match cursor.peek() {
         Some(word) if word.text == "-m" => {
@@ -247,7 +247,7 @@ fn replace(
     if frames(&name) {
         return Some(Action::Header(Edit::Nothing));
     }
-    let response = set == RuleSet::HttpResponse;
+    let response = set.is_response();
     Some(Action::Header(Edit::Replace { response, name, regex, value, whole }))
 }
 
