@@ -6,6 +6,7 @@
 
 use crate::support::{Client, Kind, Next, Origin, Setup};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const EVIL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL";
@@ -59,46 +60,57 @@ const SHAPES: &[&str] = &[
 
 #[test]
 fn bytes_behind_an_answer_never_answer_another_request() {
-    for method in ["GET", "HEAD"] {
-        for shape in SHAPES {
-            let answer = format!("{shape}{EVIL}");
-            let origin = Origin::http("o", move |request, stream| {
-                if request.target == "/odd" {
-                    stream.write_all(answer.as_bytes())?;
-                } else {
-                    let text = format!("own {}", request.target);
-                    write!(
-                        stream,
-                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}",
-                        text.len()
-                    )?;
-                }
-                Ok(Next::KeepAlive)
-            });
-            let proxy = Setup::new(Kind::Fastlb).origin(&origin).listen("front").start(
-                "defaults\n mode http\n timeout connect 2s\n timeout client 2s\n timeout server 300ms\n \
-                 http-reuse always\n retries 0\nfrontend f\n bind @front@\n default_backend b\n\
-                 backend b\n server s @o@\n",
-            );
-            let mut first = Client::connect(proxy.address("front"));
-            first.send(format!("{method} /odd HTTP/1.1\r\nHost: a\r\n\r\n"));
-            let odd = first.try_response(method);
-            std::thread::sleep(Duration::from_millis(5));
-            for path in ["/second", "/third"] {
-                let own = Client::connect(proxy.address("front")).get(path);
-                assert_eq!(
-                    (own.status, own.text()),
-                    (200, format!("own {path}")),
-                    "{method} {shape:?}"
-                );
-            }
-            // On the first connection too, an answer is that of its request, or there is none.
-            if odd.is_ok() {
-                first.send("GET /fourth HTTP/1.1\r\nHost: a\r\n\r\n");
-                if let Ok(fourth) = first.try_response("GET") {
-                    assert_ne!(fourth.text(), "EVIL", "{method} {shape:?}");
-                }
-            }
+    let cases: Vec<(&str, &str)> = ["GET", "HEAD"]
+        .into_iter()
+        .flat_map(|method| SHAPES.iter().map(move |shape| (method, *shape)))
+        .collect();
+    let shapes: Vec<String> = cases.iter().map(|(_, shape)| format!("{shape}{EVIL}")).collect();
+    let origin = Origin::http("o", move |request, stream| {
+        let number = request.target.strip_prefix("/odd/").and_then(|number| number.parse().ok());
+        if let Some(answer) = number.and_then(|number: usize| shapes.get(number)) {
+            stream.write_all(answer.as_bytes())?;
+        } else {
+            let text = format!("own {}", request.target);
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())?;
+        }
+        Ok(Next::KeepAlive)
+    });
+    let mut setup = Setup::new(Kind::Fastlb).origin(&origin);
+    let mut text = String::from(
+        "defaults\n mode http\n timeout connect 4s\n timeout client 4s\n timeout server 1s\n \
+         http-reuse always\n retries 0\n",
+    );
+    for number in 0..cases.len() {
+        setup = setup.listen(&format!("front{number}"));
+        text += &format!(
+            "frontend f{number}\n bind @front{number}@\n default_backend b{number}\n\
+             backend b{number}\n server s @o@\n"
+        );
+    }
+    let proxy = setup.start(&text);
+    std::thread::scope(|scope| {
+        for (number, (method, shape)) in cases.iter().enumerate() {
+            let front = proxy.address(&format!("front{number}"));
+            scope.spawn(move || ask(front, number, method, shape));
+        }
+    });
+}
+
+/// Asks for the odd answer, and on other connections for ordinary ones.
+fn ask(front: SocketAddr, number: usize, method: &str, shape: &str) {
+    let mut first = Client::connect(front);
+    first.send(format!("{method} /odd/{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let odd = first.try_response(method);
+    std::thread::sleep(Duration::from_millis(5));
+    for path in ["/second", "/third"] {
+        let own = Client::connect(front).get(path);
+        assert_eq!((own.status, own.text()), (200, format!("own {path}")), "{method} {shape:?}");
+    }
+    // On the first connection too, an answer is that of its request, or there is none.
+    if odd.is_ok() {
+        let _ = first.stream().write_all(b"GET /fourth HTTP/1.1\r\nHost: a\r\n\r\n");
+        if let Ok(fourth) = first.try_response("GET") {
+            assert_ne!(fourth.text(), "EVIL", "{method} {shape:?}");
         }
     }
 }
