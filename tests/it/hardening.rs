@@ -432,4 +432,5 @@ fn a_storm_of_connections_beyond_maxconn_waits_for_its_turn() {
     assert!(most <= 40, "{most} at once");
     siege.is_over(4096);
     assert!(siege.stat("b", "s", "smax") <= 4);
+    assert!(siege.info("MaxconnReached") > 0);
 }

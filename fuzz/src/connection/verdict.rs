@@ -162,7 +162,10 @@ fn check_client(client: &Peer, asked: &Stream, peers: &Peers, served: &[Vec<u8>]
     let rest = asked.len < client.sent.len() || asked.messages.is_empty();
     let most = asked.messages.len() + usize::from(rest);
     let stopped = &asked.error;
-    assert!(finals <= most, "client {name} got {finals} responses to {most} requests ({stopped:?})");
+    assert!(
+        finals <= most,
+        "client {name} got {finals} responses to {most} requests ({stopped:?})"
+    );
     statuses
 }
 
