@@ -84,8 +84,13 @@ impl Siege {
 
     /// Waits until no client is left.
     fn settle(&self) {
+        self.settle_to(0);
+    }
+
+    /// Waits until no more than so many clients are left.
+    fn settle_to(&self, clients: u64) {
         let until = Instant::now() + Duration::from_secs(30);
-        while self.info("CurrConns") > 0 {
+        while self.info("CurrConns") > clients {
             assert!(Instant::now() < until, "{} clients are left", self.info("CurrConns"));
             thread::sleep(Duration::from_millis(20));
         }
@@ -433,4 +438,27 @@ fn a_storm_of_connections_beyond_maxconn_waits_for_its_turn() {
     siege.is_over(4096);
     assert!(siege.stat("b", "s", "smax") <= 4);
     assert!(siege.info("MaxconnReached") > 0);
+}
+
+#[test]
+fn without_descriptors_accepting_pauses_and_goes_on_when_there_are_some() {
+    let origin = Origin::echo("o");
+    let siege = Siege::new(&origin, [""; 4]);
+    let limit = siege.descriptors as u64 + 10;
+    let set = std::process::Command::new("prlimit")
+        .args([format!("--pid={}", siege.proxy.pid()), format!("--nofile={limit}:{limit}")])
+        .status();
+    assert!(set.expect("prlimit runs").success());
+    let mut held: Vec<TcpStream> = (0..40).map(|_| connect(siege.front())).collect();
+    eventually("the proxy has none left", || {
+        (siege.proxy.descriptors() as u64 >= limit).then_some(())
+    });
+    thread::sleep(Duration::from_millis(300));
+    held.truncate(2);
+    siege.settle_to(2);
+    // Those that were left in the kernel's queue meanwhile are accepted, and so are new ones.
+    siege.serves_others();
+    assert!(siege.info("AcceptPauses") > 0);
+    drop(held);
+    siege.is_over(4096);
 }
