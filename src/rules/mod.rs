@@ -9,6 +9,7 @@ pub mod condition;
 pub mod context;
 pub mod convert;
 pub mod fetch;
+pub mod forwarded;
 pub mod known;
 pub mod log_format;
 pub mod pattern;

@@ -113,10 +113,9 @@ pub struct Dispatch<'s> {
 }
 
 impl<'s> Dispatch<'s> {
-    /// Returns the way of a stream that just reached its backend, and counts the stream there.
+    /// Returns the way of a stream that just reached its backend.
     pub fn new(session: &'s Session, index: u32, wish: Wish) -> Self {
         let backend = session.shard.backend(index);
-        session.shard.count(backend.object, Counter::Sessions, 1);
         let persistent = wish.server.is_some();
         Self { session, backend, index, wish, persistent, avoid: None, held: None, begun_us: None }
     }

@@ -1,8 +1,8 @@
 //! Backends, their servers, and how servers are chosen, checked and remembered.
 
 use super::{
-    Address, ConnectionMode, ErrorFiles, ForwardFor, Gauge, Mode, SocketOptions, Splice, StatsPage,
-    Timeouts,
+    Address, AddressField, ConnectionMode, ErrorFiles, Gauge, HeaderNames, Mode, SocketOptions,
+    Splice, StatsPage, Timeouts,
 };
 use crate::balance::Algorithm;
 use crate::config::ast::Span;
@@ -10,6 +10,7 @@ use crate::log::LogTarget;
 use crate::metrics::ObjectId;
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
+use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +58,13 @@ pub struct Backend {
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
-    pub forward_for: Option<ForwardFor>,
+    pub forward_for: Option<AddressField>,
+    /// `option originalto`
+    pub original_to: Option<AddressField>,
+    /// `option http-restrict-req-hdr-names`
+    pub header_names: HeaderNames,
+    /// `option forwarded`
+    pub forwarded: Option<Forwarded>,
     /// `option http-buffer-request`
     pub buffer_request: bool,
     /// How servers are checked.

@@ -16,6 +16,7 @@ use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
 use crate::metrics::{self, ObjectId};
 use crate::rules::context::NameTable;
+use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
 use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
@@ -232,7 +233,7 @@ impl Build<'_> {
         }
         if draft.is_back() {
             let rules = self.compile(cx, draft, Half::Back, backend);
-            let backend = self.backend(draft, rules, frontend);
+            let backend = self.backend(cx, draft, rules, frontend);
             self.backends.push(backend);
         }
     }
@@ -293,6 +294,8 @@ impl Build<'_> {
             monitor_fail: rules.monitor_fail,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
+            original_to: settings.original_to.clone().filter(|_| draft.mode() == Mode::Http),
+            header_names: settings.header_names,
             buffer_request: settings.buffer_request,
             log: self.log(cx, draft),
             error_files: rules.error_files,
@@ -310,7 +313,13 @@ impl Build<'_> {
         }
     }
 
-    fn backend(&mut self, draft: &Draft<'_>, rules: Compiled, frontend: Option<u32>) -> Backend {
+    fn backend(
+        &mut self,
+        cx: &mut Loader<'_>,
+        draft: &Draft<'_>,
+        rules: Compiled,
+        frontend: Option<u32>,
+    ) -> Backend {
         let settings = &draft.settings;
         let object = self.object();
         let servers: Vec<Server> =
@@ -340,6 +349,9 @@ impl Build<'_> {
             use_server: rules.use_server,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
+            original_to: settings.original_to.clone().filter(|_| http),
+            header_names: settings.header_names,
+            forwarded: self.forwarded(cx, draft),
             buffer_request: settings.buffer_request,
             check: settings.check.kind(),
             error_files: rules.error_files,
@@ -383,6 +395,22 @@ impl Build<'_> {
         let stats = draft.settings.stats.as_ref().filter(|_| draft.mode() == Mode::Http)?;
         let node = self.global.node.as_deref().unwrap_or(&self.global.hostname);
         Some(Arc::new(stats.page(&draft.name, node, self.global.description.as_deref())))
+    }
+
+    fn forwarded(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> Option<Forwarded> {
+        let (words, span) = draft.settings.forwarded?;
+        let mut found = Diagnostics::default();
+        let mut compiler = Compiler {
+            diagnostics: &mut found,
+            names: self.index,
+            position: Position::Request,
+            http: draft.mode() == Mode::Http,
+            backend: Some(self.backends.len() as u32),
+            line: span,
+        };
+        let forwarded = Forwarded::parse(words, span, &mut compiler);
+        self.reported.push(cx, &found);
+        forwarded
     }
 
     fn splice(&self, draft: &Draft<'_>) -> Splice {

@@ -36,6 +36,8 @@ pub(super) enum Fail {
     Refused(u16),
     /// The response has begun, or there is nobody to tell: close.
     Cut(u8, u8),
+    /// What came of the response's body is malformed: close.
+    Malformed,
 }
 
 /// Forwards the request to a server of the backend and answers the client.
@@ -267,6 +269,11 @@ impl Conversation<'_> {
                 // The client's connection stays when its request was received whole.
                 answer::error(self.session, exchange, status).await;
             }
+            Fail::Malformed => {
+                self.count_behind(Counter::ResponseErrors);
+                end(exchange, b'S', b'D');
+                exchange.keep_alive = false;
+            }
             Fail::Cut(cause, phase) => {
                 self.count_failure(cause, phase);
                 end(exchange, cause, phase);
@@ -290,27 +297,27 @@ impl Conversation<'_> {
     }
 
     fn count_failure(&self, cause: u8, phase: u8) {
-        let shard = &self.session.shard;
-        let frontend = self.session.frontend().object;
-        let behind = [self.backend.object, self.backend.servers[self.server].object];
-        match cause {
-            b'C' | b'c' => {
-                for object in behind.into_iter().chain([frontend]) {
-                    shard.count(object, Counter::ClientAborts, 1);
-                }
+        match (cause, phase) {
+            (b'C' | b'c', _) => {
+                self.count_behind(Counter::ClientAborts);
+                self.session.shard.count(self.session.frontend().object, Counter::ClientAborts, 1);
             }
             // The client's own fault, counted where it was found.
-            b'P' if phase == b'D' => {}
-            _ => {
-                // Before the response began it is an error, within its body an abort.
-                let counter = match phase {
-                    b'D' => Counter::ServerAborts,
-                    _ => Counter::ResponseErrors,
-                };
-                for object in behind {
-                    shard.count(object, counter, 1);
-                }
+            (b'P', b'D') => {}
+            // Before the response began it is an error, within its body an abort, and both if the server broke off.
+            (b'S', b'D') => {
+                self.count_behind(Counter::ServerAborts);
+                self.count_behind(Counter::ResponseErrors);
             }
+            (_, b'D') => self.count_behind(Counter::ServerAborts),
+            _ => self.count_behind(Counter::ResponseErrors),
+        }
+    }
+
+    /// Counts on backend and server.
+    fn count_behind(&self, counter: Counter) {
+        for object in [self.backend.object, self.backend.servers[self.server].object] {
+            self.session.shard.count(object, counter, 1);
         }
     }
 }
