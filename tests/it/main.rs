@@ -7,6 +7,7 @@
 mod support;
 
 mod actions;
+mod bodies;
 mod cli;
 mod configs;
 mod connections;
@@ -14,6 +15,7 @@ mod diagnostics;
 mod differential;
 mod errors;
 mod faults;
+mod forward_proxy;
 mod hardening;
 mod health;
 mod http;
@@ -25,4 +27,5 @@ mod tcp;
 mod termination;
 mod tools;
 mod tutorials;
+mod upgrades;
 mod variables;

@@ -12,6 +12,7 @@ use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
 use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Backend {
     pub balance: Algorithm,
     /// Servers by index; the same index as in the farm.
     pub servers: Vec<Server>,
+    /// Whether some of them follow the destination of the stream.
+    pub follows: bool,
     /// Timeouts of the server side.
     pub timeouts: Timeouts,
     /// `retries`
@@ -102,6 +105,8 @@ pub struct Server {
     pub name: String,
     /// Where to connect.
     pub address: Address,
+    /// What of it is the stream's own destination instead.
+    pub follow: Option<Follow>,
     /// `weight`
     pub weight: u32,
     /// `maxconn`; 0 is no limit.
@@ -122,6 +127,31 @@ pub struct Server {
     pub object: ObjectId,
     /// Where the line stands.
     pub span: Span,
+}
+
+/// How a server takes its address, its port or both from the destination of each stream (`0.0.0.0`, `*`, no port or
+/// port 0, `+10`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Whether the address is that of the destination.
+    pub address: bool,
+    /// What is added to the destination's port; `None` keeps the server's own port.
+    pub port: Option<i32>,
+}
+
+impl Server {
+    /// Returns the TCP address to connect a stream to whose destination is `asked`; nothing when there is none.
+    pub fn target(&self, asked: Option<SocketAddr>) -> Option<SocketAddr> {
+        let Address::Tcp(own) = self.address else { return None };
+        let Some(follow) = self.follow else { return Some(own) };
+        let asked = asked?;
+        let ip = if follow.address { asked.ip().to_canonical() } else { own.ip() };
+        let port = match follow.port {
+            None => own.port(),
+            Some(offset) => u16::try_from(i32::from(asked.port()) + offset).ok()?,
+        };
+        (!ip.is_unspecified() && port != 0).then(|| SocketAddr::new(ip, port))
+    }
 }
 
 /// How idle connections to a server are kept.

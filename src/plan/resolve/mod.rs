@@ -7,6 +7,7 @@ mod variables;
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
 use super::proxy::{Draft, HttpErrors};
+use super::resolvers;
 use super::server_line::ServerDraft;
 use super::{
     Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions, Splice,
@@ -32,12 +33,17 @@ pub(super) fn plan(
     cx: &mut Loader<'_>,
     draft: GlobalDraft,
     proxies: &[Draft<'_>],
+    resolvers: Vec<resolvers::Draft>,
     http_errors: &HashMap<&str, HttpErrors>,
 ) -> Plan {
     let no_splice = draft.no_splice;
     let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
     let global = draft.finish(cx);
-    let index = Index { buffer_size: global.buffer_size, ..Index::new(cx, proxies, http_errors) };
+    let index = Index {
+        buffer_size: global.buffer_size,
+        resolvers: resolvers::names(&resolvers),
+        ..Index::new(cx, proxies, http_errors)
+    };
     let variables = variables::process(cx, &index, &variable_lines, variable_limits);
     let mut build = Build {
         global: &global,
@@ -76,6 +82,7 @@ pub(super) fn plan(
         names,
         metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
+        resolvers: resolvers::finish(resolvers),
         variables,
     }
 }
@@ -87,6 +94,7 @@ struct Index<'a> {
     backend_modes: Vec<(Mode, Span)>,
     frontends: HashSet<&'a str>,
     servers: Vec<HashMap<&'a str, u32>>,
+    resolvers: Vec<String>,
     http_errors: &'a HashMap<&'a str, HttpErrors>,
     /// `tune.bufsize`
     buffer_size: usize,
@@ -106,6 +114,7 @@ impl<'a> Index<'a> {
             backend_modes: Vec::new(),
             frontends: HashSet::new(),
             servers: Vec::new(),
+            resolvers: Vec::new(),
             http_errors,
             buffer_size: usize::MAX,
             variables: Registry::default(),
@@ -190,6 +199,10 @@ impl Names for Index<'_> {
 
     fn backends(&self) -> Vec<&str> {
         self.backend_names.iter().map(String::as_str).collect()
+    }
+
+    fn resolvers(&self) -> Vec<&str> {
+        self.resolvers.iter().map(String::as_str).collect()
     }
 
     fn variables(&self) -> &Registry {
@@ -332,6 +345,7 @@ impl Build<'_> {
             span: draft.span,
             mode: draft.mode(),
             balance: settings.balance.unwrap_or_default(),
+            follows: servers.iter().any(|server| server.follow.is_some()),
             servers,
             timeouts: settings.timeouts,
             retries: settings.retries.unwrap_or(3),
@@ -378,6 +392,7 @@ impl Build<'_> {
         Server {
             name: server.name.text.clone(),
             address: server.address.clone(),
+            follow: server.follow,
             weight: params.weight.unwrap_or(1),
             maxconn: params.maxconn,
             maxqueue: params.maxqueue,

@@ -8,7 +8,7 @@
 
 use super::exchange::Exchange;
 use super::upload::{Upload, alongside};
-use super::{answer, route};
+use super::{answer, connect, route};
 use crate::metrics::Counter;
 use crate::plan::{Backend, ConnectionMode, RetryOn, Reuse};
 use crate::proto::h1::body::BodyReader;
@@ -43,9 +43,13 @@ pub(super) enum Fail {
 /// Forwards the request to a server of the backend and answers the client.
 pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: u32) {
     let backend = session.shard.backend(backend_index);
+    // A connection to one destination is none to another: servers that follow destinations keep none.
+    if backend.follows && !connect::may_follow(session, exchange, backend) {
+        return Box::pin(refuse(session, exchange, Refused::NoServer)).await;
+    }
     let wish = Wish {
         server: route::wanted_server(session, exchange, backend),
-        reuse: Some(may_reuse(session, exchange, backend)),
+        reuse: (!backend.follows).then(|| may_reuse(session, exchange, backend)),
         watch: backend.abort_on_close || session.frontend().abort_on_close,
     };
     let mut dispatch = Dispatch::new(session, backend_index, wish);
@@ -54,6 +58,14 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
             Ok(assigned) => assigned,
             Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
         };
+        let follows = backend.servers[slot.server].follow.is_some();
+        if follows {
+            if exchange.request.method() == b"CONNECT" {
+                let tunnel = connect::tunnel(session, exchange, backend, &upstream.socket);
+                return Box::pin(tunnel).await;
+            }
+            connect::to_origin_form(exchange);
+        }
         let conversation = Conversation {
             session,
             backend,
@@ -67,7 +79,7 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
         let fail = match conversation.run(exchange).await {
             Ok(reusable) => {
                 let private = conversation.private.get();
-                if reusable {
+                if reusable && !follows {
                     keep(session, backend_index, slot.server, private, upstream);
                 }
                 return;

@@ -24,11 +24,21 @@ pub fn client(session: &Session, exchange: &mut Exchange, backend: u32) {
     }
     let (front, back) = (frontend.forward_for.as_ref(), backend.forward_for.as_ref());
     if front.is_some() || back.is_some() {
-        address(&mut exchange.request, session.info.source.map(|a| a.ip()), front, back);
+        address(
+            &mut exchange.request,
+            exchange.record.source.get().or(session.info.source).map(|a| a.ip()),
+            front,
+            back,
+        );
     }
     let (front, back) = (frontend.original_to.as_ref(), backend.original_to.as_ref());
     if front.is_some() || back.is_some() {
-        address(&mut exchange.request, session.info.destination.map(|a| a.ip()), front, back);
+        address(
+            &mut exchange.request,
+            exchange.record.destination.get().or(session.info.destination).map(|a| a.ip()),
+            front,
+            back,
+        );
     }
 }
 
