@@ -58,7 +58,7 @@ fn parse_request(head: &mut Head) -> Result<Parsed, ParseError> {
 
 /// As the next hop does, whose limits leave room for what the proxy adds.
 fn parse_forwarded_request(head: &mut Head) -> Result<Parsed, ParseError> {
-    let limits = Limits { head_bytes_max: 32 * 1024, fields_max: 110 };
+    let limits = Limits { head_bytes_max: 32 * 1024, fields_max: 110, ..Limits::default() };
     parse::request(head, &limits)
 }
 

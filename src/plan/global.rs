@@ -34,6 +34,7 @@ impl Default for GlobalDraft {
                 log_tag: "haproxy".to_owned(),
                 buffer_size: 16_384,
                 headers_max: 101,
+                rewrite_room: 1024,
                 ..Global::default()
             },
             maxconn: None,
@@ -157,6 +158,11 @@ pub(super) static TABLE: &[Entry<Handler>] = &[
     global!("tune.http.maxhdr", "tune.http.maxhdr 128", |cx, draft, args| {
         if let Some(n) = args.number(cx, "a number of fields", 1..=32_767) {
             draft.global.headers_max = n as usize;
+        }
+    }),
+    global!("tune.maxrewrite", "tune.maxrewrite 2k", |cx, draft, args| {
+        if let Some(size) = args.size(cx, "a size in bytes", 0..=16 << 20) {
+            draft.global.rewrite_room = size as usize;
         }
     }),
     global!("uid", "uid 0", |cx, draft, args| {

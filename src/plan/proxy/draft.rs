@@ -7,7 +7,9 @@ use crate::balance::Algorithm;
 use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::section::SectionKind;
 use crate::plan::server_line::{ServerDraft, ServerParams};
-use crate::plan::{Bind, ConnectionMode, CookiePolicy, ForwardFor, Mode, Reuse, Splice, Timeouts};
+use crate::plan::{
+    Bind, ConnectionMode, CookiePolicy, ForwardFor, Messages, Mode, Reuse, Splice, Timeouts,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -89,6 +91,7 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) forward_for: Option<ForwardFor>,
     pub(in crate::plan) log: LogDraft<'a>,
     pub(in crate::plan) error_files: BTreeMap<u16, Arc<[u8]>>,
+    pub(in crate::plan) messages: Messages,
     pub(in crate::plan) keep_alive_client: bool,
     pub(in crate::plan) keep_alive_server: bool,
     pub(in crate::plan) no_linger: bool,

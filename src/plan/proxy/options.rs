@@ -47,6 +47,10 @@ macro_rules! connection_mode {
 
 /// One row per option.
 pub(super) static TABLE: &[Entry<Row>] = &[
+    switch!("accept-invalid-http-request", |draft| draft.settings.messages.relaxed_requests),
+    switch!("accept-invalid-http-response", |draft| draft.settings.messages.relaxed_responses),
+    switch!("accept-unsafe-violations-in-http-request", |d| d.settings.messages.relaxed_requests),
+    switch!("accept-unsafe-violations-in-http-response", |d| d.settings.messages.relaxed_responses),
     switch!("allbackups", |draft| draft.settings.all_backups),
     switch!("clitcpka", |draft| draft.settings.keep_alive_client),
     switch!("dontlog-normal", |draft| draft.settings.log.dont_log_normal),
@@ -56,8 +60,13 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         example: "option forwardfor except 127.0.0.0/8",
         build: Row::new(forward_for).http(),
     },
+    switch!("http-drop-request-trailers", |draft| draft.settings.messages.drop_request_trailers),
+    switch!("http-drop-response-trailers", |draft| draft.settings.messages.drop_response_trailers),
+    switch!("http-ignore-probes", |draft| draft.settings.messages.ignore_probes),
     connection_mode!("http-keep-alive", ConnectionMode::KeepAlive),
+    switch!("http-pretend-keepalive", |draft| draft.settings.messages.pretend_keep_alive),
     connection_mode!("http-server-close", ConnectionMode::ServerClose),
+    switch!("http-use-proxy-header", |draft| draft.settings.messages.proxy_header),
     Entry {
         name: "option httpchk",
         example: "option httpchk GET /health",

@@ -14,6 +14,7 @@ use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
 use crate::metrics::{ObjectId, Registry};
+use crate::proto::h1::parse::Limits;
 use crate::rules::context::NameTable;
 use crate::rules::log_format::LogFormat;
 use crate::rules::{Compiler, Names, Position};
@@ -246,6 +247,8 @@ impl Build<'_> {
             connections: Gauge::default(),
             timeouts: settings.timeouts,
             connection_mode: settings.connection_mode,
+            messages: settings.messages,
+            limits: self.limits(settings.messages.relaxed_requests, settings.messages.proxy_header),
             http_request: rules.http_request,
             http_response: rules.http_response,
             use_backend: rules.use_backend,
@@ -288,6 +291,8 @@ impl Build<'_> {
             retries: settings.retries.unwrap_or(3),
             redispatch: settings.redispatch,
             connection_mode: settings.connection_mode,
+            messages: settings.messages,
+            limits: self.limits(settings.messages.relaxed_responses, false),
             reuse: settings.reuse.unwrap_or_default(),
             cookie: settings.cookie.clone().filter(|_| http),
             http_request: rules.http_request,
@@ -311,6 +316,18 @@ impl Build<'_> {
             description: settings.description.clone(),
             disabled: settings.disabled,
             object,
+        }
+    }
+
+    /// Returns the bounds of heads.
+    fn limits(&self, relaxed: bool, proxy_header: bool) -> Limits {
+        let size = self.global.buffer_size;
+        Limits {
+            // No more than half of a buffer is reserved (manual 3.2, `tune.maxrewrite`).
+            head_bytes_max: size - self.global.rewrite_room.min(size / 2),
+            fields_max: self.global.headers_max.saturating_sub(1).max(1),
+            relaxed,
+            proxy_header,
         }
     }
 

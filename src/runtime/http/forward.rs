@@ -14,7 +14,6 @@ use crate::plan::{Backend, ConnectionMode, Reuse};
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::Hop;
 use crate::runtime::assign::{Assigned, Refused, Wish, assign, reassign};
-use crate::runtime::deadline::Expired;
 use crate::runtime::session::Session;
 use crate::runtime::tcp::refused_letters;
 use crate::runtime::transport::Socket;
@@ -142,17 +141,22 @@ impl Conversation<'_> {
             == [ConnectionMode::KeepAlive; 2]
             && self.backend.reuse != Reuse::Never;
         // `http-reuse never` keeps quiet about it, as HAProxy does.
-        let stays = keep_server || self.backend.reuse == Reuse::Never;
+        let stays = keep_server
+            || self.backend.reuse == Reuse::Never
+            || self.backend.messages.pretend_keep_alive;
         let repeatable = reused && is_repeatable(exchange);
         let mut body = BodyReader::new(exchange.request.body);
-        let first = match body.advance(exchange.request.rest()) {
+        let head_len = exchange.request.received().len();
+        if self.backend.messages.drop_request_trailers {
+            body.drop_trailers();
+        }
+        let first = match body.forward(exchange.request.buffer_mut(), head_len) {
             Ok(first) => first,
             Err(_) => {
                 shard.count(frontend.object, Counter::RequestErrors, 1);
                 return Err(Fail::Refused(400));
             }
         };
-        let head_len = exchange.request.received().len();
         let with_body = head_len + first.consumed;
         if first.done {
             exchange.next.clear();
@@ -170,7 +174,7 @@ impl Conversation<'_> {
             Ok(Err(_)) if repeatable => return Err(Fail::Stale),
             // The server may have answered before it closed: look for the response.
             Ok(Err(_)) => {}
-            Err(Expired) => return Err(Fail::Status(504, b's', b'D')),
+            Err(fail) => return Err(fail),
         }
         let sent_us = shard.clock.now_us();
         if first.done {
@@ -192,6 +196,18 @@ impl Conversation<'_> {
             exchange.unread = result.is_ok();
         }
         result.map(|ok| ok && keep_server && upload.done.get())
+    }
+
+    /// Counts a head that rules made larger than a buffer (`tune.bufsize`), and returns what becomes of it.
+    #[cold]
+    pub(super) fn outgrown(&self) -> Fail {
+        let frontend = self.session.frontend().object;
+        let server = self.backend.servers[self.server].object;
+        for object in [frontend, self.backend.object, server] {
+            self.session.shard.count(object, Counter::RewriteErrors, 1);
+            self.session.shard.count(object, Counter::InternalErrors, 1);
+        }
+        Fail::Refused(500)
     }
 
     pub(super) fn count_denied(&self, exchange: &Exchange) {

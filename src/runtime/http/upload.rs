@@ -13,6 +13,9 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
+/// The server does not take the request in time.
+const SERVER_IS_SLOW: Fail = Fail::Status(504, b's', b'D');
+
 impl Conversation<'_> {
     /// Sends the head and the body bytes that came with it.
     pub(super) async fn send_request(
@@ -20,7 +23,7 @@ impl Conversation<'_> {
         exchange: &mut Exchange,
         hop: &Hop,
         with_body: usize,
-    ) -> Result<io::Result<()>, Expired> {
+    ) -> Result<io::Result<()>, Fail> {
         let deadline = &self.session.deadline;
         strip_connection_fields(&mut exchange.request);
         if !write::needs_rewrite(&exchange.request, hop) {
@@ -32,7 +35,7 @@ impl Conversation<'_> {
                 Err(Expired) => {
                     // The head is still needed for the answer and the log: get its buffer back from the kernel.
                     self.upstream.shutdown_both();
-                    (Err(Expired), sending.await.1)
+                    (Err(SERVER_IS_SLOW), sending.await.1)
                 }
             };
             *exchange.request.buffer_mut() = buffer;
@@ -41,10 +44,15 @@ impl Conversation<'_> {
         let mut out = std::mem::take(&mut exchange.out);
         out.clear();
         write::write_request(&exchange.request, &mut out, hop);
+        if out.len() > self.session.shard.plan.global.buffer_size {
+            exchange.out = out;
+            return Err(self.outgrown());
+        }
         let head_len = exchange.request.received().len();
         out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
         let len = out.len();
-        let (sent, out) = deadline.limit(self.upstream.send_all(out, 0, len)).await?;
+        let sending = deadline.limit(self.upstream.send_all(out, 0, len)).await;
+        let (sent, out) = sending.map_err(|_| SERVER_IS_SLOW)?;
         exchange.out = out;
         Ok(sent)
     }
@@ -78,12 +86,12 @@ impl Conversation<'_> {
                 // There is nobody to tell.
                 _ => return Err(Fail::Cut(b'C', b'D')),
             }
-            let Ok(advance) = body.advance(&buffer) else {
+            let full = buffer.len() == buffer.capacity();
+            let Ok(advance) = body.forward(&mut buffer, 0) else {
                 shard.count(self.session.frontend().object, Counter::RequestErrors, 1);
                 return Err(upload.fail(400, b'P'));
             };
             self.session.arm(self.backend.timeouts.server);
-            let full = buffer.len() == buffer.capacity();
             let sent = self
                 .session
                 .deadline

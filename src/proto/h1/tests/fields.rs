@@ -74,7 +74,7 @@ fn fields_and_bytes_of_a_head_are_bounded() {
     let many = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "X: a\r\n".repeat(count));
     assert!(parse_request(many(101)).is_ok());
     refused(many(102), ErrorKind::TooManyFields);
-    let limits = Limits { head_bytes_max: 100, fields_max: 10 };
+    let limits = Limits { head_bytes_max: 100, fields_max: 10, ..Limits::default() };
     let parse = |bytes: String| {
         let mut head = Head::new();
         head.buffer_mut().extend_from_slice(bytes.as_bytes());
