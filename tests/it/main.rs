@@ -12,6 +12,7 @@ mod diagnostics;
 mod faults;
 mod health;
 mod http;
+mod messages;
 mod process;
 mod stats;
 mod tcp;

@@ -103,7 +103,8 @@ pub(super) fn response(
     }
     head.upgrade = status == 101 || (request_was.connect && (200..300).contains(&status));
     // An offer of other protocols is for the next hop only; 426 cannot be understood without it.
-    if head.may_have(Known::Upgrade) && !(found.connection.upgrade && matches!(status, 101 | 426)) {
+    let offer_goes_on = status == 101 || status == 426 && found.connection.upgrade;
+    if head.may_have(Known::Upgrade) && !offer_goes_on {
         head.remove_known(Known::Upgrade);
     }
     if found.connection.nominates {

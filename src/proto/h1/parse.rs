@@ -184,7 +184,7 @@ impl ErrorKind {
 /// everything about the message, and its buffer behind [`Head::received`] is body or the next message. After an error
 /// the connection cannot be used any further.
 pub fn request(head: &mut Head, limits: &Limits) -> Result<Parsed, ParseError> {
-    drop_empty_lines(head);
+    drop_empty_lines(head, limits);
     parse(head, limits, true, request_line, |head| framing::request(head, limits))
 }
 
@@ -197,7 +197,7 @@ pub fn response(
     limits: &Limits,
     request_was: RequestKind,
 ) -> Result<Parsed, ParseError> {
-    drop_empty_lines(head);
+    drop_empty_lines(head, limits);
     parse(head, limits, false, status_line, |head| framing::response(head, request_was, limits))
 }
 
@@ -237,10 +237,15 @@ fn parse(
 }
 
 /// Drops CRLFs that stand before a start line; what is left starts with the message.
-fn drop_empty_lines(head: &mut Head) {
+#[inline]
+fn drop_empty_lines(head: &mut Head, limits: &Limits) {
     let mut start = 0;
-    while head.bytes[start..].starts_with(b"\r\n") {
-        start += 2;
+    loop {
+        match &head.bytes[start..] {
+            [b'\r', b'\n', ..] => start += 2,
+            [b'\n', ..] if limits.relaxed => start += 1,
+            _ => break,
+        }
     }
     if start > 0 {
         head.bytes.drain(..start);

@@ -18,13 +18,7 @@ use crate::proto::scan;
 #[cold]
 pub(super) fn repair(head: &mut Head, limits: &Limits, is_request: bool) -> Step {
     let mut lines = Lines { bytes: &head.bytes, at: 0 };
-    let first = loop {
-        match lines.next()? {
-            None => return Ok(None),
-            Some([]) => {}
-            Some(line) => break line,
-        }
-    };
+    let Some(first) = lines.next()? else { return Ok(None) };
     let mut out = Out { text: Vec::with_capacity(head.bytes.len() + 64), fields: Vec::new() };
     let start = if is_request { request_line(first)? } else { status_line(first)? };
     let start = out.start(start);

@@ -72,7 +72,11 @@ fn other_form(head: &mut Head, host: Option<usize>, relaxed: bool) -> Result<(),
         return connect(head, host, relaxed);
     }
     if target == b"*" {
-        return if method == b"OPTIONS" || relaxed { Ok(()) } else { Err(ErrorKind::Target) };
+        // The server as a whole is for OPTIONS, and for whatever methods we do not know.
+        let of_resources: [&[u8]; 7] =
+            [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"TRACE"];
+        let wrong = of_resources.contains(&method) && !relaxed;
+        return if wrong { Err(ErrorKind::Target) } else { Ok(()) };
     }
     match uri::Target::parse(target) {
         Some(split) if split.form == uri::Form::Absolute => absolute(head, host, relaxed),
