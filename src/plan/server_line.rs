@@ -6,7 +6,7 @@ use super::directive::{Args, Entry, find};
 use super::load::Loader;
 use super::proxy::{Draft, Row, bad_name_character};
 use super::words::{Options, Owner};
-use super::{Address, CheckSettings};
+use super::{Address, CheckSettings, PoolSettings};
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::Diagnostic;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -45,6 +45,7 @@ pub(super) struct ServerParams<'a> {
     check_port: Option<u16>,
     check_addr: Option<&'a Word>,
     init_addr: Option<&'a Word>,
+    pub(super) pool: PoolSettings,
 }
 
 /// A server line.
@@ -122,6 +123,10 @@ pub(super) static PARAMS: &[Entry<ParamHandler>] = &[
         params.inter = Some(interval(cx, args, "inter")?);
         Some(())
     }),
+    param!("max-reuse", "max-reuse 100", |cx, params, args| {
+        params.pool.reuses_max = limit(cx, args, "max-reuse")?;
+        Some(())
+    }),
     param!("maxconn", "maxconn 100", |cx, params, args| {
         params.maxconn = param_number(cx, args, "maxconn", 0..=u64::from(u32::MAX))?;
         Some(())
@@ -132,6 +137,18 @@ pub(super) static PARAMS: &[Entry<ParamHandler>] = &[
     }),
     switch!("no-backup", backup = false),
     switch!("no-check", check = false),
+    param!("pool-low-conn", "pool-low-conn 4", |cx, params, args| {
+        params.pool.idle_low = param_number(cx, args, "pool-low-conn", 0..=u64::from(u32::MAX))?;
+        Some(())
+    }),
+    param!("pool-max-conn", "pool-max-conn 100", |cx, params, args| {
+        params.pool.idle_max = limit(cx, args, "pool-max-conn")?;
+        Some(())
+    }),
+    param!("pool-purge-delay", "pool-purge-delay 10s", |cx, params, args| {
+        params.pool.idle_delay = param_time(cx, args, "pool-purge-delay")?;
+        Some(())
+    }),
     param!("port", "check port 8080", |cx, params, args| {
         params.check_port = Some(param_number(cx, args, "port", 1..=65_535)? as u16);
         Some(())
@@ -155,6 +172,14 @@ fn interval(cx: &mut Loader<'_>, args: &mut Args<'_>, name: &str) -> Option<Dura
         return None;
     }
     Some(time)
+}
+
+/// Reads a limit behind a parameter; `-1` is none.
+fn limit(cx: &mut Loader<'_>, args: &mut Args<'_>, name: &str) -> Option<Option<u32>> {
+    if args.take("-1") {
+        return Some(None);
+    }
+    param_number(cx, args, name, 0..=u64::from(i32::MAX.unsigned_abs())).map(Some)
 }
 
 /// Reads all parameters into `params`.

@@ -1,5 +1,6 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
+use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
 use std::cell::Cell;
@@ -94,6 +95,17 @@ pub struct Record {
     pub applet: Option<&'static str>,
     /// What `set-log-level` said; rules set it while they run.
     pub log_level: Cell<LogLevel>,
+    /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
+    pub retry: Cell<RetryWish>,
+}
+
+/// What the rules of a request say about sending it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetryWish {
+    /// `disable-l7-retry`: only connecting is tried again.
+    pub connect_only: bool,
+    /// `set-retries`, in place of `retries`.
+    pub max: Option<u8>,
 }
 
 /// The level that a stream is logged with.
@@ -139,6 +151,7 @@ impl Default for Record {
             partial: false,
             applet: None,
             log_level: Cell::default(),
+            retry: Cell::default(),
         }
     }
 }
@@ -170,6 +183,8 @@ pub struct Context<'a> {
     pub farms: &'a [Arc<Farm>],
     /// Names by index.
     pub names: &'a NameTable,
+    /// What rules have set so far.
+    pub variables: Variables<'a>,
     /// Wall clock, microseconds since 1970, as of the last turn.
     pub now_us: u64,
 }

@@ -19,11 +19,14 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod variable;
 mod write;
 
 use crate::config::ast::Span;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::keyword::Keyword;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Resolves names of the configuration while expressions are compiled.
 pub trait Names {
@@ -33,8 +36,18 @@ pub trait Names {
     fn server(&self, backend: u32, name: &str) -> Option<u32>;
     /// Returns all names of backends, for suggestions.
     fn backends(&self) -> Vec<&str>;
+    /// Returns the names of variables, which using one adds to.
+    fn variables(&self) -> &variable::Registry;
     /// Reads a file named by `-f`, `errorfile`, `file` …; the error is a message fragment.
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String>;
+    /// Returns the answers of an `http-errors` section by status.
+    fn http_errors(&self, _name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
+        None
+    }
+    /// Returns the names of all `http-errors` sections, for suggestions.
+    fn http_errors_names(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
 
 /// Where an expression stands; decides which fetches it may use.

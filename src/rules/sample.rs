@@ -10,6 +10,7 @@ use super::context::Context;
 use super::convert::{self, Converter};
 use super::fetch::{self, Eval, FetchSpec, Scope};
 use super::text::Text;
+use super::variable::Variable;
 use crate::config::ast::Word;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -213,6 +214,8 @@ pub enum Arg {
     Ip(IpAddr),
     /// A regular expression.
     Regex(Box<regex::bytes::Regex>),
+    /// A variable.
+    Variable(Variable),
 }
 
 impl Arg {
@@ -243,8 +246,12 @@ pub enum ArgKind {
     Str,
     /// A decimal number.
     Int,
-    /// A number; HAProxy also allows the name of a variable here.
+    /// A number, or the name of a variable that holds one.
     IntOrVariable,
+    /// The name of a variable that is read.
+    Variable,
+    /// The name of a variable that is set or unset.
+    NewVariable,
     /// The name of a backend.
     Backend,
     /// The name of a server, with or without `backend/` before it.

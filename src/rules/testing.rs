@@ -5,6 +5,7 @@ use super::condition::{AclSet, Condition};
 use super::context::{Context, NameTable, Record, SessionInfo};
 use super::log_format::LogFormat;
 use super::sample::Expression;
+use super::variable::{Process, Registry, Store, StreamStore, Variables};
 use super::{Compiler, Names, Position};
 use crate::config::ast::{Line, Sources, Word};
 use crate::config::diagnostic::Diagnostics;
@@ -15,7 +16,10 @@ use crate::server::{Farm, ServerSpec};
 use std::sync::Arc;
 
 /// One backend `app` with the servers `s1` and `s2`.
-pub(super) struct TestNames;
+#[derive(Default)]
+pub(super) struct TestNames {
+    pub(super) variables: Registry,
+}
 
 impl Names for TestNames {
     fn backend(&self, name: &str) -> Option<u32> {
@@ -32,6 +36,10 @@ impl Names for TestNames {
 
     fn backends(&self) -> Vec<&str> {
         vec!["app"]
+    }
+
+    fn variables(&self) -> &Registry {
+        &self.variables
     }
 
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
@@ -54,6 +62,7 @@ pub(super) struct Proxy {
     pub(super) http: bool,
     pub(super) backend: Option<u32>,
     pub(super) acls: AclSet,
+    pub(super) names: TestNames,
     pub(super) sources: Sources,
     /// One line per finding: severity, the text it points at, message, label, related places, help.
     pub(super) findings: Vec<String>,
@@ -66,6 +75,7 @@ impl Proxy {
             http: true,
             backend: None,
             acls: AclSet::default(),
+            names: TestNames::default(),
             sources: Sources::default(),
             findings: Vec::new(),
         }
@@ -89,7 +99,7 @@ impl Proxy {
         for line in ast.sections.iter().flat_map(|section| &section.lines) {
             let mut compiler = Compiler {
                 diagnostics: &mut diagnostics,
-                names: &TestNames,
+                names: &self.names,
                 position: self.position,
                 http: self.http,
                 backend: self.backend,
@@ -148,11 +158,12 @@ impl Proxy {
         let rules = self.with(text, |line, acls, compiler| {
             let set = match line.keyword().as_str() {
                 "http-response" => RuleSet::HttpResponse,
+                "http-after-response" => RuleSet::HttpAfterResponse,
                 "redirect" => RuleSet::Redirect,
                 _ => RuleSet::HttpRequest,
             };
             compiler.position = match set {
-                RuleSet::HttpResponse => Position::Response,
+                set if set.is_response() => Position::Response,
                 _ => Position::Request,
             };
             Rule::parse(set, line, acls, compiler)
@@ -180,6 +191,7 @@ pub(super) struct Stream {
     pub(super) response: Option<Head>,
     pub(super) names: NameTable,
     pub(super) farms: Vec<Arc<Farm>>,
+    pub(super) variables: (Process, Store, StreamStore),
     pub(super) now_us: u64,
 }
 
@@ -205,6 +217,7 @@ impl Stream {
                 hostname: "lb1".to_string(),
             },
             farms: vec![Arc::new(Farm::new(specs, false, 100, 0))],
+            variables: Default::default(),
             now_us: 1_233_922_372_000_123,
         }
     }
@@ -227,6 +240,11 @@ impl Stream {
             record: &self.record,
             farms: &self.farms,
             names: &self.names,
+            variables: Variables {
+                process: &self.variables.0,
+                session: &self.variables.1,
+                stream: &self.variables.2,
+            },
             now_us: self.now_us,
         }
     }

@@ -1,6 +1,6 @@
 //! A session in TCP mode: one stream, relayed both ways.
 
-use super::assign::{Assigned, Refused, Wish, assign};
+use super::assign::{Assigned, Dispatch, Refused, Wish};
 use super::http::finish;
 use super::session::Session;
 use super::tunnel::{self, End, Options};
@@ -28,9 +28,10 @@ pub async fn relay(session: &Session) {
     exchange.record.backend_streams = backend.streams.current();
     let wish = Wish {
         server: super::http::route::use_server(session, &mut exchange, backend),
-        reuse: false,
+        reuse: None,
+        watch: backend.abort_on_close || frontend.abort_on_close,
     };
-    match assign(session, backend_index, wish, &mut exchange.record).await {
+    match Dispatch::new(session, backend_index, wish).assign(&mut exchange.record).await {
         Ok(assigned) => carry(session, frontend, backend, assigned, &mut exchange.record).await,
         Err(refused) => {
             let (cause, phase) = refused_letters(refused);
@@ -92,6 +93,8 @@ pub fn refused_letters(refused: Refused) -> (u8, u8) {
         Refused::QueueFull => (b'S', b'Q'),
         Refused::QueueTimeout => (b's', b'Q'),
         Refused::ConnectTimeout => (b's', b'C'),
+        Refused::LeftQueue => (b'C', b'Q'),
+        Refused::LeftConnect => (b'C', b'C'),
     }
 }
 

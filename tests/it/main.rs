@@ -6,9 +6,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
 mod cli;
 mod configs;
 mod diagnostics;
+mod differential;
+mod errors;
 mod faults;
 mod health;
 mod http;
@@ -18,3 +21,4 @@ mod stats;
 mod tcp;
 mod tools;
 mod tutorials;
+mod variables;

@@ -8,7 +8,10 @@
 
 pub mod client;
 pub mod origin;
+pub mod play;
 pub mod proxy;
+pub mod transcript;
+pub mod wire;
 
 pub use client::{Client, Response, command, get};
 pub use origin::{Next, Origin, Received};

@@ -31,6 +31,8 @@ pub struct Backend {
     pub timeouts: Timeouts,
     /// `retries`
     pub retries: u32,
+    /// `retry-on`
+    pub retry_on: RetryOn,
     /// `option redispatch`: after how many failed attempts (counted from the last, as in the manual); `None` is never.
     pub redispatch: Option<i32>,
     /// Connection handling.
@@ -41,18 +43,28 @@ pub struct Backend {
     pub limits: Limits,
     /// `http-reuse`
     pub reuse: Reuse,
+    /// `option http-pretend-keepalive`: a server is not told that its connection will be closed.
+    pub pretend_keep_alive: bool,
+    /// `option abortonclose`: a stream ends when its client closes before the response has begun.
+    pub abort_on_close: bool,
+    /// `option prefer-last-server`
+    pub prefer_last: bool,
     /// `cookie`
     pub cookie: Option<CookiePolicy>,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
     pub http_response: Vec<Rule>,
+    /// `http-after-response` rules.
+    pub http_after_response: Vec<Rule>,
     /// `use-server` rules.
     pub use_server: Vec<UseServer>,
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
     pub forward_for: Option<ForwardFor>,
+    /// `option http-buffer-request`
+    pub buffer_request: bool,
     /// How servers are checked.
     pub check: CheckKind,
     /// `errorfile` and defaults.
@@ -96,6 +108,8 @@ pub struct Server {
     pub maxqueue: u32,
     /// `cookie`
     pub cookie: Option<String>,
+    /// `pool-max-conn` and the like.
+    pub pool: PoolSettings,
     /// `backup`
     pub backup: bool,
     /// `disabled`
@@ -106,6 +120,25 @@ pub struct Server {
     pub object: ObjectId,
     /// Where the line stands.
     pub span: Span,
+}
+
+/// How idle connections to a server are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// `pool-max-conn`: idle connections of all shards together; `None` is no limit.
+    pub idle_max: Option<u32>,
+    /// `pool-low-conn`: with no more idle connections than this, no shard takes one from another.
+    pub idle_low: u32,
+    /// `pool-purge-delay`: how long a connection may be idle.
+    pub idle_delay: Duration,
+    /// `max-reuse`: requests on a connection after its first; `None` is no limit.
+    pub reuses_max: Option<u32>,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { idle_max: None, idle_low: 0, idle_delay: Duration::from_secs(5), reuses_max: None }
+    }
 }
 
 /// `check` and its parameters on a server.
@@ -138,6 +171,53 @@ pub enum CheckKind {
         /// Accepted status ranges, inclusive.
         expect: Vec<(u16, u16)>,
     },
+}
+
+/// `retry-on`: the failures after which a request is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryOn(u32);
+
+impl RetryOn {
+    /// `none`
+    pub const NONE: Self = Self(0);
+    /// `conn-failure`: there is no connection, or nothing of the request could be sent.
+    pub const CONNECT: Self = Self(1);
+    /// `empty-response`: the server closed before a byte of its response.
+    pub const EMPTY: Self = Self(2);
+    /// `junk-response`: what came is no response, or only a part of its head.
+    pub const JUNK: Self = Self(4);
+    /// `response-timeout`
+    pub const TIMEOUT: Self = Self(8);
+    /// Statuses that can be named; each has a bit of its own above the events.
+    pub const STATUSES: &[u16] = &[401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504];
+
+    /// Returns the set of one status; `None` when it cannot be named.
+    pub fn status(code: u16) -> Option<Self> {
+        let at = Self::STATUSES.iter().position(|status| *status == code)?;
+        Some(Self(1 << (at + 4)))
+    }
+
+    /// Returns both sets together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns whether all of `other` is in the set.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Returns whether anything but connecting is tried again, so that requests must be kept.
+    pub fn keeps_request(self) -> bool {
+        self.0 & !Self::CONNECT.0 != 0
+    }
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        Self::CONNECT
+    }
 }
 
 /// `http-reuse`

@@ -34,10 +34,14 @@ pub struct Frontend {
     pub messages: Messages,
     /// The bounds of request heads.
     pub limits: Limits,
+    /// `option abortonclose`
+    pub abort_on_close: bool,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
     pub http_response: Vec<Rule>,
+    /// `http-after-response` rules.
+    pub http_after_response: Vec<Rule>,
     /// `use_backend` rules in order.
     pub use_backend: Vec<UseBackend>,
     /// `default_backend`
@@ -50,6 +54,8 @@ pub struct Frontend {
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
     pub forward_for: Option<ForwardFor>,
+    /// `option http-buffer-request`
+    pub buffer_request: bool,
     /// Logging.
     pub log: LogSettings,
     /// `errorfile` and defaults.

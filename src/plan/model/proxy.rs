@@ -1,11 +1,11 @@
 //! What frontends and backends have in common.
 
 use crate::log::LogTarget;
+use crate::rules::action::ErrorReply;
 use crate::rules::log_format::LogFormat;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a socket listens or connects.
@@ -134,7 +134,7 @@ pub struct LogSettings {
 }
 
 /// Answers for errors that the proxy makes itself, by status.
-pub type ErrorFiles = BTreeMap<u16, Arc<[u8]>>;
+pub type ErrorFiles = BTreeMap<u16, ErrorReply>;
 
 /// The statistics page of a proxy (`stats …`).
 #[derive(Clone, Debug)]

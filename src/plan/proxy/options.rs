@@ -24,6 +24,21 @@ macro_rules! switch {
     };
 }
 
+/// A switch that means nothing without `mode http`.
+macro_rules! http_switch {
+    ($name:literal, |$draft:ident| $place:expr) => {
+        Entry {
+            name: concat!("option ", $name),
+            example: concat!("option ", $name),
+            build: Row::new({
+                const HANDLER: Handler = |_, $draft, args| $place = args.prefix == Prefix::None;
+                HANDLER
+            })
+            .http(),
+        }
+    };
+}
+
 /// A way to keep connections.
 macro_rules! connection_mode {
     ($name:literal, $mode:expr) => {
@@ -47,6 +62,7 @@ macro_rules! connection_mode {
 
 /// One row per option.
 pub(super) static TABLE: &[Entry<Row>] = &[
+    switch!("abortonclose", |draft| draft.settings.abort_on_close),
     switch!("accept-invalid-http-request", |draft| draft.settings.messages.relaxed_requests),
     switch!("accept-invalid-http-response", |draft| draft.settings.messages.relaxed_responses),
     switch!("accept-unsafe-violations-in-http-request", |d| d.settings.messages.relaxed_requests),
@@ -60,11 +76,12 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         example: "option forwardfor except 127.0.0.0/8",
         build: Row::new(forward_for).http(),
     },
+    http_switch!("http-buffer-request", |draft| draft.settings.buffer_request),
     switch!("http-drop-request-trailers", |draft| draft.settings.messages.drop_request_trailers),
     switch!("http-drop-response-trailers", |draft| draft.settings.messages.drop_response_trailers),
     switch!("http-ignore-probes", |draft| draft.settings.messages.ignore_probes),
     connection_mode!("http-keep-alive", ConnectionMode::KeepAlive),
-    switch!("http-pretend-keepalive", |draft| draft.settings.messages.pretend_keep_alive),
+    switch!("http-pretend-keepalive", |draft| draft.settings.pretend_keep_alive),
     connection_mode!("http-server-close", ConnectionMode::ServerClose),
     switch!("http-use-proxy-header", |draft| draft.settings.messages.proxy_header),
     Entry {
@@ -75,6 +92,7 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     connection_mode!("httpclose", ConnectionMode::Close),
     Entry { name: "option httplog", example: "option httplog", build: Row::new(httplog) },
     switch!("nolinger", |draft| draft.settings.no_linger),
+    switch!("prefer-last-server", |draft| draft.settings.prefer_last),
     Entry {
         name: "option redispatch",
         example: "option redispatch 1",

@@ -1,35 +1,44 @@
 //! Drafts into a plan: names become indices, rules are compiled, and sections are checked against each other.
 
+mod errors;
 mod rules;
+mod variables;
 
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
-use super::proxy::Draft;
+use super::proxy::{Draft, HttpErrors};
 use super::server_line::ServerDraft;
 use super::{
-    Backend, ErrorFiles, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions,
-    Splice,
+    Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions, Splice,
 };
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
-use crate::metrics::{ObjectId, Registry};
+use crate::metrics::{self, ObjectId};
 use crate::proto::h1::parse::Limits;
 use crate::rules::context::NameTable;
 use crate::rules::log_format::LogFormat;
+use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
 use crate::server::{Farm, ServerSpec};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use rules::{Compiled, Half};
 
 /// Turns all drafts into a plan. Errors go to the loader; the plan is only good without any.
-pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>]) -> Plan {
+pub(super) fn plan(
+    cx: &mut Loader<'_>,
+    draft: GlobalDraft,
+    proxies: &[Draft<'_>],
+    http_errors: &HashMap<&str, HttpErrors>,
+) -> Plan {
     let no_splice = draft.no_splice;
+    let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
     let global = draft.finish(cx);
-    let index = Index::new(cx, proxies);
+    let index = Index { buffer_size: global.buffer_size, ..Index::new(cx, proxies, http_errors) };
+    let variables = variables::process(cx, &index, &variable_lines, variable_limits);
     let mut build = Build {
         global: &global,
         index: &index,
@@ -44,6 +53,10 @@ pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>
         build.proxy(cx, proxy);
     }
     let Build { objects, frontends, backends, farms, .. } = build;
+    // A line that could not be read may set any variable.
+    if cx.errors() == 0 {
+        index.variables.never_set(cx.diagnostics);
+    }
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
         backends: index.backend_names.clone(),
@@ -61,8 +74,9 @@ pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>
         backends,
         farms,
         names,
-        metrics: Registry::new(shards, objects as usize),
+        metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
+        variables,
     }
 }
 
@@ -73,17 +87,28 @@ struct Index<'a> {
     backend_modes: Vec<(Mode, Span)>,
     frontends: HashSet<&'a str>,
     servers: Vec<HashMap<&'a str, u32>>,
+    http_errors: &'a HashMap<&'a str, HttpErrors>,
+    /// `tune.bufsize`
+    buffer_size: usize,
+    variables: Registry,
     base_dir: Option<&'a Path>,
 }
 
 impl<'a> Index<'a> {
-    fn new(cx: &Loader<'a>, proxies: &'a [Draft<'_>]) -> Self {
+    fn new(
+        cx: &Loader<'a>,
+        proxies: &'a [Draft<'_>],
+        http_errors: &'a HashMap<&'a str, HttpErrors>,
+    ) -> Self {
         let mut index = Self {
             backends: HashMap::new(),
             backend_names: Vec::new(),
             backend_modes: Vec::new(),
             frontends: HashSet::new(),
             servers: Vec::new(),
+            http_errors,
+            buffer_size: usize::MAX,
+            variables: Registry::default(),
             base_dir: cx.options.base_dir.as_deref(),
         };
         for proxy in proxies {
@@ -167,8 +192,20 @@ impl Names for Index<'_> {
         self.backend_names.iter().map(String::as_str).collect()
     }
 
+    fn variables(&self) -> &Registry {
+        &self.variables
+    }
+
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
         read_file(self.base_dir, path)
+    }
+
+    fn http_errors(&self, name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
+        self.http_errors.get(name).map(|section| &section.files)
+    }
+
+    fn http_errors_names(&self) -> Vec<&str> {
+        self.http_errors.keys().copied().collect()
     }
 }
 
@@ -249,16 +286,19 @@ impl Build<'_> {
             connection_mode: settings.connection_mode,
             messages: settings.messages,
             limits: self.limits(settings.messages.relaxed_requests, settings.messages.proxy_header),
+            abort_on_close: settings.abort_on_close,
             http_request: rules.http_request,
             http_response: rules.http_response,
+            http_after_response: rules.http_after_response,
             use_backend: rules.use_backend,
             default_backend,
             monitor_uri: settings.monitor_uri.clone().filter(|_| draft.mode() == Mode::Http),
             monitor_fail: rules.monitor_fail,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
+            buffer_request: settings.buffer_request,
             log: self.log(cx, draft),
-            error_files: error_files(draft),
+            error_files: rules.error_files,
             socket: SocketOptions {
                 keep_alive: settings.keep_alive_client,
                 no_linger: settings.no_linger,
@@ -290,18 +330,24 @@ impl Build<'_> {
             timeouts: settings.timeouts,
             retries: settings.retries.unwrap_or(3),
             redispatch: settings.redispatch,
+            retry_on: settings.retry_on,
             connection_mode: settings.connection_mode,
             messages: settings.messages,
             limits: self.limits(settings.messages.relaxed_responses, false),
             reuse: settings.reuse.unwrap_or_default(),
+            pretend_keep_alive: settings.pretend_keep_alive,
+            abort_on_close: settings.abort_on_close,
+            prefer_last: settings.prefer_last,
             cookie: settings.cookie.clone().filter(|_| http),
             http_request: rules.http_request,
             http_response: rules.http_response,
+            http_after_response: rules.http_after_response,
             use_server: rules.use_server,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
+            buffer_request: settings.buffer_request,
             check: settings.check.kind(),
-            error_files: error_files(draft),
+            error_files: rules.error_files,
             socket: SocketOptions {
                 keep_alive: settings.keep_alive_server,
                 no_linger: settings.no_linger,
@@ -341,6 +387,7 @@ impl Build<'_> {
             maxconn: params.maxconn,
             maxqueue: params.maxqueue,
             cookie: params.cookie.filter(|_| http).map(|word| word.text.clone()),
+            pool: params.pool,
             backup: params.backup,
             disabled: params.disabled,
             check: server.check.clone(),
@@ -393,11 +440,6 @@ impl Build<'_> {
             tag: log.tag.clone(),
         }
     }
-}
-
-/// Returns the answers that the configuration gives in place of the built-in ones.
-fn error_files(draft: &Draft<'_>) -> ErrorFiles {
-    draft.settings.error_files.iter().map(|(code, file)| (*code, file.clone())).collect()
 }
 
 /// Returns what the farm keeps of a server.

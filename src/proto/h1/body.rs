@@ -98,6 +98,11 @@ impl BodyReader {
         }
     }
 
+    /// Returns whether [`BodyReader::forward`] took something out of this body, which is not complete yet.
+    pub fn is_changed(&self) -> bool {
+        matches!(self, Self::Chunked(decoder) if decoder.odd.as_ref().is_some_and(|odd| odd.has_cut()))
+    }
+
     /// Takes as many bytes of `buffer[from..]` as belong to the body, and leaves of them what may go on.
     ///
     /// Chunk extensions go, and trailers that may not stand there (RFC 9110 section 6.5.1, RFC 9112 section 7.1.1).

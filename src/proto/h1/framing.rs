@@ -4,7 +4,7 @@
 //! head so that only one reading is left. A refused request gets a 4xx, a refused response becomes a 502.
 
 use super::parse::{ErrorKind, Limits, ParseError, RequestKind};
-use super::{hop, target};
+use super::{hop, target, upgrade};
 use crate::proto::http::{BodyLength, Head, Known, Version};
 use crate::proto::scan;
 
@@ -73,14 +73,27 @@ pub(super) fn request(head: &mut Head, limits: &Limits) -> Result<(), ParseError
         && head
             .known(Known::Expect)
             .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+    if (found.chunked || found.length.is_some()) && head.method() == b"CONNECT" {
+        upgrade::connect(head, found.chunked)?;
+    }
     if head.may_have(Known::Upgrade) {
-        head.upgrade = !http10 && found.connection.upgrade && hop::may_upgrade(head);
-        if !head.upgrade {
-            head.remove_known(Known::Upgrade);
-        }
+        judge_upgrade(head, found.connection.upgrade, limits)?;
     }
     if found.connection.nominates {
         hop::remove_nominated(head)?;
+    }
+    Ok(())
+}
+
+/// Judges an `Upgrade` of a request; what does not go on is taken out.
+#[cold]
+fn judge_upgrade(head: &mut Head, named: bool, limits: &Limits) -> Result<(), ParseError> {
+    match upgrade::request(head, named) {
+        Err(error) if limits.relaxed && error.kind == ErrorKind::WebSocket => head.upgrade = true,
+        result => result?,
+    }
+    if !head.upgrade {
+        head.remove_known(Known::Upgrade);
     }
     Ok(())
 }
@@ -98,8 +111,11 @@ pub(super) fn response(
     find(head, FRAMING, limits, &mut found)?;
     let status = head.status();
     head.keep_alive = found.connection.keeps_alive(head.version);
-    if status == 101 && !request_was.upgrade {
-        return Err(ErrorKind::UnexpectedUpgrade.at(9));
+    if status == 101 {
+        match upgrade::response(head, found.connection.upgrade, request_was) {
+            Err(error) if limits.relaxed && error.kind == ErrorKind::WebSocket => {}
+            result => result?,
+        }
     }
     head.upgrade = status == 101 || (request_was.connect && (200..300).contains(&status));
     // An offer of other protocols is for the next hop only; 426 cannot be understood without it.

@@ -7,7 +7,7 @@
 
 use super::framing::tokens;
 use super::parse::{ErrorKind, ParseError};
-use crate::proto::http::{BodyLength, Head, Known};
+use crate::proto::http::{Head, Known};
 
 /// Options beyond which a `Connection` is an attempt to make work.
 const NOMINATED_MAX: usize = 32;
@@ -59,20 +59,6 @@ fn is_kept(name: &[u8]) -> bool {
     };
     KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
         || KEPT_PREFIXES.iter().any(|prefix| starts_with(prefix))
-}
-
-/// Returns whether the request's `Upgrade` may go to the server.
-///
-/// Not beside a body, whose end and the new protocol's start are too easy to disagree about; and not to HTTP/2, in
-/// which requests would pass that no rule has seen (RFC 9113 section 3.1 has no such upgrade any more).
-#[cold]
-pub(super) fn may_upgrade(head: &Head) -> bool {
-    let is_http2 = |token: &[u8]| {
-        token.eq_ignore_ascii_case(b"h2c")
-            || token.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"http/"))
-    };
-    head.body == BodyLength::None
-        && !head.fields_known(Known::Upgrade).any(|(_, value)| tokens(value).any(is_http2))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod odd;
 pub mod parse;
 mod relaxed;
 mod target;
+mod upgrade;
 pub mod write;
 
 #[cfg(test)]

@@ -64,12 +64,19 @@ pub(super) struct Odd {
     forbidden: bool,
     /// Whether all lines go.
     all: bool,
+    /// Whether there ever was a cut.
+    has_cut: bool,
 }
 
 impl Odd {
     /// Drops all trailers.
     pub(super) fn drop_all(&mut self) {
         self.all = true;
+    }
+
+    /// Returns whether anything was taken out so far.
+    pub(super) fn has_cut(&self) -> bool {
+        self.has_cut
     }
 
     /// Starts a call: places count from the start of its bytes.
@@ -79,6 +86,7 @@ impl Odd {
 
     /// Takes out the byte at `place`, which is behind all places before.
     pub(super) fn cut(&mut self, place: usize) {
+        self.has_cut = true;
         match self.cuts.last_mut() {
             Some((_, end)) if *end == place => *end += 1,
             _ => self.cuts.push((place, place + 1)),

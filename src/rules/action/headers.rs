@@ -68,12 +68,12 @@ pub(super) enum Edit {
 
 fn add(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     let (name, value) = name_and_value(cursor, compiler)?;
-    Some(Action::Header(Edit::Add { response: set == RuleSet::HttpResponse, name, value }))
+    Some(Action::Header(Edit::Add { response: set.is_response(), name, value }))
 }
 
 fn set(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     let (name, value) = name_and_value(cursor, compiler)?;
-    Some(Action::Header(Edit::Set { response: set == RuleSet::HttpResponse, name, value }))
+    Some(Action::Header(Edit::Set { response: set.is_response(), name, value }))
 }
 
 fn name_and_value(
@@ -111,7 +111,7 @@ fn check_name(word: &Word, compiler: &mut Compiler<'_>) -> Option<()> {
 }
 
 fn delete(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
-    let response = set == RuleSet::HttpResponse;
+    let response = set.is_response();
     let name = cursor.next("the name of a field", compiler)?;
     let method = match cursor.peek() {
         Some(word) if word.text == "-m" => {
@@ -200,7 +200,7 @@ fn replace(
     let value = cursor.format("the new value", compiler);
     cursor.expect_end(compiler)?;
     let regex = Box::new(regex?);
-    let response = set == RuleSet::HttpResponse;
+    let response = set.is_response();
     Some(Action::Header(Edit::Replace { response, name: name?, regex, value: value?, whole }))
 }
 

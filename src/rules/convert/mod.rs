@@ -7,6 +7,7 @@
 pub mod code;
 pub mod number;
 pub mod text;
+pub mod variable;
 
 use super::Compiler;
 use super::call::{self, Call};
@@ -75,7 +76,7 @@ const fn row(
 }
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] = &[code::TABLE, number::TABLE, text::TABLE];
+pub const TABLES: &[&[Row]] = &[code::TABLE, number::TABLE, text::TABLE, variable::TABLE];
 
 /// Returns the row of that name.
 pub fn lookup(name: &str) -> Option<&'static Row> {

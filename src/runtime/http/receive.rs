@@ -194,7 +194,7 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
     session.shard.count(frontend.object, Counter::Requests, 1);
     session.shard.count(frontend.object, Counter::RequestErrors, 1);
     if let Some(status) = status {
-        answer::error(session, exchange, status).await;
+        answer::refuse(session, exchange, status).await;
         answer::drain_refused(session).await;
     }
     finish::stream(session, exchange);
