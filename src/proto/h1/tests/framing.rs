@@ -221,7 +221,9 @@ fn websocket_needs_both_halves_of_its_handshake_rfc_6455_section_4() {
 
 #[test]
 fn connect_has_no_body_rfc_9110_section_9_3_6() {
-    let connect = |fields: &str| parse_request(format!("CONNECT a:80 HTTP/1.1\r\n{fields}\r\n"));
+    let connect = |fields: &str| {
+        parse_request(format!("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n{fields}\r\n"))
+    };
     for length in ["0", "3"] {
         let head = connect(&format!("Content-Length: {length}\r\n")).unwrap();
         assert!(head.body == BodyLength::None && head.known(Known::ContentLength).is_none());

@@ -53,7 +53,7 @@ fn connection_options_of_the_last_hop_are_taken_out_rfc_9110_section_7_6_1() {
         ("Connection: upgrade\r\n", ""),
         ("Upgrade: websocket\r\n", ""),
         ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n", ""),
-        ("Connection: upgrade\r\nUpgrade: websocket, h2c\r\n", ""),
+        ("Connection: upgrade\r\nUpgrade: h2c, H2\r\n", ""),
         (
             "Connection: upgrade, foo\r\nUpgrade: bar\r\nFoo: 1\r\n",
             "Connection: upgrade\r\nUpgrade: bar\r\n",
