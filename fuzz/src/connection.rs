@@ -122,6 +122,30 @@ backend h
         http: true,
         text: "frontend f\n mode http\n bind 127.0.0.1:80\n maxconn 2\n default_backend g\nbackend g\n mode http\n http-reuse safe\n balance leastconn\n server a @0@ maxconn 1\n server b @1@ maxconn 1\n",
     },
+    Setup {
+        http: true,
+        text: "listen f\n mode http\n bind 127.0.0.1:80\n option abortonclose\n option redispatch 1\n retry-on all-retryable-errors\n http-reuse always\n server x @x@\n server a @0@ pool-max-conn 1\n server b @1@ maxconn 1\n",
+    },
+    Setup {
+        http: true,
+        text: "listen f
+  mode http
+  bind 127.0.0.1:80
+  option http-buffer-request
+  option abortonclose
+  http-request wait-for-body time 500ms at-least 20 if { path_beg /wait }
+  http-request early-hint Link %[path] if { path_beg /hint }
+  http-request set-retries 1
+  http-request deny if { req.body -m sub bad }
+  http-response wait-for-body time 500ms if { res.hdr(X-Wait) -m found }
+  http-response return status 403 if { res.hdr(X-Deny) -m found }
+  http-after-response set-header X-After 1
+  retry-on 503 empty-response conn-failure response-timeout
+  http-reuse never
+  server a @0@
+  server b @1@
+",
+    },
 ];
 
 /// Nobody asks for the pages of control here.

@@ -156,6 +156,7 @@ impl SectionKind {
                 | Self::Backend
                 | Self::HttpErrors
                 | Self::Listen
+                | Self::Resolvers
         )
     }
 

@@ -22,6 +22,7 @@ pub fn keywords_markdown() -> String {
          *gone*: HAProxy has dropped it; the error says what to write instead.\n",
     );
     directives(&mut out);
+    table(&mut out, "Directives of `resolvers`", super::resolvers::TABLE.iter());
     options(&mut out, "Options of `bind` and `stats socket`", known::bind_options());
     options(&mut out, "Options of `server` and `default-server`", known::server_options());
     table(&mut out, "Algorithms of `balance`", ALGORITHMS.iter());

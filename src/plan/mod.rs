@@ -20,6 +20,7 @@ mod load;
 pub mod model;
 mod proxy;
 mod resolve;
+mod resolvers;
 mod server_line;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,8 @@ pub struct Plan {
     pub metrics: Registry,
     /// Connections of the whole process.
     pub connections: Gauge,
+    /// `resolvers` sections by index.
+    pub resolvers: Vec<Resolvers>,
     /// Variables of the process.
     pub variables: Process,
 }

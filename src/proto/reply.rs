@@ -58,6 +58,8 @@ impl Reply {
     }
 
     /// Returns the default answer for a status: an HTML page of one sentence.
+    ///
+    /// It asks for no password, even with 401 and 407: only who checks passwords knows how it wants them.
     pub fn error(status: u16) -> Self {
         let reason = reason(status);
         let sentence = SENTENCES
@@ -65,15 +67,10 @@ impl Reply {
             .find(|(code, _)| *code == status)
             .map_or("The request could not be served.", |(_, sentence)| sentence);
         let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
-        let page = Self::new(status)
+        Self::new(status)
             .field(b"cache-control", b"no-cache")
             .field(b"content-type", b"text/html")
-            .body(body.into_bytes());
-        match status {
-            401 => page.field(b"www-authenticate", b"Basic realm=\"proxy\""),
-            407 => page.field(b"proxy-authenticate", b"Basic realm=\"proxy\""),
-            _ => page,
-        }
+            .body(body.into_bytes())
     }
 
     /// Returns a redirect to `location`.

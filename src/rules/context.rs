@@ -93,6 +93,10 @@ pub struct Record {
     pub partial: bool,
     /// Who answered instead of a server, such as `<STATS>`.
     pub applet: Option<&'static str>,
+    /// The client's address as `set-src` said it.
+    pub source: Cell<Option<SocketAddr>>,
+    /// The address that the client asked for as `set-dst` said it.
+    pub destination: Cell<Option<SocketAddr>>,
     /// What `set-log-level` said; rules set it while they run.
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
@@ -150,6 +154,8 @@ impl Default for Record {
             first_request: false,
             partial: false,
             applet: None,
+            source: Cell::default(),
+            destination: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
         }
@@ -187,4 +193,16 @@ pub struct Context<'a> {
     pub variables: Variables<'a>,
     /// Wall clock, microseconds since 1970, as of the last turn.
     pub now_us: u64,
+}
+
+impl Context<'_> {
+    /// Returns the address of the client, or what a rule put in its place.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.record.source.get().or(self.session.source)
+    }
+
+    /// Returns the address that the client connected to, or what a rule put in its place.
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.record.destination.get().or(self.session.destination)
+    }
 }

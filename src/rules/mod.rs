@@ -9,6 +9,7 @@ pub mod condition;
 pub mod context;
 pub mod convert;
 pub mod fetch;
+pub mod forwarded;
 pub mod known;
 pub mod log_format;
 pub mod pattern;
@@ -36,6 +37,8 @@ pub trait Names {
     fn server(&self, backend: u32, name: &str) -> Option<u32>;
     /// Returns all names of backends, for suggestions.
     fn backends(&self) -> Vec<&str>;
+    /// Returns the names of all `resolvers` sections, by index.
+    fn resolvers(&self) -> Vec<&str>;
     /// Returns the names of variables, which using one adds to.
     fn variables(&self) -> &variable::Registry;
     /// Reads a file named by `-f`, `errorfile`, `file` …; the error is a message fragment.

@@ -38,6 +38,10 @@ impl Names for TestNames {
         vec!["app"]
     }
 
+    fn resolvers(&self) -> Vec<&str> {
+        vec!["other", "dns"]
+    }
+
     fn variables(&self) -> &Registry {
         &self.variables
     }

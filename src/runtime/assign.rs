@@ -17,6 +17,7 @@ use crate::rules::context::Record;
 use crate::server::ServerId;
 use crate::server::queue::{Enqueue, Ticket, Wake};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -113,10 +114,9 @@ pub struct Dispatch<'s> {
 }
 
 impl<'s> Dispatch<'s> {
-    /// Returns the way of a stream that just reached its backend, and counts the stream there.
+    /// Returns the way of a stream that just reached its backend.
     pub fn new(session: &'s Session, index: u32, wish: Wish) -> Self {
         let backend = session.shard.backend(index);
-        session.shard.count(backend.object, Counter::Sessions, 1);
         let persistent = wish.server.is_some();
         Self { session, backend, index, wish, persistent, avoid: None, held: None, begun_us: None }
     }
@@ -299,7 +299,8 @@ impl<'s> Dispatch<'s> {
         shard.count(object, Counter::ConnectAttempts, 1);
         shard.count(backend.object, Counter::ConnectAttempts, 1);
         session.arm(backend.timeouts.connect);
-        let connecting = session.deadline.limit(open(shard, backend, server));
+        let asked = record.destination.get().or(session.info.destination);
+        let connecting = session.deadline.limit(open(shard, backend, server, asked));
         let connected = match self.wish.watch {
             false => connecting.await,
             true => watch::unless_gone(session, watch::NOT_AT_ONCE, connecting)
@@ -311,7 +312,7 @@ impl<'s> Dispatch<'s> {
                 let now = shard.clock.now_us();
                 // The time to connect includes the attempts that failed (manual 8.4).
                 record.connect_us = (now - first_begun) as i64;
-                record.server_address = upstream::tcp_address(backend, server);
+                record.server_address = backend.servers[server].target(asked);
                 shard.record(object, Phase::Connect, now - begun);
                 Ok(upstream)
             }
@@ -333,8 +334,8 @@ impl<'s> Dispatch<'s> {
                 Some(server) => Some(server),
                 None => {
                     balanced = true;
-                    let key =
-                        session.info.source.map_or(Key::None, |source| Key::Address(source.ip()));
+                    let source = record.source.get().or(session.info.source);
+                    let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
                     let picked =
                         shard.balancers[self.index as usize].borrow_mut().pick(farm, &key, avoid);
                     if picked.is_none() && farm.nbsrv() == 0 {
@@ -416,11 +417,16 @@ impl<'s> Dispatch<'s> {
 }
 
 /// Connects; when there are no descriptors left, the shard's idle connections give way once.
-async fn open(shard: &Shard, backend: &Backend, server: ServerId) -> io::Result<Upstream> {
-    match upstream::connect(backend, server).await {
+async fn open(
+    shard: &Shard,
+    backend: &Backend,
+    server: ServerId,
+    asked: Option<SocketAddr>,
+) -> io::Result<Upstream> {
+    match upstream::connect(backend, server, asked).await {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
             shard.close_idle();
-            upstream::connect(backend, server).await
+            upstream::connect(backend, server, asked).await
         }
         connected => connected,
     }

@@ -11,6 +11,7 @@ use super::http::exchange::Exchanges;
 use super::inbox::{Inbox, Message};
 use super::listener::{Listener, ShardListeners};
 use super::queue::Waiters;
+use super::resolver::Resolver;
 use super::session::{self, Accepted};
 use super::share::{self, Parcel};
 use super::splice::Pipes;
@@ -177,6 +178,8 @@ pub struct Shard {
     pub upstreams: Upstreams,
     /// Its balancers, by backend.
     pub balancers: Vec<RefCell<Balancer>>,
+    /// Its names.
+    pub resolver: Resolver,
     /// Its streams that wait for a server's slot.
     pub waiters: Waiters,
     /// Its streams that wait for an idle connection of another shard.
@@ -221,6 +224,7 @@ impl Shard {
                 })
                 .collect(),
             waiters: Waiters::default(),
+            resolver: Resolver::default(),
             parcels: Waiters::default(),
             log: RefCell::new(setup.log),
             services: setup.services,
@@ -439,6 +443,7 @@ async fn tick_loop(shard: Rc<Shard>) {
         }
         if now_ms - last_trim_ms >= TRIM_MS {
             last_trim_ms = now_ms;
+            shard.resolver.purge(now_ms);
             give_back_memory(&shard);
         }
     }

@@ -24,6 +24,7 @@ pub async fn relay(session: &Session) {
     };
     exchange.record.backend = Some(backend_index);
     let backend = shard.backend(backend_index);
+    shard.count(backend.object, Counter::Sessions, 1);
     backend.streams.enter(u32::MAX);
     exchange.record.backend_streams = backend.streams.current();
     let wish = Wish {
@@ -79,8 +80,9 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
         idle: backend.timeouts.tunnel.or(shorter),
         client_fin: frontend.timeouts.client_fin,
         server_fin: backend.timeouts.server_fin,
-        client_is_shorter: client
-            .is_some_and(|client| server.is_none_or(|server| client <= server)),
+        // `timeout tunnel` holds for both sides, and the client's is looked at first.
+        client_is_shorter: backend.timeouts.tunnel.is_some()
+            || client.is_some_and(|client| server.is_none_or(|server| client <= server)),
         splice_request: frontend.splice.request || backend.splice.request,
         splice_response: frontend.splice.response || backend.splice.response,
     }
@@ -109,10 +111,11 @@ pub fn end_letters(end: End) -> (u8, u8) {
     }
 }
 
-fn count_end(session: &Session, object: crate::metrics::ObjectId, end: End) {
+/// Counts the end of a tunnel on one object.
+pub fn count_end(session: &Session, object: crate::metrics::ObjectId, end: End) {
     match end {
-        End::Client => session.shard.count(object, Counter::ClientAborts, 1),
-        End::Server => session.shard.count(object, Counter::ServerAborts, 1),
-        _ => {}
+        End::Client | End::ClientTimeout => session.shard.count(object, Counter::ClientAborts, 1),
+        End::Server | End::ServerTimeout => session.shard.count(object, Counter::ServerAborts, 1),
+        End::Complete => {}
     }
 }

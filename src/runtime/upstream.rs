@@ -259,15 +259,20 @@ impl Private {
     }
 }
 
-/// Opens a connection to a server.
+/// Opens a connection to a server, for a stream whose destination is `asked`.
 ///
 /// # Errors
 /// What the kernel says.
-pub async fn connect(backend: &Backend, server: usize) -> io::Result<Upstream> {
+pub async fn connect(
+    backend: &Backend,
+    server: usize,
+    asked: Option<SocketAddr>,
+) -> io::Result<Upstream> {
     let server = &backend.servers[server];
     let socket = match &server.address {
-        Address::Tcp(address) => {
-            let socket = Socket::connect_tcp(*address).await?;
+        Address::Tcp(_) => {
+            let address = server.target(asked).ok_or(io::ErrorKind::AddrNotAvailable)?;
+            let socket = Socket::connect_tcp(address).await?;
             socket.set_nodelay();
             socket
         }
@@ -282,12 +287,4 @@ pub async fn connect(backend: &Backend, server: usize) -> io::Result<Upstream> {
         socket.set_reset_on_close();
     }
     Ok(Upstream { socket, uses: 0, private: false })
-}
-
-/// Returns the TCP address of a server.
-pub fn tcp_address(backend: &Backend, server: usize) -> Option<SocketAddr> {
-    match backend.servers[server].address {
-        Address::Tcp(address) => Some(address),
-        _ => None,
-    }
 }

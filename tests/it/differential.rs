@@ -34,7 +34,7 @@ macro_rules! files {
 }
 
 files! {
-    chunks fields framing targets
+    chunks connections fields framing responses rules targets
 }
 
 #[test]
@@ -128,19 +128,22 @@ impl Running {
 fn lines(case: &Case, outcome: &Outcome) -> Vec<String> {
     let methods = methods(case);
     let mut out = Vec::new();
-    let mut add = |who: String, side: Side, received: &Received| {
+    let mut add = |who: &str, side: Side, received: &Received| {
         for line in transcript::lines(side, &received.bytes, &methods) {
             out.push(format!("{who} {line}").trim_end().to_owned());
         }
-        out.push(match received.end {
-            End::Open => format!("{who} -- open"),
-            End::Closed => format!("{who} -- closed"),
-            End::Reset => format!("{who} -- reset"),
+        out.push(match (received.end, side) {
+            (End::Open, _) => format!("{who} -- open"),
+            (End::Reset, Side::Client) => format!("{who} -- reset"),
+            // How a proxy drops a server that it has no use for is its own affair.
+            (End::Closed | End::Reset, _) => format!("{who} -- closed"),
         });
     };
-    add("<".to_owned(), Side::Client, &outcome.client);
-    for (number, received) in outcome.server.iter().enumerate() {
-        add(format!("{number}>"), Side::Server, received);
+    add("<", Side::Client, &outcome.client);
+    // A connection that was opened and never used told the server nothing.
+    let used = outcome.server.iter().filter(|received| !received.bytes.is_empty());
+    for (number, received) in used.enumerate() {
+        add(&format!("{number}>"), Side::Server, received);
     }
     out
 }

@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod client;
+pub mod dns;
 pub mod origin;
 pub mod play;
 pub mod proxy;

@@ -1,7 +1,7 @@
 //! Bytes that a client or a server received, as lines that two proxies can be compared by.
 //!
-//! What two right proxies may do in two ways is made one: the case of field names, dates, where chunks are cut, the words
-//! of built-in error pages. Everything else is shown as it came; what is no well-formed message is shown as bytes. This
+//! What two right proxies may do in two ways is made one: the case of field names, the blanks around values, dates, where
+//! chunks are cut, the words of built-in error pages. Everything else is shown as it came; what is no well-formed message is shown as bytes. This
 //! reader is strict on purpose and shares no code with fastlb.
 
 use std::fmt::Write as _;
@@ -58,7 +58,7 @@ fn message<'a>(
         }
         let name = name.to_ascii_lowercase();
         if name != "date" {
-            fields.push((name, value.strip_prefix(' ').unwrap_or(value).to_owned()));
+            fields.push((name, value.trim_matches([' ', '\t']).to_owned()));
         }
     }
     let field = |wanted: &str| {
@@ -94,6 +94,8 @@ fn message<'a>(
     if none {
         return Some(rest);
     }
+    // A server that did not agree gets more requests.
+    let tunnel = tunnel && !(side == Side::Server && starts_like_a_request(rest));
     if tunnel && !chunked && length.unwrap_or(0) == 0 {
         if !rest.is_empty() {
             out.push(format!("tunnel | {}", escaped(rest)));
@@ -120,10 +122,17 @@ fn message<'a>(
     Some(&rest[body.len()..])
 }
 
+/// Returns whether the first line ends as that of a request.
+fn starts_like_a_request(bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
+}
+
 /// Appends the content of a chunked body and its trailers; returns what is behind it.
 fn chunks<'a>(mut bytes: &'a [u8], out: &mut Vec<String>) -> Option<&'a [u8]> {
     let mut body = Vec::new();
     let mut end = "chunks are cut off";
+    let mut extensions = Vec::new();
     let mut trailers = Vec::new();
     while let Some(at) = bytes.windows(2).position(|window| window == b"\r\n") {
         let line = &bytes[..at];
@@ -132,8 +141,7 @@ fn chunks<'a>(mut bytes: &'a [u8], out: &mut Vec<String>) -> Option<&'a [u8]> {
         let Ok(size) = usize::from_str_radix(size, 16) else { break };
         let behind = &bytes[at + 2..];
         if digits < line.len() {
-            end = "an extension";
-            break;
+            extensions.push(format!("extension of {size} {}", escaped(&line[digits..])));
         }
         if size == 0 {
             bytes = behind;
@@ -157,6 +165,7 @@ fn chunks<'a>(mut bytes: &'a [u8], out: &mut Vec<String>) -> Option<&'a [u8]> {
         bytes = after;
     }
     out.push(format!("chunks | {}", escaped(&body)));
+    out.append(&mut extensions);
     out.append(&mut trailers);
     if end.is_empty() {
         return Some(bytes);

@@ -162,7 +162,11 @@ fn check_client(client: &Peer, asked: &Stream, peers: &Peers, served: &[Vec<u8>]
     // What was no request may be answered too, once; and so may silence.
     let rest = asked.len < client.sent.len() || asked.messages.is_empty();
     let most = asked.messages.len() + usize::from(rest);
-    assert!(finals <= most, "client {name} got {finals} responses to {most} requests");
+    let stopped = &asked.error;
+    assert!(
+        finals <= most,
+        "client {name} got {finals} responses to {most} requests ({stopped:?})"
+    );
     statuses
 }
 
@@ -200,7 +204,8 @@ fn message(
         Ok(Parsed::Partial) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     }
-    let head_len = head.received().len();
+    // Empty lines in front are dropped from the buffer.
+    let head_len = bytes.len() - head.buffer().len() + head.received().len();
     let rest = &bytes[head_len..];
     let mut content = Vec::new();
     let mut body = BodyReader::new(head.body);

@@ -1,8 +1,8 @@
 //! Backends, their servers, and how servers are chosen, checked and remembered.
 
 use super::{
-    Address, ConnectionMode, ErrorFiles, ForwardFor, Gauge, Messages, Mode, SocketOptions, Splice,
-    StatsPage, Timeouts,
+    Address, AddressField, ConnectionMode, ErrorFiles, Gauge, HeaderNames, Messages, Mode,
+    SocketOptions, Splice, StatsPage, Timeouts,
 };
 use crate::balance::Algorithm;
 use crate::config::ast::Span;
@@ -11,7 +11,9 @@ use crate::metrics::ObjectId;
 use crate::proto::h1::parse::Limits;
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
+use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub struct Backend {
     pub balance: Algorithm,
     /// Servers by index; the same index as in the farm.
     pub servers: Vec<Server>,
+    /// Whether some of them follow the destination of the stream.
+    pub follows: bool,
     /// Timeouts of the server side.
     pub timeouts: Timeouts,
     /// `retries`
@@ -62,7 +66,13 @@ pub struct Backend {
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
-    pub forward_for: Option<ForwardFor>,
+    pub forward_for: Option<AddressField>,
+    /// `option originalto`
+    pub original_to: Option<AddressField>,
+    /// `option http-restrict-req-hdr-names`
+    pub header_names: HeaderNames,
+    /// `option forwarded`
+    pub forwarded: Option<Forwarded>,
     /// `option http-buffer-request`
     pub buffer_request: bool,
     /// How servers are checked.
@@ -100,6 +110,8 @@ pub struct Server {
     pub name: String,
     /// Where to connect.
     pub address: Address,
+    /// What of it is the stream's own destination instead.
+    pub follow: Option<Follow>,
     /// `weight`
     pub weight: u32,
     /// `maxconn`; 0 is no limit.
@@ -120,6 +132,31 @@ pub struct Server {
     pub object: ObjectId,
     /// Where the line stands.
     pub span: Span,
+}
+
+/// How a server takes its address, its port or both from the destination of each stream (`0.0.0.0`, `*`, no port or
+/// port 0, `+10`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Whether the address is that of the destination.
+    pub address: bool,
+    /// What is added to the destination's port; `None` keeps the server's own port.
+    pub port: Option<i32>,
+}
+
+impl Server {
+    /// Returns the TCP address to connect a stream to whose destination is `asked`; nothing when there is none.
+    pub fn target(&self, asked: Option<SocketAddr>) -> Option<SocketAddr> {
+        let Address::Tcp(own) = self.address else { return None };
+        let Some(follow) = self.follow else { return Some(own) };
+        let asked = asked?;
+        let ip = if follow.address { asked.ip().to_canonical() } else { own.ip() };
+        let port = match follow.port {
+            None => own.port(),
+            Some(offset) => u16::try_from(i32::from(asked.port()) + offset).ok()?,
+        };
+        (!ip.is_unspecified() && port != 0).then(|| SocketAddr::new(ip, port))
+    }
 }
 
 /// How idle connections to a server are kept.

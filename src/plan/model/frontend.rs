@@ -1,8 +1,8 @@
 //! Frontends, their listening sockets and the rules that choose a backend.
 
 use super::{
-    Address, ConnectionMode, ErrorFiles, ForwardFor, Gauge, LogSettings, Messages, Mode,
-    SocketOptions, Splice, StatsPage, Timeouts,
+    Address, AddressField, ConnectionMode, ErrorFiles, Gauge, HeaderNames, LogSettings, Messages,
+    Mode, SocketOptions, Splice, StatsPage, Timeouts,
 };
 use crate::config::ast::Span;
 use crate::metrics::ObjectId;
@@ -53,7 +53,11 @@ pub struct Frontend {
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
-    pub forward_for: Option<ForwardFor>,
+    pub forward_for: Option<AddressField>,
+    /// `option originalto`
+    pub original_to: Option<AddressField>,
+    /// `option http-restrict-req-hdr-names`
+    pub header_names: HeaderNames,
     /// `option http-buffer-request`
     pub buffer_request: bool,
     /// Logging.

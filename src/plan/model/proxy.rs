@@ -81,23 +81,34 @@ pub struct Messages {
     pub proxy_header: bool,
     /// `option http-ignore-probes`
     pub ignore_probes: bool,
-    /// `option http-pretend-keepalive`
-    pub pretend_keep_alive: bool,
     /// `option http-drop-request-trailers`
     pub drop_request_trailers: bool,
     /// `option http-drop-response-trailers`
     pub drop_response_trailers: bool,
 }
 
-/// `option forwardfor`
+/// `option forwardfor` or `option originalto`
 #[derive(Clone, Debug)]
-pub struct ForwardFor {
-    /// Field to write; `X-Forwarded-For` unless `header` says otherwise.
+pub struct AddressField {
+    /// Field to write; `X-Forwarded-For` or `X-Original-To` unless `header` says otherwise.
     pub header: String,
-    /// Networks whose clients are not added.
+    /// Network whose addresses are not added.
     pub except: Option<ipnet::IpNet>,
     /// Only when the request has none.
     pub if_none: bool,
+}
+
+/// What happens to request fields whose names have other characters than letters, digits and `-`
+/// (`option http-restrict-req-hdr-names`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderNames {
+    /// They are forwarded.
+    #[default]
+    Preserve,
+    /// They are left out.
+    Delete,
+    /// The request is refused.
+    Reject,
 }
 
 /// `option tcpka`, `clitcpka`, `srvtcpka`, `nolinger`

@@ -9,8 +9,8 @@ use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::section::SectionKind;
 use crate::plan::server_line::{ServerDraft, ServerParams};
 use crate::plan::{
-    Bind, ConnectionMode, CookiePolicy, ForwardFor, Messages, Mode, RetryOn, Reuse, Splice,
-    Timeouts,
+    AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Messages, Mode, RetryOn, Reuse,
+    Splice, Timeouts,
 };
 
 /// The four sections that share these directives.
@@ -96,7 +96,11 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) description: Option<String>,
     pub(in crate::plan) timeouts: Timeouts,
     pub(in crate::plan) connection_mode: ConnectionMode,
-    pub(in crate::plan) forward_for: Option<ForwardFor>,
+    pub(in crate::plan) forward_for: Option<AddressField>,
+    pub(in crate::plan) original_to: Option<AddressField>,
+    /// The words behind `option forwarded`, and its place.
+    pub(in crate::plan) forwarded: Option<(&'a [Word], Span)>,
+    pub(in crate::plan) header_names: HeaderNames,
     pub(in crate::plan) buffer_request: bool,
     pub(in crate::plan) log: LogDraft<'a>,
     /// In order: a later line takes the place of an earlier one.

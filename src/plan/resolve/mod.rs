@@ -7,6 +7,7 @@ mod variables;
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
 use super::proxy::{Draft, HttpErrors};
+use super::resolvers;
 use super::server_line::ServerDraft;
 use super::{
     Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions, Splice,
@@ -17,6 +18,7 @@ use crate::log::LogTarget;
 use crate::metrics::{self, ObjectId};
 use crate::proto::h1::parse::Limits;
 use crate::rules::context::NameTable;
+use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
 use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
@@ -32,12 +34,17 @@ pub(super) fn plan(
     cx: &mut Loader<'_>,
     draft: GlobalDraft,
     proxies: &[Draft<'_>],
+    resolvers: Vec<resolvers::Draft>,
     http_errors: &HashMap<&str, HttpErrors>,
 ) -> Plan {
     let no_splice = draft.no_splice;
     let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
     let global = draft.finish(cx);
-    let index = Index { buffer_size: global.buffer_size, ..Index::new(cx, proxies, http_errors) };
+    let index = Index {
+        buffer_size: global.buffer_size,
+        resolvers: resolvers::names(&resolvers),
+        ..Index::new(cx, proxies, http_errors)
+    };
     let variables = variables::process(cx, &index, &variable_lines, variable_limits);
     let mut build = Build {
         global: &global,
@@ -76,6 +83,7 @@ pub(super) fn plan(
         names,
         metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
+        resolvers: resolvers::finish(resolvers),
         variables,
     }
 }
@@ -87,6 +95,7 @@ struct Index<'a> {
     backend_modes: Vec<(Mode, Span)>,
     frontends: HashSet<&'a str>,
     servers: Vec<HashMap<&'a str, u32>>,
+    resolvers: Vec<String>,
     http_errors: &'a HashMap<&'a str, HttpErrors>,
     /// `tune.bufsize`
     buffer_size: usize,
@@ -106,6 +115,7 @@ impl<'a> Index<'a> {
             backend_modes: Vec::new(),
             frontends: HashSet::new(),
             servers: Vec::new(),
+            resolvers: Vec::new(),
             http_errors,
             buffer_size: usize::MAX,
             variables: Registry::default(),
@@ -192,6 +202,10 @@ impl Names for Index<'_> {
         self.backend_names.iter().map(String::as_str).collect()
     }
 
+    fn resolvers(&self) -> Vec<&str> {
+        self.resolvers.iter().map(String::as_str).collect()
+    }
+
     fn variables(&self) -> &Registry {
         &self.variables
     }
@@ -233,7 +247,7 @@ impl Build<'_> {
         }
         if draft.is_back() {
             let rules = self.compile(cx, draft, Half::Back, backend);
-            let backend = self.backend(draft, rules, frontend);
+            let backend = self.backend(cx, draft, rules, frontend);
             self.backends.push(backend);
         }
     }
@@ -296,6 +310,8 @@ impl Build<'_> {
             monitor_fail: rules.monitor_fail,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
+            original_to: settings.original_to.clone().filter(|_| draft.mode() == Mode::Http),
+            header_names: settings.header_names,
             buffer_request: settings.buffer_request,
             log: self.log(cx, draft),
             error_files: rules.error_files,
@@ -313,7 +329,13 @@ impl Build<'_> {
         }
     }
 
-    fn backend(&mut self, draft: &Draft<'_>, rules: Compiled, frontend: Option<u32>) -> Backend {
+    fn backend(
+        &mut self,
+        cx: &mut Loader<'_>,
+        draft: &Draft<'_>,
+        rules: Compiled,
+        frontend: Option<u32>,
+    ) -> Backend {
         let settings = &draft.settings;
         let object = self.object();
         let servers: Vec<Server> =
@@ -326,6 +348,7 @@ impl Build<'_> {
             span: draft.span,
             mode: draft.mode(),
             balance: settings.balance.unwrap_or_default(),
+            follows: servers.iter().any(|server| server.follow.is_some()),
             servers,
             timeouts: settings.timeouts,
             retries: settings.retries.unwrap_or(3),
@@ -345,6 +368,9 @@ impl Build<'_> {
             use_server: rules.use_server,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
+            original_to: settings.original_to.clone().filter(|_| http),
+            header_names: settings.header_names,
+            forwarded: self.forwarded(cx, draft),
             buffer_request: settings.buffer_request,
             check: settings.check.kind(),
             error_files: rules.error_files,
@@ -383,6 +409,7 @@ impl Build<'_> {
         Server {
             name: server.name.text.clone(),
             address: server.address.clone(),
+            follow: server.follow,
             weight: params.weight.unwrap_or(1),
             maxconn: params.maxconn,
             maxqueue: params.maxqueue,
@@ -400,6 +427,22 @@ impl Build<'_> {
         let stats = draft.settings.stats.as_ref().filter(|_| draft.mode() == Mode::Http)?;
         let node = self.global.node.as_deref().unwrap_or(&self.global.hostname);
         Some(Arc::new(stats.page(&draft.name, node, self.global.description.as_deref())))
+    }
+
+    fn forwarded(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> Option<Forwarded> {
+        let (words, span) = draft.settings.forwarded?;
+        let mut found = Diagnostics::default();
+        let mut compiler = Compiler {
+            diagnostics: &mut found,
+            names: self.index,
+            position: Position::Request,
+            http: draft.mode() == Mode::Http,
+            backend: Some(self.backends.len() as u32),
+            line: span,
+        };
+        let forwarded = Forwarded::parse(words, span, &mut compiler);
+        self.reported.push(cx, &found);
+        forwarded
     }
 
     fn splice(&self, draft: &Draft<'_>) -> Splice {

@@ -283,18 +283,19 @@ fn content_length_list(value: &[u8]) -> Option<(u64, usize)> {
     found
 }
 
-/// Reads decimal digits only, one at least.
+/// Reads decimal digits only, one at least, to what 63 bits hold: nobody behind us has more than these for certain.
 fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0u64, |number, byte| {
-        let digit = u64::from(byte.wrapping_sub(b'0'));
+    let number = text.iter().try_fold(0i64, |number, byte| {
+        let digit = i64::from(byte.wrapping_sub(b'0'));
         if digit > 9 {
             return None;
         }
         number.checked_mul(10)?.checked_add(digit)
-    })
+    })?;
+    u64::try_from(number).ok()
 }
 
 /// Accepts exactly `chunked`; everything else is an error, for which codings before a last `chunked` have their own.

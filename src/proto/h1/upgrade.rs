@@ -42,10 +42,11 @@ pub(super) fn response(
     if !request_was.upgrade || !switches {
         return Err(ErrorKind::UnexpectedUpgrade.at(9));
     }
-    if request_was.websocket && head.get(b"sec-websocket-accept").is_none() {
-        return Err(ErrorKind::WebSocket.at(9));
+    match is_websocket(head) {
+        true if !request_was.websocket => Err(ErrorKind::UnexpectedUpgrade.at(9)),
+        true if head.get(b"sec-websocket-accept").is_none() => Err(ErrorKind::WebSocket.at(9)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Takes the lengths out of a CONNECT, which has no body: what follows its head is for the tunnel.
@@ -59,7 +60,7 @@ pub(super) fn connect(head: &mut Head, chunked: bool) -> Result<(), ParseError> 
     Ok(())
 }
 
-/// Returns whether a request that may be upgraded asks for a WebSocket.
+/// Returns whether a request asks for a WebSocket, or a response switches to one.
 pub(super) fn is_websocket(head: &Head) -> bool {
     asks_for(head, |token| token.eq_ignore_ascii_case(b"websocket"))
 }

@@ -5,6 +5,7 @@
 //! is a row in the table of its file. Nothing here sends anything: final actions return a [`Verdict`] that the
 //! runtime carries out.
 
+mod address;
 mod cursor;
 mod headers;
 mod normalize;
@@ -164,6 +165,8 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// Replaces an address of the stream.
+    Address(address::Edit),
     /// `disable-l7-retry`, `set-retries`
     Retry(retry::Retry),
     /// Needs something from outside before the next rule.
@@ -207,6 +210,7 @@ pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] = &[
+    address::TABLE,
     headers::TABLE,
     normalize::TABLE,
     redirect::TABLE,
@@ -361,6 +365,7 @@ fn apply(
         Action::LogLevel(level) => cx.record.log_level.set(*level),
         Action::Retry(retry) => retry.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
+        Action::Address(edit) => edit.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
         Action::Wait(waiting) => {

@@ -1,4 +1,4 @@
-//! Actions that need something from outside before the next rule may run: `early-hint`, `wait-for-body`.
+//! Actions that need something from outside before the next rule may run: `do-resolve`, `early-hint`, `wait-for-body`.
 //!
 //! They do nothing themselves: the list ends with [`super::Verdict::Wait`], the runtime carries the [`Wait`] out, and
 //! [`super::run_from`] goes on behind the rule. A new one is a row here and an arm in the runtime's `http::wait`.
@@ -9,9 +9,14 @@ use super::{Action, ActionSpec, Row, Rule, RuleSet};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::units::{TimeUnit, parse_size, parse_time};
+use crate::proto::dns;
 use crate::rules::Compiler;
+use crate::rules::call;
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
+use crate::rules::sample::Expression;
+use crate::rules::text::Text;
+use crate::rules::variable::Variable;
 use std::time::Duration;
 
 /// What the runtime has to do before the next rule.
@@ -25,6 +30,17 @@ pub enum Wait {
         /// How much is enough; 0 for the whole body.
         at_least: u64,
     },
+    /// Find an address of a host and set the variable to it, if there is one.
+    Resolve {
+        /// The variable.
+        variable: Variable,
+        /// Index of the `resolvers` section.
+        resolvers: u32,
+        /// The family that is asked for first.
+        first: dns::Kind,
+        /// The name of the host.
+        host: Vec<u8>,
+    },
     /// Send the client a 103 with these fields.
     EarlyHint(Vec<(Vec<u8>, Vec<u8>)>),
 }
@@ -34,10 +50,18 @@ pub enum Wait {
 pub(super) enum Waiting {
     Body { time: Duration, at_least: u64 },
     EarlyHint { name: Box<[u8]>, value: LogFormat },
+    Resolve { variable: Variable, resolvers: u32, first: dns::Kind, host: Expression },
 }
 
 /// Actions that wait.
 pub(super) const TABLE: &[Row] = &[
+    super::row(
+        "do-resolve",
+        "(<variable>,<resolvers>[,{ ipv4 | ipv6 }]) <expr>",
+        "Asks name servers for an address of a host, and sets a variable to it if there is one.",
+        "http-request do-resolve(txn.ip,dns,ipv4) req.hdr(host),host_only",
+        ActionSpec { request: true, response: false, is_final: false, build: do_resolve },
+    ),
     super::row(
         "early-hint",
         "<name> <fmt>",
@@ -53,6 +77,66 @@ pub(super) const TABLE: &[Row] = &[
         ActionSpec { request: true, response: true, is_final: false, build: wait_for_body },
     ),
 ];
+
+fn do_resolve(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    let asked = resolution(cursor, compiler);
+    let host = cursor.expression(compiler);
+    cursor.expect_end(compiler)?;
+    let (variable, resolvers, first) = asked?;
+    Some(Action::Wait(Waiting::Resolve { variable, resolvers, first, host: host? }))
+}
+
+/// Reads what stands in parentheses behind `do-resolve`.
+fn resolution(
+    cursor: &Cursor<'_>,
+    compiler: &mut Compiler<'_>,
+) -> Option<(Variable, u32, dns::Kind)> {
+    let word = cursor.last();
+    let calls = call::parse(Text::of(word)).map_err(|d| compiler.diagnostics.push(d)).ok()?;
+    let args = match calls.as_slice() {
+        [call] => call.args.as_slice(),
+        _ => &[],
+    };
+    let (variable, section, family) = match args {
+        [variable, section] => (variable, section, None),
+        [variable, section, family] => (variable, section, Some(family)),
+        _ => {
+            compiler.diagnostics.push(
+                Diagnostic::error(word.span, "`do-resolve` needs a variable and name servers")
+                    .help("write for example `do-resolve(txn.ip,dns) req.hdr(host),host_only`"),
+            );
+            return None;
+        }
+    };
+    let first = match family.map(|family| family.text.as_str()) {
+        Some("ipv4") => dns::Kind::A,
+        // As HAProxy does without a preference.
+        None | Some("ipv6") => dns::Kind::Aaaa,
+        Some(other) => {
+            let span = family.map_or(word.span, |family| family.span);
+            compiler.diagnostics.push(
+                Diagnostic::error(span, format!("`{other}` is not a family of addresses"))
+                    .label("expected `ipv4` or `ipv6`"),
+            );
+            return None;
+        }
+    };
+    let known = compiler.names.resolvers();
+    let Some(resolvers) = known.iter().position(|name| *name == section.text) else {
+        let text = format!("there is no section `resolvers {}`", section.text);
+        let finding = Diagnostic::error(section.span, text);
+        let near = suggest(&section.text, known);
+        let finding = match near {
+            Some(near) => finding.help(format!("did you mean `{near}`?")),
+            None => finding.help("add one, with `nameserver` lines or `parse-resolv-conf`"),
+        };
+        compiler.diagnostics.push(finding);
+        return None;
+    };
+    let names = compiler.names.variables();
+    let variable = names.resolve(&variable.text, variable.span, true, compiler.diagnostics)?;
+    Some((variable, resolvers as u32, first))
+}
 
 fn early_hint(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     let name = field_name(cursor, compiler);
@@ -122,6 +206,13 @@ impl Waiting {
         match self {
             Waiting::Body { time, at_least } => {
                 (Wait::Body { time: *time, at_least: *at_least }, index + 1)
+            }
+            Waiting::Resolve { variable, resolvers, first, host } => {
+                let host = host.eval(cx).map(|host| host.into_bytes().into_owned());
+                let (variable, resolvers, first) = (*variable, *resolvers, *first);
+                // An empty name has no address, and the variable stays as it is.
+                let host = host.unwrap_or_default();
+                (Wait::Resolve { variable, resolvers, first, host }, index + 1)
             }
             Waiting::EarlyHint { name, value } => {
                 let mut fields = vec![hint(name, value, cx, scratch)];

@@ -53,6 +53,28 @@ fn headers_are_added_set_deleted_and_replaced() {
 }
 
 #[test]
+fn fields_that_frame_a_message_are_not_for_rules() {
+    const MESSAGE: &str = "POST /p\nContent-Length: 5\nTransfer-Encoding: chunked";
+    for rule in [
+        "del-header content-length",
+        "del-header Transfer-Encoding",
+        "set-header Content-Length 7",
+        "add-header Transfer-Encoding gzip",
+        "replace-header Content-Length . 7",
+        "replace-value transfer-encoding chunked gzip",
+    ] {
+        let mut proxy = Proxy::new();
+        let rules = proxy.rules(&format!("http-request {rule}"));
+        let said = proxy.take();
+        assert!(said.contains("rules cannot edit"), "{rule}: {said}");
+        let mut stream = Stream::of(MESSAGE);
+        assert!(matches!(run(&rules, &mut stream.cx()), Verdict::Continue));
+        assert_eq!(fields(&stream.request).trim_end(), MESSAGE.split_once('\n').unwrap().1);
+    }
+    assert_eq!(request("http-request del-header . -m reg", MESSAGE), MESSAGE);
+}
+
+#[test]
 fn a_value_cannot_end_the_field_line() {
     let rules = compile(
         "http-request set-header X-A %[url_param(a),url_dec]\nhttp-request return hdr x-b %[url_param(a),url_dec]",

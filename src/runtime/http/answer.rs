@@ -58,7 +58,7 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
             }
         }
         Stop::Page(status) => {
-            shard.count(session.frontend().object, Counter::Intercepted, 1);
+            count_intercepted(session, exchange);
             error(session, exchange, status).await;
         }
         Stop::Answer(answer) => intercept(session, exchange, answer).await,
@@ -121,8 +121,15 @@ pub fn drop_client(session: &Session, how: Drop) {
 }
 
 async fn intercept(session: &Session, exchange: &mut Exchange, answer: Answer) {
-    session.shard.count(session.frontend().object, Counter::Intercepted, 1);
+    count_intercepted(session, exchange);
     send(session, exchange, answer).await;
+}
+
+/// Counts a request that the frontend answers by itself; one that reached a backend is not counted there.
+fn count_intercepted(session: &Session, exchange: &Exchange) {
+    if exchange.record.backend.is_none() {
+        session.shard.count(session.frontend().object, Counter::Intercepted, 1);
+    }
 }
 
 /// Sends a complete answer.

@@ -8,7 +8,7 @@
 
 use super::exchange::Exchange;
 use super::upload::{Upload, alongside};
-use super::{answer, route};
+use super::{answer, connect, route};
 use crate::metrics::Counter;
 use crate::plan::{Backend, ConnectionMode, RetryOn, Reuse};
 use crate::proto::h1::body::BodyReader;
@@ -35,14 +35,20 @@ pub(super) enum Fail {
     Refused(u16),
     /// The response has begun, or there is nobody to tell: close.
     Cut(u8, u8),
+    /// What came of the response's body is malformed: close.
+    Malformed,
 }
 
 /// Forwards the request to a server of the backend and answers the client.
 pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: u32) {
     let backend = session.shard.backend(backend_index);
+    // A connection to one destination is none to another: servers that follow destinations keep none.
+    if backend.follows && !connect::may_follow(session, exchange, backend) {
+        return Box::pin(refuse(session, exchange, Refused::NoServer)).await;
+    }
     let wish = Wish {
         server: route::wanted_server(session, exchange, backend),
-        reuse: Some(may_reuse(session, exchange, backend)),
+        reuse: (!backend.follows).then(|| may_reuse(session, exchange, backend)),
         watch: backend.abort_on_close || session.frontend().abort_on_close,
     };
     let mut dispatch = Dispatch::new(session, backend_index, wish);
@@ -51,6 +57,14 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
             Ok(assigned) => assigned,
             Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
         };
+        let follows = backend.servers[slot.server].follow.is_some();
+        if follows {
+            if exchange.request.method() == b"CONNECT" {
+                let tunnel = connect::tunnel(session, exchange, backend, &upstream.socket);
+                return Box::pin(tunnel).await;
+            }
+            connect::to_origin_form(exchange);
+        }
         let conversation = Conversation {
             session,
             backend,
@@ -64,7 +78,7 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
         let fail = match conversation.run(exchange).await {
             Ok(reusable) => {
                 let private = conversation.private.get();
-                if reusable {
+                if reusable && !follows {
                     keep(session, backend_index, slot.server, private, upstream);
                 }
                 return;
@@ -271,6 +285,11 @@ impl Conversation<'_> {
                 // The client's connection stays when its request was received whole.
                 answer::error(self.session, exchange, status).await;
             }
+            Fail::Malformed => {
+                self.count_behind(Counter::ResponseErrors);
+                end(exchange, b'S', b'D');
+                exchange.keep_alive = false;
+            }
             Fail::Cut(cause, phase) => {
                 self.count_failure(cause, phase);
                 end(exchange, cause, phase);
@@ -306,27 +325,27 @@ impl Conversation<'_> {
     }
 
     fn count_failure(&self, cause: u8, phase: u8) {
-        let shard = &self.session.shard;
-        let frontend = self.session.frontend().object;
-        let behind = [self.backend.object, self.backend.servers[self.server].object];
-        match cause {
-            b'C' | b'c' => {
-                for object in behind.into_iter().chain([frontend]) {
-                    shard.count(object, Counter::ClientAborts, 1);
-                }
+        match (cause, phase) {
+            (b'C' | b'c', _) => {
+                self.count_behind(Counter::ClientAborts);
+                self.session.shard.count(self.session.frontend().object, Counter::ClientAborts, 1);
             }
             // The client's own fault, counted where it was found.
-            b'P' if phase == b'D' => {}
-            _ => {
-                // Before the response began it is an error, within its body an abort.
-                let counter = match phase {
-                    b'D' => Counter::ServerAborts,
-                    _ => Counter::ResponseErrors,
-                };
-                for object in behind {
-                    shard.count(object, counter, 1);
-                }
+            (b'P', b'D') => {}
+            // Before the response began it is an error, within its body an abort, and both if the server broke off.
+            (b'S', b'D') => {
+                self.count_behind(Counter::ServerAborts);
+                self.count_behind(Counter::ResponseErrors);
             }
+            (_, b'D') => self.count_behind(Counter::ServerAborts),
+            _ => self.count_behind(Counter::ResponseErrors),
+        }
+    }
+
+    /// Counts on backend and server.
+    fn count_behind(&self, counter: Counter) {
+        for object in [self.backend.object, self.backend.servers[self.server].object] {
+            self.session.shard.count(object, counter, 1);
         }
     }
 }

@@ -3,12 +3,14 @@
 //! The steps are in files of their own: [`receive`] (request heads), [`route`] (rules and choices; `wait`
 //! for rules that wait), [`answer`]
 //! (responses of the proxy itself), [`forward`] (attempts at servers; `upload`, `respond` and `relay` for what flows),
-//! [`persist`] (cookies), [`finish`] (counters, logs).
+//! [`persist`] (cookies), [`identify`] (what the server learns of the client), [`finish`] (counters, logs).
 
 pub mod answer;
+mod connect;
 pub mod exchange;
 pub mod finish;
 pub mod forward;
+pub mod identify;
 pub mod persist;
 pub mod receive;
 mod relay;
@@ -99,6 +101,7 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
         Err(stop) => return Box::pin(answer::stop(session, exchange, stop)).await,
     };
     exchange.record.backend = Some(backend);
+    session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
     let gauge = Inside::enter(&session.shard.backend(backend).streams);
     exchange.record.backend_streams = gauge.0.current();
     match route::backend(session, exchange, backend).await {

@@ -188,6 +188,9 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
         }
         Failure::Bad(error) => {
             (termination.cause, termination.phase) = (b'P', b'R');
+            exchange.record.bytes_in = exchange.request.buffer().len() as u64;
+            // What was understood of it is not to be logged as if it were a request.
+            exchange.request.clear();
             Some(error.kind.status())
         }
     };

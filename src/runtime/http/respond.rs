@@ -10,7 +10,7 @@ use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
-use crate::runtime::tcp::{end_letters, tunnel_options};
+use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
 use crate::runtime::tunnel;
 use crate::runtime::watch::{self, Left};
 use std::future::Future;
@@ -119,7 +119,7 @@ impl Conversation<'_> {
             };
             let Ok((received, filled)) = received else {
                 return Err(match upload.waits_for_client.get() {
-                    true => Fail::Status(408, b'c', b'D'),
+                    true => Fail::Status(408, b'c', b'H'),
                     false => {
                         let fail = Fail::Status(504, b's', b'H');
                         self.unanswered(RetryOn::TIMEOUT, upload, fail)
@@ -254,9 +254,15 @@ impl Conversation<'_> {
         stop: route::Stop,
     ) -> Result<bool, Fail> {
         match stop {
-            route::Stop::Answer(replacement) | route::Stop::DenyAnswer(replacement) => {
-                // The client's connection stays when its request was received whole.
+            // The client's connection stays when its request was received whole.
+            route::Stop::Answer(replacement) => {
                 end(exchange, b'L', b'H');
+                answer::send(self.session, exchange, replacement).await;
+                Ok(false)
+            }
+            route::Stop::DenyAnswer(replacement) => {
+                self.count_denied(exchange);
+                end(exchange, b'P', b'H');
                 answer::send(self.session, exchange, replacement).await;
                 Ok(false)
             }
@@ -305,6 +311,14 @@ impl Conversation<'_> {
         exchange.record.bytes_in += carried.from_client;
         exchange.record.bytes_out += len as u64 + carried.from_server;
         let (cause, phase) = end_letters(carried.end);
+        let objects = [
+            self.session.frontend().object,
+            self.backend.object,
+            self.backend.servers[self.server].object,
+        ];
+        for object in objects {
+            count_end(self.session, object, carried.end);
+        }
         end(exchange, cause, phase);
         exchange.keep_alive = false;
         Ok(false)

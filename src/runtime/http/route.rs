@@ -1,10 +1,10 @@
 //! Decides: runs the rules of frontend and backend and chooses backend and server.
 
 use super::exchange::Exchange;
-use super::persist;
 use super::wait::{self, Side, Waiting, resume};
+use super::{identify, persist};
 use crate::metrics::Counter;
-use crate::plan::{Backend, BackendTarget, ForwardFor, ServerTarget, StatsPage};
+use crate::plan::{Backend, BackendTarget, HeaderNames, ServerTarget, StatsPage};
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
@@ -12,7 +12,6 @@ use crate::rules::variable::Variables;
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
 use crate::server::ServerId;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Why a request goes no further than the proxy.
@@ -101,6 +100,9 @@ pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32,
         Box::pin(wait::whole_request(session, exchange, frontend.timeouts.http_request)).await?;
     }
     rules(session, exchange, Side::Request, &frontend.http_request).await?;
+    if frontend.header_names != HeaderNames::Preserve {
+        identify::restrict_names(frontend.header_names, &mut exchange.request)?;
+    }
     stats(exchange, frontend.stats.as_ref())?;
     choose_backend(session, exchange).ok_or(Stop::NoBackend)
 }
@@ -110,7 +112,6 @@ pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32,
 /// # Errors
 /// Why the request stops here.
 pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
-    let frontend = session.frontend();
     let backend = session.shard.backend(index);
     if backend.buffer_request {
         Box::pin(wait::whole_request(session, exchange, backend.timeouts.http_request)).await?;
@@ -120,9 +121,10 @@ pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> 
         rules(session, exchange, Side::Request, &backend.http_request).await?;
         stats(exchange, backend.stats.as_ref())?;
     }
-    if let Some(forward_for) = backend.forward_for.as_ref().or(frontend.forward_for.as_ref()) {
-        add_forwarded_for(session, exchange, forward_for);
+    if backend.header_names != HeaderNames::Preserve {
+        identify::restrict_names(backend.header_names, &mut exchange.request)?;
     }
+    identify::client(session, exchange, index);
     Ok(())
 }
 
@@ -256,32 +258,6 @@ fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Opt
         && exchange.record.backend == Some(index)
         && !backend.balance.is_keyed();
     (stays && farm.is_chosen(server)).then_some(server)
-}
-
-fn add_forwarded_for(session: &Session, exchange: &mut Exchange, forward_for: &ForwardFor) {
-    let Some(source) = session.info.source else { return };
-    if forward_for.except.is_some_and(|net| net.contains(&source.ip())) {
-        return;
-    }
-    // A frontend that always adds the field is not held back by a backend that would not.
-    let if_none =
-        forward_for.if_none && session.frontend().forward_for.as_ref().is_none_or(|f| f.if_none);
-    if if_none && exchange.request.get(forward_for.header.as_bytes()).is_some() {
-        return;
-    }
-    let mut text = [0u8; 46];
-    let len = write_ip(source.ip(), &mut text);
-    exchange.request.add(forward_for.header.as_bytes(), &text[..len]);
-}
-
-/// Writes an address and returns its length; 46 bytes hold any.
-fn write_ip(ip: IpAddr, out: &mut [u8; 46]) -> usize {
-    use std::io::Write;
-    let mut cursor = &mut out[..];
-    let room = cursor.len();
-    // The longest textual address has 45 bytes, so writing cannot fail.
-    let _ = write!(cursor, "{ip}");
-    room - cursor.len()
 }
 
 /// Runs the response rules of backend, then frontend.

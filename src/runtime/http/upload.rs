@@ -182,7 +182,9 @@ impl Upload {
         match self.answering.get() {
             true => Fail::Cut(cause, b'D'),
             false if cause == b'P' => Fail::Refused(status),
-            false => Fail::Status(status, cause, b'D'),
+            // A client that stalls keeps us from the response (manual 8.5, `cH`), a server that does not take its
+            // request is in the data phase.
+            false => Fail::Status(status, cause, if cause == b'c' { b'H' } else { b'D' }),
         }
     }
 }

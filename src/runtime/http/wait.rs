@@ -9,6 +9,9 @@ use super::route::{Stop, decided, with_context};
 use crate::proto::h1::body::BodyReader;
 use crate::proto::http::{Head, Known, Version};
 use crate::rules::action::{self, Rule, Verdict, Wait};
+use crate::rules::sample::Value;
+use crate::rules::variable::Conditions;
+use crate::runtime::resolver::{self, Wanted};
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
 use std::time::Duration;
@@ -59,6 +62,15 @@ async fn carry_out(
     wait: Wait,
 ) -> Result<(), Stop> {
     match wait {
+        Wait::Resolve { variable, resolvers, first, host } => {
+            let found = resolver::resolve(&session.shard, Wanted { resolvers, first }, &host).await;
+            with_context(session, exchange, |cx| match found {
+                Some(ip) => cx.variables.set(variable, Value::Ip(ip), Conditions::default()),
+                // What an earlier request of the session found is not an address of this host.
+                None => cx.variables.unset(variable),
+            });
+            Ok(())
+        }
         Wait::EarlyHint(fields) => early_hint(session, exchange, &fields).await,
         Wait::Body { time, at_least } => match side {
             Side::Request => request_body(session, exchange, Some(time), at_least).await,

@@ -18,8 +18,8 @@ fn content_length_section_6_2() {
     assert_eq!(body_of("Content-Length: 0\r\n"), Ok(BodyLength::None));
     assert_eq!(body_of(""), Ok(BodyLength::None));
     assert_eq!(
-        body_of("Content-Length: 18446744073709551615\r\n"),
-        Ok(BodyLength::Length(u64::MAX))
+        body_of("Content-Length: 9223372036854775807\r\n"),
+        Ok(BodyLength::Length(i64::MAX as u64))
     );
     for value in [
         "",
@@ -32,6 +32,8 @@ fn content_length_section_6_2() {
         "5,6",
         "5,,5",
         "five",
+        "9223372036854775808",
+        "18446744073709551615",
         "18446744073709551616",
         "5;5",
         "5\u{b}",
@@ -194,9 +196,12 @@ fn connect_2xx_and_101_open_a_tunnel_section_6_3_rfc_9110_section_7_8() {
 
     let switch = "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     let asked = RequestKind { upgrade: true, ..RequestKind::default() };
-    assert!(parse_response(switch, asked).unwrap().upgrade);
+    let foo = "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n";
+    assert!(parse_response(foo, asked).unwrap().upgrade);
     let unexpected = Err(ErrorKind::UnexpectedUpgrade);
-    assert_eq!(parse_response(switch, RequestKind::default()).map(|_| ()), unexpected);
+    assert_eq!(parse_response(foo, RequestKind::default()).map(|_| ()), unexpected);
+    // Something else was asked for.
+    assert_eq!(parse_response(switch, asked).map(|_| ()), unexpected);
     // A switch to nothing, and one whose `Upgrade` is not of this connection.
     for fields in ["", "Upgrade: websocket\r\n", "Connection: upgrade\r\n"] {
         let switch = format!("HTTP/1.1 101 Switching\r\n{fields}\r\n");
