@@ -20,6 +20,7 @@ mod forward_proxy;
 mod hardening;
 mod health;
 mod http;
+mod messages;
 mod process;
 mod retries;
 mod rules_framing;

@@ -11,7 +11,8 @@ use fastlb::proto::http::Head;
 use fastlb::proto::uri;
 
 /// Far above what the set-ups admit: only the syntax is judged here.
-const LIMITS: Limits = Limits { head_bytes_max: 1 << 20, fields_max: 1000 };
+const LIMITS: Limits =
+    Limits { head_bytes_max: 1 << 20, fields_max: 1000, relaxed: false, proxy_header: false };
 
 /// A message as its receiver reads it.
 struct Message {

@@ -18,6 +18,7 @@ use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
 use crate::metrics::{self, ObjectId};
+use crate::proto::h1::parse::Limits;
 use crate::rules::context::NameTable;
 use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
@@ -300,6 +301,8 @@ impl Build<'_> {
             connections: Gauge::default(),
             timeouts: settings.timeouts,
             connection_mode: settings.connection_mode,
+            messages: settings.messages,
+            limits: self.limits(settings.messages.relaxed_requests, settings.messages.proxy_header),
             http_request: rules.http_request,
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
@@ -354,6 +357,8 @@ impl Build<'_> {
             redispatch: settings.redispatch,
             retry_on: if http { settings.retry_on } else { RetryOn::default() },
             connection_mode: settings.connection_mode,
+            messages: settings.messages,
+            limits: self.limits(settings.messages.relaxed_responses, false),
             reuse: settings.reuse.unwrap_or_default(),
             pretend_keep_alive: settings.pretend_keep_alive,
             abort_on_close: settings.abort_on_close,
@@ -385,6 +390,18 @@ impl Build<'_> {
             description: settings.description.clone(),
             disabled: settings.disabled,
             object,
+        }
+    }
+
+    /// Returns the bounds of heads.
+    fn limits(&self, relaxed: bool, proxy_header: bool) -> Limits {
+        let size = self.global.buffer_size;
+        Limits {
+            // No more than half of a buffer is reserved (manual 3.2, `tune.maxrewrite`).
+            head_bytes_max: size - self.global.rewrite_room.min(size / 2),
+            fields_max: self.global.headers_max.saturating_sub(1).max(1),
+            relaxed,
+            proxy_header,
         }
     }
 

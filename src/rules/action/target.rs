@@ -265,7 +265,7 @@ pub(super) fn follow_host(head: &mut Head) {
     let target = head.target();
     let Some(authority) = uri::authority(target) else { return };
     let Some(host) = head.known(Known::Host).filter(|host| !host.is_empty()) else { return };
-    if host == authority || !host.iter().all(|byte| uri::is_host_byte(*byte)) {
+    if host == authority || uri::host_end(host) != host.len() {
         return;
     }
     let start = authority.as_ptr() as usize - target.as_ptr() as usize;

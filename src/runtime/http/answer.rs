@@ -211,7 +211,11 @@ fn edited(session: &Session, exchange: &mut Exchange, reply: &Reply) -> bool {
     let head_request = exchange.request.client_method() == b"HEAD";
     let mut bytes = Vec::new();
     reply.write_h1(&mut bytes, true, false, Version::Http11);
-    let limits = Limits { head_bytes_max: usize::MAX, fields_max: usize::from(u16::MAX) };
+    let limits = Limits {
+        head_bytes_max: usize::MAX,
+        fields_max: usize::from(u16::MAX),
+        ..Limits::default()
+    };
     let kind = RequestKind::of(&exchange.request);
     let pooled = std::mem::take(exchange.response.buffer_mut());
     exchange.response.clear();

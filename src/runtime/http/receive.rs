@@ -3,15 +3,11 @@
 use super::exchange::Exchange;
 use super::{First, answer, finish};
 use crate::metrics::Counter;
-use crate::proto::h1::parse::{self, Limits, ParseError, Parsed};
+use crate::proto::h1::parse::{self, ParseError, Parsed};
 use crate::runtime::session::Session;
 use crate::runtime::shard::IDLE_GRACE;
-use crate::runtime::shard::Shard;
 use std::io;
 use std::time::Duration;
-
-/// Room that is left behind a head for rewriting, as `tune.maxrewrite`.
-const REWRITE_ROOM: usize = 1024;
 
 /// Why no request came.
 #[derive(Clone, Copy, Debug)]
@@ -24,12 +20,6 @@ pub enum Failure {
     Timeout(bool),
     /// The head is refused.
     Bad(ParseError),
-}
-
-/// Returns the bounds of heads.
-pub fn limits(shard: &Shard) -> Limits {
-    let global = &shard.plan.global;
-    Limits { head_bytes_max: global.buffer_size - REWRITE_ROOM, fields_max: global.headers_max }
 }
 
 /// Waits without a buffer until bytes are there.
@@ -134,10 +124,10 @@ pub async fn request(
 /// Receives the rest of a head whose first bytes are there.
 async fn complete(session: &Session, exchange: &mut Exchange) -> Result<(), Failure> {
     let shard = &session.shard;
-    let limits = limits(shard);
+    let limits = &session.frontend().limits;
     let mut armed = false;
     loop {
-        match parse::request(&mut exchange.request, &limits) {
+        match parse::request(&mut exchange.request, limits) {
             Ok(Parsed::Complete) => break,
             Ok(Parsed::Partial) => {}
             Err(error) => return Err(Failure::Bad(error)),
@@ -177,6 +167,10 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
         Failure::Timeout(null) => null,
         _ => exchange.request.buffer().is_empty(),
     };
+    if null && frontend.messages.ignore_probes {
+        // Nobody asked anything: nothing to say, to log or to count.
+        return;
+    }
     let status = match failure {
         Failure::Quiet => return,
         Failure::Closed => {
