@@ -30,7 +30,7 @@ pub async fn relay(session: &Session) {
     let wish = Wish {
         server: super::http::route::use_server(session, &mut exchange, backend),
         reuse: None,
-        watch: backend.abort_on_close || frontend.abort_on_close,
+        watch: backend.abort_on_close,
     };
     let mut dispatch = Dispatch::new(session, backend_index, wish);
     let assigned =

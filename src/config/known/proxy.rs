@@ -91,7 +91,7 @@ pub(super) static ROWS: &[Row] = &[
     yes("monitor fail", FL, "{ if | unless } <condition>", "Makes `monitor-uri` answer 503."),
     gone("monitor-net", DFL, "write `http-request return status 200 if { src <network> }`"),
     yes("monitor-uri", DFL, "<uri>", "Answers requests for this path with 200 by itself."),
-    yes("option abortonclose", DFLB.or(NO), "", "Ends requests whose client has gone before the response has begun."),
+    yes("option abortonclose", DLB.or(NO), "", "Ends requests whose client has gone before the response has begun."),
     later("option accept-invalid-http-request", DFL.or(NO), "", "Accepts some malformed requests."),
     later("option accept-invalid-http-response", DLB.or(NO), "", "Accepts some malformed responses."),
     later("option accept-unsafe-violations-in-http-request", DFL.or(NO), "",

@@ -29,8 +29,6 @@ pub struct Frontend {
     pub timeouts: Timeouts,
     /// Connection handling.
     pub connection_mode: ConnectionMode,
-    /// `option abortonclose`
-    pub abort_on_close: bool,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.

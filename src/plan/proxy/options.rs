@@ -98,12 +98,12 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     connection_mode!("httpclose", ConnectionMode::Close),
     Entry { name: "option httplog", example: "option httplog", build: Row::new(httplog) },
     switch!("nolinger", |draft| draft.settings.no_linger),
-    switch!("prefer-last-server", |draft| draft.settings.prefer_last),
     Entry {
         name: "option originalto",
         example: "option originalto except 127.0.0.1",
         build: Row::new(original_to).http(),
     },
+    switch!("prefer-last-server", |draft| draft.settings.prefer_last),
     Entry {
         name: "option redispatch",
         example: "option redispatch 1",

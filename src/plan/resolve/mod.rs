@@ -11,7 +11,8 @@ use super::proxy::{Draft, HttpErrors};
 use super::resolvers;
 use super::server_line::ServerDraft;
 use super::{
-    Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions, Splice,
+    Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, RetryOn, Server, SocketOptions,
+    Splice,
 };
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
@@ -299,7 +300,6 @@ impl Build<'_> {
             connections: Gauge::default(),
             timeouts: settings.timeouts,
             connection_mode: settings.connection_mode,
-            abort_on_close: settings.abort_on_close,
             http_request: rules.http_request,
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
@@ -352,7 +352,7 @@ impl Build<'_> {
             timeouts: settings.timeouts,
             retries: settings.retries.unwrap_or(3),
             redispatch: settings.redispatch,
-            retry_on: settings.retry_on,
+            retry_on: if http { settings.retry_on } else { RetryOn::default() },
             connection_mode: settings.connection_mode,
             reuse: settings.reuse.unwrap_or_default(),
             pretend_keep_alive: settings.pretend_keep_alive,

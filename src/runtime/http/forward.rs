@@ -50,7 +50,7 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
     let wish = Wish {
         server: route::wanted_server(session, exchange, backend),
         reuse: (!backend.follows).then(|| may_reuse(session, exchange, backend)),
-        watch: backend.abort_on_close || session.frontend().abort_on_close,
+        watch: backend.abort_on_close,
     };
     let mut dispatch = Dispatch::new(session, backend_index, wish);
     loop {

@@ -33,7 +33,7 @@ pub fn limits(shard: &Shard) -> Limits {
 }
 
 /// Waits without a buffer until bytes are there.
-pub async fn wait_idle(session: &Session) -> First {
+pub async fn wait_idle(session: &Session) -> First<'_> {
     session.deadline.set_idle(idle_socket(session));
     session.arm(idle_limit(session));
     let readable = session.deadline.limit(session.socket.readable()).await;
@@ -69,7 +69,7 @@ fn idle_limit(session: &Session) -> Option<Duration> {
 pub async fn request(
     session: &Session,
     exchange: &mut Exchange,
-    first: First,
+    first: First<'_>,
 ) -> Result<(), Failure> {
     let shard = &session.shard;
     let mut buffer = std::mem::take(exchange.request.buffer_mut());
@@ -77,24 +77,25 @@ pub async fn request(
         buffer = shard.buffers.take();
     }
     buffer.clear();
-    let mut posted = first == First::Posted;
     let first_ever = session.requests.get() == 0;
-    if matches!(first, First::Expired | First::Over) {
-        *exchange.request.buffer_mut() = buffer;
-        exchange.begin(session, session.idle_since_us.get());
-        return Err(match first_ever && first == First::Expired {
-            true => Failure::Timeout(true),
-            false => Failure::Quiet,
-        });
-    }
+    let permit = match first {
+        First::Posted(permit) => Some(permit),
+        First::Readable => None,
+        First::Expired | First::Over => {
+            *exchange.request.buffer_mut() = buffer;
+            exchange.begin(session, session.idle_since_us.get());
+            return Err(match first_ever && matches!(first, First::Expired) {
+                true => Failure::Timeout(true),
+                false => Failure::Quiet,
+            });
+        }
+    };
     if exchange.next.is_empty() {
         session.arm(idle_limit(session));
         session.deadline.set_idle(idle_socket(session));
         let received = session.deadline.limit(session.socket.recv(buffer)).await;
         session.deadline.set_idle(None);
-        if std::mem::take(&mut posted) {
-            shard.unpost_idle();
-        }
+        drop(permit);
         // The stream begins with its first byte; what was before is the client's idle time (manual 8.4). One that
         // never comes to a byte begins where the wait began.
         let since = session.idle_since_us.get();
@@ -119,9 +120,7 @@ pub async fn request(
             Err(_) => return Err(Failure::Quiet),
         }
     } else {
-        if posted {
-            shard.unpost_idle();
-        }
+        drop(permit);
         buffer.extend_from_slice(&exchange.next);
         exchange.next.clear();
         *exchange.request.buffer_mut() = buffer;
