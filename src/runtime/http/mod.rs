@@ -6,7 +6,7 @@
 //! [`persist`] (cookies), [`identify`] (what the server learns of the client), [`finish`] (counters, logs).
 
 pub mod answer;
-mod connect;
+pub(super) mod connect;
 pub mod exchange;
 pub mod finish;
 pub mod forward;
