@@ -527,7 +527,8 @@ fn every_example_loads() {
     }
     let proxy = |line: &str| {
         format!(
-            "defaults\n mode http\nlisten x\n server mail1 127.0.0.1:9\n {line}\n\
+            "http-errors site\n errorfile 403 /dev/null\n errorfile 503 /dev/null\n\
+             defaults\n mode http\nlisten x\n server mail1 127.0.0.1:9\n {line}\n\
              backend app\n server a 127.0.0.1:1\nbackend api\n server a 127.0.0.1:1\n"
         )
     };

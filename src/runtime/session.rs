@@ -96,6 +96,7 @@ pub fn start(shard: &Rc<Shard>, accepted: Accepted) {
         launch(shard, accepted);
         return;
     }
+    shard.count(shard.frontend(accepted.frontend).object, Counter::MaxconnReached, 1);
     let shard = shard.clone();
     monoio::spawn(async move {
         while !try_enter(&shard, accepted.frontend) {

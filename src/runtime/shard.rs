@@ -223,8 +223,8 @@ impl Shard {
                     RefCell::new(Balancer::new(&backend.balance, farm, setup.index))
                 })
                 .collect(),
-            waiters: Waiters::default(),
             resolver: Resolver::default(),
+            waiters: Waiters::default(),
             parcels: Waiters::default(),
             log: RefCell::new(setup.log),
             services: setup.services,
@@ -629,6 +629,7 @@ async fn accept_all(
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
                 ) =>
             {
+                shard.count(shard.frontend(frontend).object, Counter::AcceptPauses, 1);
                 monoio::time::sleep(ACCEPT_PAUSE).await;
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return,
@@ -641,11 +642,15 @@ async fn accept_all(
 /// Waits while the frontend or the process is at its `maxconn`: the kernel's backlog queues meanwhile.
 async fn wait_for_room(shard: &Shard, frontend: u32) {
     let frontend = shard.frontend(frontend);
+    let mut waits = false;
     while frontend.connections.current() >= frontend.maxconn
         || shard.plan.connections.current() >= shard.plan.global.maxconn
     {
         if shard.is_draining() {
             return;
+        }
+        if !std::mem::replace(&mut waits, true) {
+            shard.count(frontend.object, Counter::MaxconnReached, 1);
         }
         monoio::time::sleep(Duration::from_millis(5)).await;
     }

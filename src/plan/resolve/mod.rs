@@ -5,6 +5,7 @@ mod rules;
 mod variables;
 
 use super::global::GlobalDraft;
+use super::lint;
 use super::load::{Loader, read_file};
 use super::proxy::{Draft, HttpErrors};
 use super::resolvers;
@@ -63,6 +64,7 @@ pub(super) fn plan(
     // A line that could not be read may set any variable.
     if cx.errors() == 0 {
         index.variables.never_set(cx.diagnostics);
+        lint::rules::destinations(cx.diagnostics, &frontends, &backends);
     }
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),

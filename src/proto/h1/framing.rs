@@ -68,7 +68,7 @@ pub(super) fn request(head: &mut Head) -> Result<(), ParseError> {
             .known(Known::Expect)
             .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     if (found.chunked || found.length.is_some()) && head.method() == b"CONNECT" {
-        upgrade::connect(head, found.chunked)?;
+        upgrade::connect(head, head.body != BodyLength::None)?;
     }
     head.upgrade = false;
     if head.may_have(Known::Upgrade) {
@@ -170,7 +170,22 @@ fn note(head: &mut Head, index: usize, found: &mut Found) -> Result<usize, Parse
         }
         _ => {}
     }
+    if field.known != Known::Connection {
+        write_plainly(head, index);
+    }
     Ok(index + 1)
+}
+
+/// Has a field line written anew when it holds more blanks than one: not every reader removes tabs and folds.
+fn write_plainly(head: &mut Head, index: usize) {
+    let field = head.fields[index];
+    let name_end = field.name.offset() + field.name.len();
+    let before = head.bytes.get(name_end..field.value.offset());
+    let plain = matches!(before, Some(b":" | b": ")) && usize::from(field.tail) == b"\r\n".len();
+    if field.tail != 0 && !plain {
+        head.fields[index].tail = 0;
+        head.edited = true;
+    }
 }
 
 /// Reads `Content-Length`, also as a list that repeats one value; returns the length and the bytes of its first mention.

@@ -8,6 +8,7 @@ use crate::metrics::Phase;
 use crate::plan::RetryOn;
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::parse::{self, Parsed, RequestKind};
+use crate::proto::h1::seal;
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
@@ -60,9 +61,10 @@ impl Conversation<'_> {
             route::after_response(self.session, exchange);
         }
         exchange.record.status = exchange.response.status();
-        let kind = RequestKind::of(&exchange.request);
-        let switched = exchange.response.status() == 101;
-        if switched || (kind.connect && exchange.response.status() / 100 == 2) {
+        if exchange.response.is_reframed() || exchange.request.has_other_method() {
+            seal_response(exchange);
+        }
+        if exchange.response.upgrade {
             if !upload.done.get() {
                 // The rest of the body and the new protocol could not be told apart.
                 return Err(Fail::Status(502, b'P', b'H'));
@@ -311,6 +313,15 @@ impl Conversation<'_> {
         exchange.keep_alive = false;
         Ok(false)
     }
+}
+
+/// Makes what rules did to the response, or to the method of the request, agree with the body that follows.
+#[cold]
+fn seal_response(exchange: &mut Exchange) {
+    let to_head = exchange.request.client_method() == b"HEAD";
+    let sealed = seal::response(&mut exchange.response, to_head);
+    exchange.response.keep_alive &= !sealed.discards;
+    exchange.keep_alive &= !sealed.closes;
 }
 
 fn is_interim(status: u16) -> bool {
