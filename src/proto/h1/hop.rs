@@ -58,7 +58,7 @@ fn is_kept(name: &[u8]) -> bool {
         name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
     KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
-        || KEPT_PREFIXES.iter().any(|prefix| starts_with(prefix))
+        || KEPT_PREFIXES.iter().any(starts_with)
 }
 
 #[cfg(test)]
