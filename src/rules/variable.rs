@@ -206,18 +206,25 @@ impl Process {
 pub struct Store {
     slots: RefCell<Slots>,
     bytes: Cell<u64>,
+    /// Whether anything was stored since the last clear.
+    used: Cell<bool>,
 }
 
 impl Store {
     /// Forgets all values and keeps their places.
+    #[inline]
     pub fn clear(&self, process: &Process) {
+        if self.used.replace(false) {
+            self.empty(process);
+        }
+    }
+
+    #[cold]
+    fn empty(&self, process: &Process) {
         if self.bytes.get() > 0 {
             process.charge(self.bytes.replace(0), 0);
         }
-        let mut slots = self.slots.borrow_mut();
-        if !slots.0.is_empty() {
-            slots.0.clear();
-        }
+        self.slots.borrow_mut().0.clear();
     }
 }
 
@@ -352,6 +359,7 @@ impl Variables<'_> {
         match self.store(variable.scope) {
             Some(store) => {
                 store.bytes.set(store.bytes.get() + after - before);
+                store.used.set(true);
                 store.slots.borrow_mut().put(variable.slot, new);
             }
             None => {
