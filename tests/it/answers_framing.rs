@@ -44,10 +44,46 @@ fn an_answer_has_one_length_whatever_fields_a_rule_gives_it() {
 }
 
 #[test]
+fn an_answer_follows_the_method_of_the_client_and_not_that_of_a_rule() {
+    let rules = |method: &str| {
+        format!(
+            " http-request set-method {method} if {{ path / }}\n\
+             \x20http-request return status 200 content-type text/plain string hello if {{ path / }}\n\
+             \x20http-after-response set-status 201"
+        )
+    };
+    let got = wire(&rules("HEAD"), "GET");
+    assert!(
+        got.contains("content-length: 5") && got.contains("\r\n\r\nhellohttp/1.1 201"),
+        "{got}"
+    );
+    let got = wire(&rules("GET"), "HEAD");
+    assert!(got.contains("content-length: 5") && !got.contains("hello"), "{got}");
+}
+
+#[test]
 fn early_hints_frame_nothing() {
     let rules = " http-request early-hint Link </a>\n http-request early-hint Content-Length 5\n\
                  \x20http-request early-hint Transfer-Encoding chunked";
     let got = wire(rules, "GET");
     let (hint, _) = got.split_once("\r\n\r\n").unwrap();
     assert_eq!(hint, "http/1.1 103 early hints\r\nlink: </a>");
+}
+
+#[test]
+fn a_connect_that_a_rule_answers_with_success_opens_nothing() {
+    let origin = Origin::echo("o");
+    for after in ["", " http-after-response set-header X-A b"] {
+        let rule = format!(
+            " http-request return status 200 content-type text/plain string hello\n{after}"
+        );
+        let proxy = start(Kind::Fastlb, &origin, &rule);
+        let mut client = Client::connect(proxy.address("front"));
+        client.send(
+            "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        );
+        let got = String::from_utf8_lossy(&client.rest()).to_lowercase();
+        assert_eq!(got.matches("http/1.1 200").count(), 1, "{after}: {got}");
+        assert!(got.contains("connection: close"), "{after}: {got}");
+    }
 }
