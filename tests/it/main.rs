@@ -7,6 +7,7 @@
 mod support;
 
 mod actions;
+mod answers_framing;
 mod bodies;
 mod cli;
 mod clients;
