@@ -57,8 +57,7 @@ fn is_kept(name: &[u8]) -> bool {
     let starts_with = |prefix: &&[u8]| {
         name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
-        || KEPT_PREFIXES.iter().any(starts_with)
+    KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name)) || KEPT_PREFIXES.iter().any(starts_with)
 }
 
 #[cfg(test)]
