@@ -31,8 +31,9 @@ pub(super) enum Fail {
     Again(RetryOn),
     /// Nothing was sent to the client yet: it can be told.
     Status(u16, u8, u8),
-    /// A rule refused the response, or the request's body is malformed: the client is told, and no server failed.
-    Refused(u16),
+    /// A rule refused the response, or the request is none to send on: the client is told in that phase of the stream,
+    /// and no server failed.
+    Refused(u16, u8),
     /// The response has begun, or there is nobody to tell: close.
     Cut(u8, u8),
     /// What came of the response's body is malformed: close.
@@ -207,7 +208,7 @@ impl Conversation<'_> {
             Ok(first) => first,
             Err(_) => {
                 shard.count(frontend.object, Counter::RequestErrors, 1);
-                return Err(Fail::Refused(400));
+                return Err(Fail::Refused(400, b'H'));
             }
         };
         let with_body = head_len + first.consumed;
@@ -275,8 +276,8 @@ impl Conversation<'_> {
     /// Tells the client, when it can be told, and counts.
     async fn fail(&self, exchange: &mut Exchange, fail: Fail) {
         match fail {
-            Fail::Refused(status) => {
-                end(exchange, b'P', b'H');
+            Fail::Refused(status, phase) => {
+                end(exchange, b'P', phase);
                 answer::error(self.session, exchange, status).await;
             }
             Fail::Status(status, cause, phase) => {
@@ -299,16 +300,17 @@ impl Conversation<'_> {
         }
     }
 
-    /// Counts a head that rules made larger than a buffer (`tune.bufsize`), and returns what becomes of it.
+    /// Counts a head that rules made larger than a buffer (`tune.bufsize`), and returns what becomes of it: `R` as phase
+    /// for a request, `H` for a response.
     #[cold]
-    pub(super) fn outgrown(&self) -> Fail {
+    pub(super) fn outgrown(&self, phase: u8) -> Fail {
         let frontend = self.session.frontend().object;
         let server = self.backend.servers[self.server].object;
         for object in [frontend, self.backend.object, server] {
             self.session.shard.count(object, Counter::RewriteErrors, 1);
             self.session.shard.count(object, Counter::InternalErrors, 1);
         }
-        Fail::Refused(500)
+        Fail::Refused(500, phase)
     }
 
     pub(super) fn count_denied(&self, exchange: &Exchange) {

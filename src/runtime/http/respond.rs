@@ -214,7 +214,7 @@ impl Conversation<'_> {
             write::write_response(&exchange.response, &mut out, hop);
             if out.len() > shard.plan.global.buffer_size {
                 exchange.out = out;
-                return Err(self.outgrown());
+                return Err(self.outgrown(b'H'));
             }
         }
         let first = if decode {
@@ -275,7 +275,7 @@ impl Conversation<'_> {
             }
             route::Stop::Deny(status) => {
                 self.count_denied(exchange);
-                Err(Fail::Refused(status))
+                Err(Fail::Refused(status, b'H'))
             }
             route::Stop::Failed { status: Some(status), cause, phase } => {
                 Err(Fail::Status(status, cause, phase))

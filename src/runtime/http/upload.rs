@@ -49,7 +49,7 @@ impl Conversation<'_> {
         write::write_request(&exchange.request, &mut out, hop);
         if out.len() > self.session.shard.plan.global.buffer_size {
             exchange.out = out;
-            return Err(self.outgrown());
+            return Err(self.outgrown(b'R'));
         }
         let head_len = exchange.request.received().len();
         out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
@@ -181,7 +181,7 @@ impl Upload {
     fn fail(&self, status: u16, cause: u8) -> Fail {
         match self.answering.get() {
             true => Fail::Cut(cause, b'D'),
-            false if cause == b'P' => Fail::Refused(status),
+            false if cause == b'P' => Fail::Refused(status, b'H'),
             // A client that stalls keeps us from the response (manual 8.5, `cH`), a server that does not take its
             // request is in the data phase.
             false => Fail::Status(status, cause, if cause == b'c' { b'H' } else { b'D' }),
