@@ -290,7 +290,7 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
     compiled
 }
 
-fn is_variable(text: &str) -> bool {
+pub(super) fn is_variable(text: &str) -> bool {
     ["proc.", "sess.", "txn.", "req.", "res.", "check."].iter().any(|scope| text.starts_with(scope))
 }
 

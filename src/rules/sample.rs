@@ -13,6 +13,7 @@ use super::text::Text;
 use crate::config::ast::Word;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// The type of a value, known when an expression is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +214,8 @@ pub enum Arg {
     Ip(IpAddr),
     /// A regular expression.
     Regex(Box<regex::bytes::Regex>),
+    /// What a converter made of its arguments.
+    Prepared(Arc<convert::Prepared>),
 }
 
 impl Arg {

@@ -9,6 +9,7 @@ mod support;
 mod cli;
 mod configs;
 mod diagnostics;
+mod expressions;
 mod faults;
 mod health;
 mod http;

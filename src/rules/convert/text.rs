@@ -20,7 +20,8 @@ pub const TABLE: &[Row] = &[
         "<offset>[,<length>]",
         "Returns a part of the bytes, from an offset on.",
         "path,bytes(1,3)",
-        ConvertSpec::new(Type::Bin, Type::Bin, bytes).args(&[ArgKind::Int, ArgKind::Int], 1),
+        ConvertSpec::new(Type::Bin, Type::Bin, bytes)
+            .args(&[ArgKind::IntOrVariable, ArgKind::IntOrVariable], 1),
     ),
     row(
         "concat",
