@@ -30,6 +30,7 @@ pub use model::*;
 
 use crate::metrics::Registry;
 use crate::rules::context::NameTable;
+use crate::rules::pattern::Lists;
 use crate::server::Farm;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub struct Plan {
     pub metrics: Registry,
     /// Connections of the whole process.
     pub connections: Gauge,
+    /// Lists of patterns and maps that came from files, which the runtime CLI may change.
+    pub patterns: Arc<Lists>,
 }
 
 impl Plan {

@@ -103,11 +103,7 @@ pub const ACLS: &[&str] = &[
 pub const CONVERTERS: &[&str] = &[
     "aes_gcm_enc", "capture-req",
     "capture-res", "debug",     "in_table", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret",
-    "jwt_verify_cert",     "limit", "map", "map_beg", "map_beg_int", "map_beg_ip", "map_dir",
-    "map_dir_int", "map_dir_ip", "map_dom", "map_dom_int", "map_dom_ip", "map_end", "map_end_int",
-    "map_end_ip", "map_int", "map_int_int", "map_int_ip", "map_ip", "map_ip_int", "map_ip_ip",
-    "map_key", "map_reg", "map_reg_int", "map_reg_ip", "map_regm", "map_str", "map_str_int",
-    "map_str_ip", "map_sub", "map_sub_int", "map_sub_ip",         "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn",
+    "jwt_verify_cert",     "limit",                         "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn",
     "rfc7239_np", "secure_memcmp", "set-var", "strcmp",
     "table_bytes_in_rate", "table_bytes_out_rate", "table_clr_gpc", "table_clr_gpc0",
     "table_clr_gpc1", "table_conn_cnt", "table_conn_cur", "table_conn_rate", "table_expire",

@@ -35,6 +35,10 @@ pub trait Names {
     fn backends(&self) -> Vec<&str>;
     /// Reads a file named by `-f`, `errorfile`, `file` …; the error is a message fragment.
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String>;
+    /// Returns whether there is such a file.
+    fn has_file(&self, path: &str) -> bool;
+    /// Returns the lists of patterns and maps of the configuration.
+    fn patterns(&self) -> &pattern::Lists;
 }
 
 /// Where an expression stands; decides which fetches it may use.

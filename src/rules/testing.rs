@@ -15,7 +15,10 @@ use crate::server::{Farm, ServerSpec};
 use std::sync::Arc;
 
 /// One backend `app` with the servers `s1` and `s2`.
-pub(super) struct TestNames;
+#[derive(Default)]
+pub(super) struct TestNames {
+    patterns: super::pattern::Lists,
+}
 
 impl Names for TestNames {
     fn backend(&self, name: &str) -> Option<u32> {
@@ -38,6 +41,8 @@ impl Names for TestNames {
         match path {
             "list" => Ok(b"/a\n# c\n  #d\n\n/a/b%20c.html\r\n".to_vec()),
             "map" => Ok(b"/one 1\n/a\t2\n".to_vec()),
+            "bad-nets" => Ok(b"# two\n10.0.0.0/8 a\n10.0.0.300 b\n".to_vec()),
+            "key.pem" => Ok(include_bytes!("../../tests/expressions/files/rsa.pem").to_vec()),
             "nets" => Ok(b"10.0.0.0/8\n192.168.1\n".to_vec()),
             "page" => {
                 Ok(b"HTTP/1.0 200 OK\r\nContent-Type: text/x\r\nContent-Length: 3\r\n\r\nhey"
@@ -45,6 +50,14 @@ impl Names for TestNames {
             }
             _ => Err("no such file".to_string()),
         }
+    }
+
+    fn has_file(&self, path: &str) -> bool {
+        self.read_file(path).is_ok()
+    }
+
+    fn patterns(&self) -> &super::pattern::Lists {
+        &self.patterns
     }
 }
 
@@ -85,11 +98,12 @@ impl Proxy {
         let text = format!("frontend test\n{text}\n");
         let mut env = Environment::empty();
         let ast = parse_text("test.cfg", &text, &mut env, &mut self.sources, &mut diagnostics);
+        let names = TestNames::default();
         let mut results = Vec::new();
         for line in ast.sections.iter().flat_map(|section| &section.lines) {
             let mut compiler = Compiler {
                 diagnostics: &mut diagnostics,
-                names: &TestNames,
+                names: &names,
                 position: self.position,
                 http: self.http,
                 backend: self.backend,

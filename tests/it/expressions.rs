@@ -65,10 +65,11 @@ fn quoted(text: &str) -> String {
 
 /// A frontend that answers a request with the value of the expression that it asks for by number.
 fn config<'c>(expressions: impl Iterator<Item = (usize, &'c str)>) -> String {
-    let mut text = "defaults\n mode http\n timeout client 20s\n timeout connect 5s\n timeout server 5s\n\
+    let mut text =
+        "defaults\n mode http\n timeout client 20s\n timeout connect 5s\n timeout server 5s\n\
         backend app\n server s1 127.0.0.1:1\n server s2 127.0.0.1:2 disabled\n\
         frontend www\n bind @www@\n default_backend app\n"
-        .to_string();
+            .to_string();
     for (number, expression) in expressions {
         let format = quoted(&format!("<%[{expression}]>"));
         text += &format!(

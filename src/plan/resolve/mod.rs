@@ -16,10 +16,11 @@ use crate::log::LogTarget;
 use crate::metrics::{ObjectId, Registry};
 use crate::rules::context::NameTable;
 use crate::rules::log_format::LogFormat;
+use crate::rules::pattern::Lists;
 use crate::rules::{Compiler, Names, Position};
 use crate::server::{Farm, ServerSpec};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rules::{Compiled, Half};
@@ -62,6 +63,7 @@ pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>
         names,
         metrics: Registry::new(shards, objects as usize),
         connections: Gauge::default(),
+        patterns: index.patterns.clone(),
     }
 }
 
@@ -73,6 +75,7 @@ struct Index<'a> {
     frontends: HashSet<&'a str>,
     servers: Vec<HashMap<&'a str, u32>>,
     base_dir: Option<&'a Path>,
+    patterns: Arc<Lists>,
 }
 
 impl<'a> Index<'a> {
@@ -84,6 +87,7 @@ impl<'a> Index<'a> {
             frontends: HashSet::new(),
             servers: Vec::new(),
             base_dir: cx.options.base_dir.as_deref(),
+            patterns: Arc::default(),
         };
         for proxy in proxies {
             if proxy.is_front() {
@@ -168,6 +172,14 @@ impl Names for Index<'_> {
 
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
         read_file(self.base_dir, path)
+    }
+
+    fn has_file(&self, path: &str) -> bool {
+        self.base_dir.map_or_else(|| PathBuf::from(path), |base| base.join(path)).exists()
+    }
+
+    fn patterns(&self) -> &Lists {
+        &self.patterns
     }
 }
 

@@ -168,7 +168,11 @@ pub(super) fn decode_standard(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Decodes the URL-safe variant of base64, with or without padding.
 pub(super) fn decode_url_safe(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
+    decode_unpadded(text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text))
+}
+
+/// Decodes the URL-safe variant of base64 without padding.
+pub(super) fn decode_unpadded(text: &[u8]) -> Option<Vec<u8>> {
     decode64(text, URL_SAFE, false)
 }
 

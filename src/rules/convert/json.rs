@@ -35,7 +35,10 @@ pub const TABLE: &[Row] = &[
         "req.hdr(x-data),json_query('$.user.id','int')",
         ConvertSpec::new(Type::Str, Type::Str, json_query)
             .args(QUERY, 1)
-            .check(check_path)
+            .check(|args| match args[0].text() {
+                Some([]) => Err((0, "a JSON path begins with `$`".to_string())),
+                _ => check_path(args),
+            })
             .typed(query_type),
     ),
 ];

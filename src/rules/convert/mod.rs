@@ -11,6 +11,7 @@ pub mod hashing;
 pub mod json;
 pub mod jwt;
 pub mod list;
+pub mod map;
 pub mod mqtt;
 pub mod number;
 pub mod protobuf;
@@ -95,6 +96,8 @@ pub enum Prepared {
     Key(jwt::Key),
     /// A path into JSON.
     Path(Box<[json::Step]>),
+    /// A map and its default.
+    Map(map::Map),
     /// Numbers of nested fields.
     Fields(Box<[u32]>),
 }
@@ -134,6 +137,7 @@ pub const TABLES: &[&[Row]] = &[
     json::TABLE,
     jwt::TABLE,
     list::TABLE,
+    map::TABLE,
     mqtt::TABLE,
     number::TABLE,
     protobuf::TABLE,

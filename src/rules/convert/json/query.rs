@@ -83,7 +83,7 @@ pub(in crate::rules) fn to_value<'a>(text: &[u8], int: bool) -> Option<Value<'a>
         b'"' => unescape(&text[1..text.len() - 1]).map(|text| Value::Str(Cow::Owned(text))),
         b't' => Some(if int { Value::Int(1) } else { Value::Bool(true) }),
         b'f' => Some(if int { Value::Int(0) } else { Value::Bool(false) }),
-        b'[' => Some(Value::Str(Cow::Owned(text.to_vec()))),
+        b'[' if !int => Some(Value::Str(Cow::Owned(text.to_vec()))),
         b'-' | b'0'..=b'9' => number(text, int),
         _ => None,
     }
@@ -95,6 +95,9 @@ fn number<'a>(text: &[u8], int: bool) -> Option<Value<'a>> {
         // As observed: the digits before a fraction or an exponent.
         let whole = text.split(['.', 'e', 'E']).next()?;
         return whole.parse().ok().map(Value::Int);
+    }
+    if let Ok(number) = text.parse::<i64>() {
+        return Some(Value::Int(number));
     }
     let written = if text.contains(['.', 'e', 'E']) {
         text.parse::<f64>().ok().filter(|number| number.is_finite())?.to_string()
