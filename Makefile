@@ -5,7 +5,7 @@ CARGO ?= cargo
 SETUP := tests/setup.sh
 SECONDS_PER_FUZZ_TARGET ?= 30
 
-.PHONY: help demo build test lint bench loadtest soak flamegraph fuzz docs setup
+.PHONY: help demo build test lint bench bigbody loadtest soak flamegraph fuzz harden docs setup
 
 help: ## Lists these commands.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +33,12 @@ bench: ## Counts instructions (callgrind) and measures wall time of the pure eng
 	@$(SETUP) compiler valgrind
 	$(CARGO) bench --locked
 
+bigbody: ## Moves 5 GB bodies both ways, with lengths and in chunks, and prints time and memory of each.
+	@$(SETUP) compiler
+	$(CARGO) build --release --locked
+	FASTLB_BODY_MB=5120 FASTLB_BIN=$${CARGO_TARGET_DIR:-target}/release/fastlb \
+	  $(CARGO) test --locked --test it bodies:: -- --test-threads 1 --nocapture
+
 loadtest: ## Measures CPU per request beside haproxy and nginx; ARGS="--quick --only l7-keepalive-128".
 	@$(SETUP) compiler peers
 	$(CARGO) build --release --locked
@@ -53,6 +59,10 @@ fuzz: ## Runs every fuzz target for SECONDS_PER_FUZZ_TARGET (30).
 	  $(CARGO) run --quiet --release --locked --manifest-path fuzz/Cargo.toml --bin $$target -- \
 	    --seconds $(SECONDS_PER_FUZZ_TARGET) || exit 1; \
 	done
+
+harden: ## Attacks a release build the long way: slow clients, floods, 100,000 connects and leaves.
+	@$(SETUP) compiler nextest
+	ulimit -n 20000 && HARDEN=full $(CARGO) nextest run --release --locked --profile harden -E 'test(hardening::)'
 
 docs: ## Regenerates docs/keywords.md from the keyword tables.
 	@$(SETUP) compiler

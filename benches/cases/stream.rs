@@ -8,6 +8,7 @@ use fastlb::plan::{BackendTarget, Frontend, Plan};
 use fastlb::proto::h1::parse::{Limits, Parsed, RequestKind, request, response};
 use fastlb::proto::http::Head;
 use fastlb::rules::context::{Context, Record, SessionInfo};
+use fastlb::rules::variable::{Store, StreamStore, Variables};
 
 /// The wall clock of every stream: microseconds since 1970.
 pub(crate) const NOW_US: u64 = 1_233_922_372_000_123;
@@ -27,6 +28,7 @@ pub(crate) struct Stream {
     pub(crate) record: Record,
     pub(crate) request: Head,
     pub(crate) response: Option<Head>,
+    variables: (Store, StreamStore),
 }
 
 impl Stream {
@@ -62,6 +64,7 @@ impl Stream {
             },
             request: Head::new(),
             response: None,
+            variables: Default::default(),
         };
         stream.receive(bytes);
         assert_eq!(request(&mut stream.request, &Limits::default()), Ok(Parsed::Complete));
@@ -94,6 +97,11 @@ impl Stream {
             record: &self.record,
             farms: &plan.farms,
             names: &plan.names,
+            variables: Variables {
+                process: &plan.variables,
+                session: &self.variables.0,
+                stream: &self.variables.1,
+            },
             now_us: NOW_US,
         };
         f(&plan.frontends[0], &mut context)

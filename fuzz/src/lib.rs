@@ -1,7 +1,7 @@
 //! A fuzzer in a page: mutates inputs of a corpus, keeps those with a new outcome, stops at the first broken rule.
 //!
 //! It has no coverage to guide it, only what the targets say of an input; in return it builds with the toolchain of the
-//! crate and runs anywhere. A run is repeated by its seed. `fuzz_NAME [--seconds N] [--seed N] [--keep]`
+//! crate and runs anywhere. A run is repeated by its seed. `fuzz_NAME [--seconds N] [--seed N] [--keep] [FILE]`; a file is tried alone.
 
 mod targets;
 
@@ -72,7 +72,7 @@ pub fn main(name: &str) -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
-            eprintln!("{problem}\nusage: fuzz_{name} [--seconds N] [--seed N] [--keep]");
+            eprintln!("{problem}\nusage: fuzz_{name} [--seconds N] [--seed N] [--keep] [FILE]");
             return ExitCode::FAILURE;
         }
     };
@@ -80,6 +80,9 @@ pub fn main(name: &str) -> ExitCode {
         .iter()
         .find(|(target, _)| *target == name)
         .expect("each binary names a target of the table");
+    if let Some(file) = &options.file {
+        return alone(target, file);
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let corpus = root.join("corpus").join(name);
     let mut run = Run {
@@ -106,7 +109,22 @@ pub fn main(name: &str) -> ExitCode {
     }
 }
 
+/// Tries one input; a broken rule shows as the panic that it is.
+fn alone(target: fn(&[u8]) -> u64, file: &Path) -> ExitCode {
+    match std::fs::read(file) {
+        Ok(input) => {
+            println!("{}: outcome {:016x}", file.display(), target(&input));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", file.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
 struct Options {
+    file: Option<PathBuf>,
     seconds: u64,
     seed: u64,
     keep: bool,
@@ -118,6 +136,7 @@ impl Options {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let mut options = Self {
+            file: None,
             seconds: 10,
             seed: now.as_nanos() as u64,
             keep: false,
@@ -131,6 +150,7 @@ impl Options {
                 "--seconds" => options.seconds = number()?,
                 "--seed" => options.seed = number()?,
                 "--keep" => options.keep = true,
+                file if !file.starts_with('-') => options.file = Some(file.into()),
                 _ => return Err(format!("unknown option `{arg}`")),
             }
         }

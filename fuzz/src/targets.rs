@@ -13,6 +13,9 @@ use fastlb::proto::h1::write::{self, Hop};
 use fastlb::proto::http::{BodyLength, Head, Version};
 use fastlb::proto::uri;
 
+#[path = "connection.rs"]
+mod connection;
+
 /// A target, and what it is called on the command line and in `fuzz/corpus`.
 pub(crate) type Target = (&'static str, fn(&[u8]) -> u64);
 
@@ -23,6 +26,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("chunked", chunked),
     ("uri", uri_and_cookies),
     ("config", config),
+    ("connection", connection::connection),
 ];
 
 /// Configuration files: every finding points into the text, and there is a plan exactly when there is no error.

@@ -10,7 +10,12 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     doc: "The first server with a free slot, in the order of `id`, so that the last servers can be switched off in \
           quiet hours. It needs `maxconn` on the servers and ignores weights.",
     example: "balance first",
-    build: Row { number: None, dynamic: true, make: |_, _| Box::new(First::default()) },
+    build: Row {
+        number: None,
+        dynamic: true,
+        keyed: false,
+        make: |_, _| Box::new(First::default()),
+    },
 };
 
 #[derive(Debug, Default)]

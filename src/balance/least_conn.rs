@@ -14,7 +14,12 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     doc: "The server with the least streams in service and in its queue, compared by weight, in turn among equals. \
           It suits long sessions such as SQL or remote desktops.",
     example: "balance leastconn",
-    build: Row { number: None, dynamic: true, make: |_, shard| Box::new(LeastConn::new(shard)) },
+    build: Row {
+        number: None,
+        dynamic: true,
+        keyed: false,
+        make: |_, shard| Box::new(LeastConn::new(shard)),
+    },
 };
 
 #[derive(Debug)]

@@ -47,6 +47,8 @@ pub struct Row {
     pub number: Option<u32>,
     /// Whether a weight other than 0 and the configured one may be set at run time.
     pub dynamic: bool,
+    /// Whether the key of a request decides, and not whose turn it is.
+    pub keyed: bool,
     /// Returns the chooser of that shard.
     pub make: fn(number: u32, shard: usize) -> Box<dyn Pick>,
 }
@@ -108,6 +110,11 @@ impl Algorithm {
     /// Returns the name as the configuration and the statistics write it.
     pub fn name(&self) -> &'static str {
         self.row.name
+    }
+
+    /// Returns whether the key of a request decides, and not whose turn it is.
+    pub fn is_keyed(&self) -> bool {
+        self.row.build.keyed
     }
 
     /// Returns whether a weight other than 0 and the configured one may be set at run time.

@@ -15,6 +15,7 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     build: Row {
         number: Some(2),
         dynamic: true,
+        keyed: false,
         make: |draws, shard| Box::new(Random::new(draws, shard)),
     },
 };

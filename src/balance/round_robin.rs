@@ -15,7 +15,12 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     syntax: "",
     doc: "Each server in turn by weight, the smoothest order there is. Weights may be changed while it runs.",
     example: "balance roundrobin",
-    build: Row { number: None, dynamic: true, make: |_, shard| Box::new(RoundRobin::new(shard)) },
+    build: Row {
+        number: None,
+        dynamic: true,
+        keyed: false,
+        make: |_, shard| Box::new(RoundRobin::new(shard)),
+    },
 };
 
 #[derive(Debug)]

@@ -18,6 +18,7 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     build: Row {
         number: None,
         dynamic: false,
+        keyed: true,
         make: |_, shard| Box::new(Source(StaticRr::new(shard))),
     },
 };

@@ -10,7 +10,12 @@ pub(super) const ROW: Keyword<Row> = Keyword {
     doc: "Each server in turn by weight along a fixed map, at the lowest cost. A weight cannot be changed while it \
           runs, except to 0 and back.",
     example: "balance static-rr",
-    build: Row { number: None, dynamic: false, make: |_, shard| Box::new(StaticRr::new(shard)) },
+    build: Row {
+        number: None,
+        dynamic: false,
+        keyed: false,
+        make: |_, shard| Box::new(StaticRr::new(shard)),
+    },
 };
 
 /// A cursor over the map; also what hash algorithms do for a stream without a key.

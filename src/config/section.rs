@@ -150,7 +150,13 @@ impl SectionKind {
     const fn is_supported(self) -> bool {
         matches!(
             self,
-            Self::Global | Self::Defaults | Self::Frontend | Self::Backend | Self::Listen
+            Self::Global
+                | Self::Defaults
+                | Self::Frontend
+                | Self::Backend
+                | Self::HttpErrors
+                | Self::Listen
+                | Self::Resolvers
         )
     }
 

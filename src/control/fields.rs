@@ -336,7 +336,8 @@ pub const COLUMNS: &[Field] = fields! {
         gauge("idle_connections_current"),
         |s| s.live().map_or(Value::Empty, |live| u32(live.idle()));
     "src_ilim" "S" "CLP" "Limit of idle connections to the server."
-        gauge("idle_connections_limit"), |_| Value::Empty;
+        gauge("idle_connections_limit"),
+        |s| s.server().and_then(|server| server.pool.idle_max).map_or(Value::Empty, u32);
     "qtime_max" "BS" "MMP" "Most milliseconds in the queue so far."
         seconds("max_queue_time_seconds"), |s| longest(s, Phase::Queue);
     "ctime_max" "BS" "MMP" "Most milliseconds to connect so far."
@@ -347,10 +348,12 @@ pub const COLUMNS: &[Field] = fields! {
         seconds("max_total_time_seconds"), |s| longest(s, Phase::Total);
     "eint" "LFBS" "MCP" "Streams ended by an error of the proxy itself."
         counter("internal_errors_total"), |s| count(s, Counter::InternalErrors);
-    "idle_conn_cur" "S" "MGP" "Idle connections of the unsafe kind (not told apart)."
-        gauge("unsafe_idle_connections_current"), |_| Value::Empty;
-    "safe_conn_cur" "S" "MGP" "Idle connections of the safe kind (not told apart)."
-        gauge("safe_idle_connections_current"), |_| Value::Empty;
+    "idle_conn_cur" "S" "MGP" "Idle connections that have carried one request only."
+        gauge("unsafe_idle_connections_current"),
+        |s| s.live().map_or(Value::Empty, |live| u32(live.idle().saturating_sub(live.idle_proven())));
+    "safe_conn_cur" "S" "MGP" "Idle connections that were used again before."
+        gauge("safe_idle_connections_current"),
+        |s| s.live().map_or(Value::Empty, |live| u32(live.idle_proven()));
     "used_conn_cur" "S" "MGP" "Connections to the server that carry a stream."
         gauge("used_connections_current"),
         |s| s.live().map_or(Value::Empty, |live| u32(live.current()));

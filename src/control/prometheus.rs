@@ -60,12 +60,14 @@ pub fn serve(plan: &Arc<Plan>, rates: &Rates, request: &Head) -> Answer {
             ],
             body: write(plan, rates, &query).into_bytes(),
             close: false,
+            ..Answer::default()
         },
         Err(message) => Answer {
             status: 400,
             fields: vec![field("Content-Type", "text/plain; charset=utf-8")],
             body: format!("{message}\n").into_bytes(),
             close: false,
+            ..Answer::default()
         },
     }
 }

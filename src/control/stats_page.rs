@@ -52,6 +52,7 @@ pub fn serve(plan: &Arc<Plan>, page: &StatsPage, rates: &Rates, request: &Head) 
         fields: vec![field("Cache-Control", "no-cache"), field("Content-Type", kind)],
         body: body.into_bytes(),
         close: false,
+        ..Answer::default()
     };
     if let Some(seconds) = refresh(page, &options) {
         answer.fields.push(field("Refresh", &seconds.to_string()));
@@ -184,6 +185,7 @@ fn plain(status: u16, body: &str) -> Answer {
         ],
         body: body.as_bytes().to_vec(),
         close: false,
+        ..Answer::default()
     }
 }
 

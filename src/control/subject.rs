@@ -293,6 +293,14 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Returns what the configuration says of the server.
+    pub fn server(&self) -> Option<&'a Server> {
+        match self.detail {
+            Detail::Server(server, _) => Some(server),
+            _ => None,
+        }
+    }
+
     /// Returns the backend's farm.
     pub fn farm(&self) -> Option<&'a Farm> {
         match self.detail {

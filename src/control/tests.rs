@@ -129,8 +129,6 @@ const UNKNOWN_METRICS: &[&str] = &[
     "haproxy_server_queue_limit",
     "haproxy_server_current_throttle",
     "haproxy_server_idle_connections_limit",
-    "haproxy_server_unsafe_idle_connections_current",
-    "haproxy_server_safe_idle_connections_current",
     "haproxy_server_need_connections_current",
 ];
 

@@ -6,6 +6,7 @@
 use crate::balance::ALGORITHMS;
 use crate::config::keyword::Keyword;
 use crate::config::known::{self, Row, Support};
+use crate::rules::action::RuleSet;
 use crate::rules::log_format::tag;
 use crate::rules::{action, convert, fetch};
 use std::fmt::Write;
@@ -21,6 +22,7 @@ pub fn keywords_markdown() -> String {
          *gone*: HAProxy has dropped it; the error says what to write instead.\n",
     );
     directives(&mut out);
+    table(&mut out, "Directives of `resolvers`", super::resolvers::TABLE.iter());
     options(&mut out, "Options of `bind` and `stats socket`", known::bind_options());
     options(&mut out, "Options of `server` and `default-server`", known::server_options());
     table(&mut out, "Algorithms of `balance`", ALGORITHMS.iter());
@@ -67,16 +69,18 @@ fn support(row: &Row) -> String {
     }
 }
 
+/// The lists of rules that actions stand in.
+const RULE_SETS: [RuleSet; 3] =
+    [RuleSet::HttpRequest, RuleSet::HttpResponse, RuleSet::HttpAfterResponse];
+
 fn actions(out: &mut String) {
     let columns = ["action", "arguments", "in", "what it does"];
-    heading(out, "Actions of `http-request` and `http-response`", &columns);
+    heading(out, "Actions of `http-request`, `http-response` and `http-after-response`", &columns);
     for row in sorted(action::TABLES.iter().flat_map(|table| table.iter())) {
-        let places = match (row.build.request, row.build.response) {
-            (true, true) => "both",
-            (true, false) => "http-request",
-            _ => "http-response",
-        };
-        line(out, &[&code(row.name), &code(row.syntax), places, row.doc]);
+        let places: Vec<&str> =
+            RULE_SETS.into_iter().filter(|set| set.allows(row)).map(RuleSet::name).collect();
+        let places = places.join(", ");
+        line(out, &[&code(row.name), &code(row.syntax), &places, row.doc]);
     }
 }
 
@@ -143,15 +147,13 @@ mod tests {
             .iter()
             .flat_map(|table| table.iter())
             .flat_map(|row| {
-                let sets =
-                    [("http-request", row.build.request), ("http-response", row.build.response)];
-                let sets = sets.into_iter().filter(|(_, can)| *can);
-                sets.map(|(set, _)| format!("{set} {}", row.name))
+                let sets = RULE_SETS.into_iter().filter(move |set| set.allows(row));
+                sets.map(move |set| format!("{} {}", set.name(), row.name))
             })
             .collect();
         for row in directives() {
             let set = row.name.split(' ').next().unwrap_or("");
-            if row.name.contains(' ') && ["http-request", "http-response"].contains(&set) {
+            if row.name.contains(' ') && RULE_SETS.iter().any(|known| known.name() == set) {
                 let works = can.iter().any(|name| name == row.name);
                 assert_eq!(row.support == Support::Supported, works, "{}", row.name);
             }

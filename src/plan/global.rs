@@ -9,6 +9,7 @@ use super::{Global, StatsLevel, StatsSocket};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::section::SectionKind;
+use crate::rules::variable::Limits;
 use std::time::Duration;
 
 /// The global sections while their lines are read; several sections add up.
@@ -24,6 +25,10 @@ pub(super) struct GlobalDraft {
     pub(super) zero_warning: Option<Span>,
     send_hostname: Option<Option<String>>,
     cpu_pins: Vec<(usize, usize)>,
+    /// `set-var` and `set-var-fmt` lines.
+    pub(super) variables: Vec<Line>,
+    /// `tune.vars.…-max-size`
+    pub(super) variable_limits: Limits,
 }
 
 impl Default for GlobalDraft {
@@ -34,6 +39,7 @@ impl Default for GlobalDraft {
                 log_tag: "haproxy".to_owned(),
                 buffer_size: 16_384,
                 headers_max: 101,
+                idle_pool_shared: true,
                 ..Global::default()
             },
             maxconn: None,
@@ -42,6 +48,8 @@ impl Default for GlobalDraft {
             zero_warning: None,
             send_hostname: None,
             cpu_pins: Vec::new(),
+            variables: Vec::new(),
+            variable_limits: Limits::default(),
         }
     }
 }
@@ -137,6 +145,8 @@ pub(super) static TABLE: &[Entry<Handler>] = &[
     }),
     global!("presetenv", "presetenv NAME value", environment),
     global!("resetenv", "resetenv PATH", environment),
+    global!("set-var", "set-var proc.state str(primary)", set_variable),
+    global!("set-var-fmt", "set-var-fmt proc.state primary", set_variable),
     global!("setenv", "setenv NAME value", environment),
     global!("spread-checks", "spread-checks 5", |cx, draft, args| {
         if let Some(n) = args.number(cx, "a percentage", 0..=50) {
@@ -158,6 +168,30 @@ pub(super) static TABLE: &[Entry<Handler>] = &[
         if let Some(n) = args.number(cx, "a number of fields", 1..=32_767) {
             draft.global.headers_max = n as usize;
         }
+    }),
+    global!("tune.idle-pool.shared", "tune.idle-pool.shared off", |cx, draft, args| {
+        let Some(word) = args.required(cx, "`on` or `off`") else { return };
+        draft.global.idle_pool_shared = match word.as_str() {
+            // There are no thread groups that `auto` and `full` could tell apart.
+            "auto" | "full" | "on" => true,
+            "off" => false,
+            _ => return args.not_one_of(cx, word, &["auto", "full", "off", "on"]),
+        };
+    }),
+    global!("tune.vars.global-max-size", "tune.vars.global-max-size 1m", |cx, draft, args| {
+        variable_limit(cx, args, &mut draft.variable_limits.process);
+    }),
+    global!("tune.vars.proc-max-size", "tune.vars.proc-max-size 1m", |cx, draft, args| {
+        variable_limit(cx, args, &mut draft.variable_limits.process);
+    }),
+    global!("tune.vars.reqres-max-size", "tune.vars.reqres-max-size 4k", |cx, draft, args| {
+        variable_limit(cx, args, &mut draft.variable_limits.message);
+    }),
+    global!("tune.vars.sess-max-size", "tune.vars.sess-max-size 16k", |cx, draft, args| {
+        variable_limit(cx, args, &mut draft.variable_limits.session);
+    }),
+    global!("tune.vars.txn-max-size", "tune.vars.txn-max-size 8k", |cx, draft, args| {
+        variable_limit(cx, args, &mut draft.variable_limits.transaction);
     }),
     global!("uid", "uid 0", |cx, draft, args| {
         if let Some(id) = args.number(cx, "a user id", 0..=u64::from(u32::MAX)) {
@@ -182,6 +216,25 @@ pub(super) static TABLE: &[Entry<Handler>] = &[
 /// Variables are set while the file is read, so that the lines below see them; nothing is left to do.
 fn environment(_: &mut Loader<'_>, _: &mut GlobalDraft, args: &mut Args<'_>) {
     args.rest();
+}
+
+/// Keeps the line: names are resolved when all proxies are known.
+fn set_variable(cx: &mut Loader<'_>, draft: &mut GlobalDraft, args: &mut Args<'_>) {
+    if args.required(cx, "the name of a variable, such as `proc.state`").is_some()
+        && args.required(cx, "a value").is_some()
+    {
+        draft.variables.push(args.line.clone());
+    }
+}
+
+/// Reads a limit of variables; where two lines limit the same, the lower one counts.
+fn variable_limit(cx: &mut Loader<'_>, args: &mut Args<'_>, limit: &mut u64) {
+    if let Some(size) = args.size(cx, "a size in bytes", 0..=1 << 40) {
+        *limit = match (*limit, size) {
+            (0, size) | (size, 0) => size,
+            (one, other) => one.min(other),
+        };
+    }
 }
 
 /// The most shards there can be.

@@ -1,8 +1,8 @@
 //! The phases of a load: sections into drafts, drafts into a plan, and what all phases share.
 
 use super::global::GlobalDraft;
-use super::proxy::{self, Draft, Settings};
-use super::{Plan, global, lint, resolve};
+use super::proxy::{self, Draft, HttpErrors, Settings};
+use super::{Plan, global, lint, resolve, resolvers};
 use crate::config::ast::{Ast, Section, Sources, Span};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
 use crate::config::known;
@@ -41,10 +41,10 @@ pub fn load(
     for section in &ast.sections {
         drafts.section(&mut cx, section);
     }
-    let Drafts { global, proxies, .. } = drafts;
+    let Drafts { global, proxies, resolvers, http_errors, .. } = drafts;
     lint::proxies(&mut cx, &proxies);
     let zero_warning = global.zero_warning;
-    let plan = resolve::plan(&mut cx, global, &proxies);
+    let plan = resolve::plan(&mut cx, global, &proxies, resolvers, &http_errors);
     if !cx.diagnostics.has_errors() {
         lint::unused_backends(&mut cx, &proxies);
     }
@@ -140,6 +140,8 @@ struct Drafts<'a> {
     defaults: Option<Settings<'a>>,
     named: HashMap<&'a str, Settings<'a>>,
     proxies: Vec<Draft<'a>>,
+    resolvers: Vec<resolvers::Draft>,
+    http_errors: HashMap<&'a str, HttpErrors>,
 }
 
 impl<'a> Drafts<'a> {
@@ -162,6 +164,12 @@ impl<'a> Drafts<'a> {
             Some(SectionKind::Frontend) => self.add(cx, section, proxy::Kind::Frontend),
             Some(SectionKind::Backend) => self.add(cx, section, proxy::Kind::Backend),
             Some(SectionKind::Listen) => self.add(cx, section, proxy::Kind::Listen),
+            Some(SectionKind::Resolvers) => {
+                resolvers::section(cx, &mut self.resolvers, section);
+            }
+            Some(SectionKind::HttpErrors) => {
+                proxy::http_errors(cx, &mut self.http_errors, section);
+            }
             // The parser reports words that open no section.
             None => {}
             Some(_) => {

@@ -20,6 +20,7 @@ mod load;
 pub mod model;
 mod proxy;
 mod resolve;
+mod resolvers;
 mod server_line;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use model::*;
 use crate::metrics::Registry;
 use crate::rules::context::NameTable;
 use crate::rules::pattern::Lists;
+use crate::rules::variable::Process;
 use crate::server::Farm;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,6 +57,10 @@ pub struct Plan {
     pub connections: Gauge,
     /// Lists of patterns and maps that came from files, which the runtime CLI may change.
     pub patterns: Arc<Lists>,
+    /// `resolvers` sections by index.
+    pub resolvers: Vec<Resolvers>,
+    /// Variables of the process.
+    pub variables: Process,
 }
 
 impl Plan {

@@ -6,7 +6,7 @@ use super::directive::{Args, Entry, find};
 use super::load::Loader;
 use super::proxy::{Draft, Row, bad_name_character};
 use super::words::{Options, Owner};
-use super::{Address, CheckSettings};
+use super::{Address, CheckSettings, Follow, PoolSettings};
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::Diagnostic;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -45,12 +45,14 @@ pub(super) struct ServerParams<'a> {
     check_port: Option<u16>,
     check_addr: Option<&'a Word>,
     init_addr: Option<&'a Word>,
+    pub(super) pool: PoolSettings,
 }
 
 /// A server line.
 pub(super) struct ServerDraft<'a> {
     pub(super) name: &'a Word,
     pub(super) address: Address,
+    pub(super) follow: Option<Follow>,
     pub(super) address_text: String,
     pub(super) params: ServerParams<'a>,
     pub(super) check: Option<CheckSettings>,
@@ -122,6 +124,10 @@ pub(super) static PARAMS: &[Entry<ParamHandler>] = &[
         params.inter = Some(interval(cx, args, "inter")?);
         Some(())
     }),
+    param!("max-reuse", "max-reuse 100", |cx, params, args| {
+        params.pool.reuses_max = limit(cx, args, "max-reuse")?;
+        Some(())
+    }),
     param!("maxconn", "maxconn 100", |cx, params, args| {
         params.maxconn = param_number(cx, args, "maxconn", 0..=u64::from(u32::MAX))?;
         Some(())
@@ -132,6 +138,18 @@ pub(super) static PARAMS: &[Entry<ParamHandler>] = &[
     }),
     switch!("no-backup", backup = false),
     switch!("no-check", check = false),
+    param!("pool-low-conn", "pool-low-conn 4", |cx, params, args| {
+        params.pool.idle_low = param_number(cx, args, "pool-low-conn", 0..=u64::from(u32::MAX))?;
+        Some(())
+    }),
+    param!("pool-max-conn", "pool-max-conn 100", |cx, params, args| {
+        params.pool.idle_max = limit(cx, args, "pool-max-conn")?;
+        Some(())
+    }),
+    param!("pool-purge-delay", "pool-purge-delay 10s", |cx, params, args| {
+        params.pool.idle_delay = param_time(cx, args, "pool-purge-delay")?;
+        Some(())
+    }),
     param!("port", "check port 8080", |cx, params, args| {
         params.check_port = Some(param_number(cx, args, "port", 1..=65_535)? as u16);
         Some(())
@@ -155,6 +173,14 @@ fn interval(cx: &mut Loader<'_>, args: &mut Args<'_>, name: &str) -> Option<Dura
         return None;
     }
     Some(time)
+}
+
+/// Reads a limit behind a parameter; `-1` is none.
+fn limit(cx: &mut Loader<'_>, args: &mut Args<'_>, name: &str) -> Option<Option<u32>> {
+    if args.take("-1") {
+        return Some(None);
+    }
+    param_number(cx, args, name, 0..=u64::from(i32::MAX.unsigned_abs())).map(Some)
 }
 
 /// Reads all parameters into `params`.
@@ -192,13 +218,21 @@ fn server<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, args: &mut Args<'a>) {
         Err(why) => return args.fail(cx, address.span, why),
     };
     read_params(cx, args, &mut params);
-    let Some(resolved) = connect_address(cx, args, &mut params, address, parsed) else {
+    let Some((resolved, follow)) = connect_address(cx, args, &mut params, address, parsed) else {
         return args.give_up();
     };
     let check = check_settings(cx, &params, &resolved);
+    if let Some(CheckSettings { address: Address::Tcp(checked), .. }) = &check
+        && (checked.port() == 0 || checked.ip().is_unspecified())
+        && follow.is_some()
+    {
+        cx.push(unchecked(address, checked));
+        return args.give_up();
+    }
     draft.servers.push(ServerDraft {
         name,
         address: resolved,
+        follow,
         address_text: address.text.clone(),
         params,
         check,
@@ -206,17 +240,27 @@ fn server<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, args: &mut Args<'a>) {
     });
 }
 
-/// Returns where to connect.
+/// Says that a server is to be checked at an address that only streams know.
+fn unchecked(word: &Word, checked: &SocketAddr) -> Diagnostic {
+    let (what, help) = match checked.port() {
+        0 => ("port", "write for example `check port 80`"),
+        _ => ("address", "write for example `check addr 192.0.2.1`, or remove `check`"),
+    };
+    let text = format!("the server has no {what} of its own that could be checked");
+    Diagnostic::error(word.span, text).help(help)
+}
+
+/// Returns where to connect, and what of it follows the stream.
 fn connect_address(
     cx: &mut Loader<'_>,
     args: &mut Args<'_>,
     params: &mut ServerParams<'_>,
     word: &Word,
     parsed: Parsed,
-) -> Option<Address> {
+) -> Option<(Address, Option<Follow>)> {
     let (host, ports) = match parsed {
-        Parsed::Unix(path) => return Some(Address::Unix(path)),
-        Parsed::Abstract(name) => return Some(Address::Abstract(name)),
+        Parsed::Unix(path) => return Some((Address::Unix(path), None)),
+        Parsed::Abstract(name) => return Some((Address::Abstract(name), None)),
         Parsed::Fd(_) => {
             args.fail(cx, word.span, "a server cannot be an inherited descriptor");
             return None;
@@ -225,41 +269,25 @@ fn connect_address(
     };
     let bare = ports == Ports::None;
     let port = match ports {
-        Ports::Range(low, high) if low == high && low > 0 => Some(low),
-        Ports::None | Ports::Range(0, 0) | Ports::Offset(_) => None,
+        Ports::Range(low, high) if low == high && low > 0 => Ok(low),
+        Ports::None | Ports::Range(0, 0) => Err(0),
+        Ports::Offset(offset) => Err(offset),
         Ports::Range(..) => {
             args.fail(cx, word.span, "a server has one port, not a range");
             return None;
         }
     };
+    let unresolved = matches!(host, Host::Name { .. });
     let ip = match host {
         Host::Ip(ip) => ip,
         Host::Any4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Host::Any6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         Host::Name { name, family } => named_address(cx, args, params, word, &name, family, bare)?,
     };
-    if ip.is_unspecified() && !params.disabled {
-        cx.push(
-            Diagnostic::error(
-                word.span,
-                format!("`{}` is not an address of a server", word.as_str()),
-            )
-            .label("to connect to the address that the client asked for is not supported yet"),
-        );
-        return None;
-    }
-    let Some(port) = port else {
-        cx.push(
-            Diagnostic::error(
-                word.span,
-                format!("the server address `{}` has no port", word.as_str()),
-            )
-            .label("to connect to the port that the client asked for is not supported yet")
-            .help("write the port behind a colon, as in `192.0.2.1:80`"),
-        );
-        return None;
-    };
-    Some(Address::Tcp(SocketAddr::new(ip, port)))
+    // A name without an address puts its server into maintenance, and `init-addr` says so.
+    let address = ip.is_unspecified() && !unresolved;
+    let follow = (address || port.is_err()).then(|| Follow { address, port: port.err() });
+    Some((Address::Tcp(SocketAddr::new(ip, port.unwrap_or(0))), follow))
 }
 
 /// Returns the address of a server that is written by name, as `init-addr` says.

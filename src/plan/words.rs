@@ -14,7 +14,7 @@ use crate::config::section::SectionKind;
 const NAME_WORDS_MAX: usize = 4;
 
 /// Directives whose second word is an action: [`crate::rules`] knows the actions and says what is wrong with them.
-const RULES: &[&str] = &["http-request", "http-response"];
+const RULES: &[&str] = &["http-after-response", "http-request", "http-response"];
 const RULE_SYNTAX: &str = "<action> [<arguments>] [{ if | unless } <condition>]";
 
 /// The section that a line stands in, and the line above it.

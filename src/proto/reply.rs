@@ -42,19 +42,24 @@ pub struct Reply {
     pub status: u16,
     /// The fields, without `Content-Length` and `Connection`, which are written from the facts.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How many of the fields stand before `Content-Length`: HAProxy writes what `hdr` adds first.
+    pub leading: usize,
     /// The body.
     pub body: Arc<[u8]>,
-    /// The bytes of an `errorfile`: sent exactly like this instead of all of the above, then the connection closes.
+    /// The bytes of an `errorfile`, as [`super::error_file`] made them: sent instead of all of the above. Without a
+    /// byte, the connection is closed without an answer.
     pub raw: Option<Arc<[u8]>>,
 }
 
 impl Reply {
     /// Returns an answer without fields and body.
     pub fn new(status: u16) -> Self {
-        Self { status, fields: Vec::new(), body: Arc::from([]), raw: None }
+        Self { status, fields: Vec::new(), leading: 0, body: Arc::from([]), raw: None }
     }
 
     /// Returns the default answer for a status: an HTML page of one sentence.
+    ///
+    /// It asks for no password, even with 401 and 407: only who checks passwords knows how it wants them.
     pub fn error(status: u16) -> Self {
         let reason = reason(status);
         let sentence = SENTENCES
@@ -62,15 +67,10 @@ impl Reply {
             .find(|(code, _)| *code == status)
             .map_or("The request could not be served.", |(_, sentence)| sentence);
         let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
-        let page = Self::new(status)
+        Self::new(status)
             .field(b"cache-control", b"no-cache")
             .field(b"content-type", b"text/html")
-            .body(body.into_bytes());
-        match status {
-            401 => page.field(b"www-authenticate", b"Basic realm=\"proxy\""),
-            407 => page.field(b"proxy-authenticate", b"Basic realm=\"proxy\""),
-            _ => page,
-        }
+            .body(body.into_bytes())
     }
 
     /// Returns a redirect to `location`.
@@ -119,6 +119,9 @@ impl Reply {
     ) -> bool {
         let keep_alive = keep_alive && self.may_keep_alive();
         if let Some(raw) = &self.raw {
+            if raw.is_empty() {
+                return false;
+            }
             let (head, body) = raw.split_at(head_of(raw).len());
             out.extend_from_slice(without_last_line_end(head));
             write_connection(out, keep_alive, version);
@@ -127,22 +130,28 @@ impl Reply {
         }
         write_status_line(out, Version::Http11, self.status, reason(self.status).as_bytes());
         let has_length = self.status >= 200 && self.status != 204 && self.status != 304;
+        let (leading, others) = self.fields.split_at(self.leading.min(self.fields.len()));
+        write_fields(out, leading);
         if has_length {
             out.extend_from_slice(b"content-length: ");
             write_decimal(out, self.body.len() as u64);
             out.extend_from_slice(b"\r\n");
         }
-        for (name, value) in &self.fields {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
-        }
+        write_fields(out, others);
         write_connection(out, keep_alive, version);
         if has_length && !head_request {
             out.extend_from_slice(&self.body);
         }
         keep_alive
+    }
+}
+
+fn write_fields(out: &mut Vec<u8>, fields: &[(Vec<u8>, Vec<u8>)]) {
+    for (name, value) in fields {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -219,6 +228,20 @@ mod tests {
             written(&reply, false, true, Version::Http11),
             ("HTTP/1.0 503 Sorry\r\nX: y\r\nconnection: close\r\n\r\n".to_owned(), false)
         );
+    }
+
+    #[test]
+    fn an_empty_errorfile_closes_without_a_byte() {
+        let reply = Reply::verbatim(408, Vec::new());
+        assert_eq!(written(&reply, true, false, Version::Http11), (String::new(), false));
+    }
+
+    #[test]
+    fn leading_fields_stand_before_the_length() {
+        let reply = Reply::new(200).field(b"x-a", b"1").field(b"content-type", b"text/plain");
+        let (text, _) = written(&Reply { leading: 1, ..reply }, true, false, Version::Http11);
+        let end = "x-a: 1\r\ncontent-length: 0\r\ncontent-type: text/plain\r\n\r\n";
+        assert!(text.ends_with(end), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::Compiler;
 use super::pattern::{self};
 use super::sample::{Arg, ArgKind, Check, mask4, mask6, parse_int};
 use super::text::Text;
+use super::variable::looks_like_name;
 use crate::config::ast::Span;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -221,7 +222,8 @@ fn describe(kind: ArgKind) -> &'static str {
     match kind {
         ArgKind::Str => "text",
         ArgKind::Int => "a number",
-        ArgKind::IntOrVariable => "a number",
+        ArgKind::IntOrVariable => "a number or a variable",
+        ArgKind::Variable | ArgKind::NewVariable => "the name of a variable, such as `txn.name`",
         ArgKind::Backend => "the name of a backend",
         ArgKind::Server => "a server, such as `backend/server`",
         ArgKind::Ipv4 => "an IPv4 address",
@@ -242,11 +244,13 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
         ArgKind::Int => parse_int(text.as_bytes()).map(Arg::Int),
         ArgKind::IntOrVariable => {
             let number = parse_int(text.as_bytes()).map(Arg::Int);
-            if number.is_none() && is_variable(text) {
-                return variable(arg, compiler);
+            if number.is_none() && looks_like_name(text) {
+                return variable(arg, false, compiler);
             }
             number
         }
+        ArgKind::Variable => return variable(arg, false, compiler),
+        ArgKind::NewVariable => return variable(arg, true, compiler),
         ArgKind::Backend => {
             return backend(text, arg.span, compiler).map(|b| Arg::Backend(Some(b)));
         }
@@ -290,19 +294,9 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
     compiled
 }
 
-pub(super) fn is_variable(text: &str) -> bool {
-    ["proc.", "sess.", "txn.", "req.", "res.", "check."].iter().any(|scope| text.starts_with(scope))
-}
-
-fn variable(arg: &ArgText, compiler: &mut Compiler<'_>) -> Option<Arg> {
-    compiler.diagnostics.push(
-        Diagnostic::error(
-            arg.span,
-            format!("variables such as `{}` are not supported yet", arg.text),
-        )
-        .label("expected a number"),
-    );
-    None
+fn variable(arg: &ArgText, set: bool, compiler: &mut Compiler<'_>) -> Option<Arg> {
+    let registry = compiler.names.variables();
+    registry.resolve(&arg.text, arg.span, set, compiler.diagnostics).map(Arg::Variable)
 }
 
 /// Looks up a backend by name; reports an unknown one.

@@ -1,5 +1,6 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
+use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
 use std::cell::Cell;
@@ -92,8 +93,23 @@ pub struct Record {
     pub partial: bool,
     /// Who answered instead of a server, such as `<STATS>`.
     pub applet: Option<&'static str>,
+    /// The client's address as `set-src` said it.
+    pub source: Cell<Option<SocketAddr>>,
+    /// The address that the client asked for as `set-dst` said it.
+    pub destination: Cell<Option<SocketAddr>>,
     /// What `set-log-level` said; rules set it while they run.
     pub log_level: Cell<LogLevel>,
+    /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
+    pub retry: Cell<RetryWish>,
+}
+
+/// What the rules of a request say about sending it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetryWish {
+    /// `disable-l7-retry`: only connecting is tried again.
+    pub connect_only: bool,
+    /// `set-retries`, in place of `retries`.
+    pub max: Option<u8>,
 }
 
 /// The level that a stream is logged with.
@@ -138,7 +154,10 @@ impl Default for Record {
             first_request: false,
             partial: false,
             applet: None,
+            source: Cell::default(),
+            destination: Cell::default(),
             log_level: Cell::default(),
+            retry: Cell::default(),
         }
     }
 }
@@ -170,6 +189,20 @@ pub struct Context<'a> {
     pub farms: &'a [Arc<Farm>],
     /// Names by index.
     pub names: &'a NameTable,
+    /// What rules have set so far.
+    pub variables: Variables<'a>,
     /// Wall clock, microseconds since 1970, as of the last turn.
     pub now_us: u64,
+}
+
+impl Context<'_> {
+    /// Returns the address of the client, or what a rule put in its place.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.record.source.get().or(self.session.source)
+    }
+
+    /// Returns the address that the client connected to, or what a rule put in its place.
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.record.destination.get().or(self.session.destination)
+    }
 }

@@ -26,12 +26,11 @@ pub const FETCHES: &[&str] = &[
     "internal.htx_blk.start_line", "internal.htx_blk.type", "internal.strm.is_htx", "last_entity",
     "last_rule_file", "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "payload",
     "payload_lv", "pid", "prio_class", "prio_offset", "quic_enabled", "rdp_cookie",
-    "rdp_cookie_cnt", "rep_ssl_hello_type", "req.body", "req.body_len", "req.body_param",
-    "req.body_size", "req.hdrs_bin", "req.len", "req.payload", "req.payload_lv", "req.rdp_cookie",
+    "rdp_cookie_cnt", "rep_ssl_hello_type",     "req.hdrs_bin", "req.len", "req.payload", "req.payload_lv", "req.rdp_cookie",
     "req.rdp_cookie_cnt", "req.ssl_alpn", "req.ssl_ec_ext", "req.ssl_hello_type", "req.ssl_sni",
     "req.ssl_st_ext", "req.ssl_ver", "req.timer.hdr", "req.timer.idle", "req.timer.queue",
     "req.timer.tq", "req_len", "req_ssl_hello_type", "req_ssl_sni", "req_ssl_ver", "request_date",
-    "res.body", "res.body_len", "res.body_size", "res.cache_hit", "res.cache_name", "res.comp",
+    "res.cache_hit", "res.cache_name", "res.comp",
     "res.comp_algo", "res.hdrs_bin", "res.len", "res.payload", "res.payload_lv",
     "res.ssl_hello_type", "res.timer.data", "res.timer.hdr", "res.timer.total", "res.timer.user",
     "sc0_bytes_in_rate", "sc0_bytes_out_rate", "sc0_clr_gpc0", "sc0_clr_gpc1", "sc0_conn_cnt",
@@ -88,7 +87,7 @@ pub const FETCHES: &[&str] = &[
     "ssl_s_notafter", "ssl_s_notbefore", "ssl_s_s_dn", "ssl_s_serial", "ssl_s_sha1",
     "ssl_s_sig_alg", "ssl_s_version", "stopping", "table_avl", "table_cnt", "term_events",
     "thread", "txn.id32", "txn.sess_term_state", "txn.status", "unique-id", "uptime", "url32+src",
-    "var", "waiting_entity",
+    "waiting_entity",
 ];
 
 /// ACL words with a matching method in them whose fetches are missing, sorted.
@@ -101,10 +100,7 @@ pub const ACLS: &[&str] = &[
 /// Converters, sorted.
 #[rustfmt::skip]
 pub const CONVERTERS: &[&str] = &[
-    "aes_gcm_enc", "capture-req",
-    "capture-res", "debug",     "in_table", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret",
-    "jwt_verify_cert",     "limit",                         "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn",
-    "rfc7239_np", "secure_memcmp", "set-var", "strcmp",
+    "aes_gcm_enc", "capture-req", "capture-res", "debug", "in_table", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret", "jwt_verify_cert", "limit", "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn", "rfc7239_np", "secure_memcmp",
     "table_bytes_in_rate", "table_bytes_out_rate", "table_clr_gpc", "table_clr_gpc0",
     "table_clr_gpc1", "table_conn_cnt", "table_conn_cur", "table_conn_rate", "table_expire",
     "table_glitch_cnt", "table_glitch_rate", "table_gpc", "table_gpc0", "table_gpc0_rate",
@@ -112,17 +108,17 @@ pub const CONVERTERS: &[&str] = &[
     "table_http_err_cnt", "table_http_err_rate", "table_http_fail_cnt", "table_http_fail_rate",
     "table_http_req_cnt", "table_http_req_rate", "table_idle", "table_inc_gpc", "table_inc_gpc0",
     "table_inc_gpc1", "table_kbytes_in", "table_kbytes_out", "table_server_id", "table_sess_cnt",
-    "table_sess_rate", "table_trackers", "unset-var",     "when", "wt6", "x509_v_err_str", ];
+    "table_sess_rate", "table_trackers", "when", "wt6", "x509_v_err_str",
+];
 
 /// Actions of rules, sorted; what stands in parentheses behind some is left out.
 #[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
     "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map",
-    "disable-l7-retry", "do-log", "do-resolve", "early-hint", "lua", "normalize-uri", "pause",
+    "do-log", "lua", "pause",
     "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0",
-    "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-dst",
-    "set-dst-port", "set-fc-mark", "set-fc-tos", "set-map", "set-mark", "set-nice",
-    "set-priority-class", "set-priority-offset", "set-src", "set-src-port", "set-timeout",
-    "set-tos", "set-var", "set-var-fmt", "strict-mode", "track-sc0", "track-sc1", "track-sc2",
-    "unset-var", "wait-for-body", "wait-for-handshake",
+    "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-fc-mark",
+    "set-fc-tos", "set-map", "set-mark", "set-nice",
+    "set-priority-class", "set-priority-offset", "set-timeout",
+    "set-tos", "strict-mode", "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
 ];

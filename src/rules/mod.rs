@@ -9,6 +9,7 @@ pub mod condition;
 pub mod context;
 pub mod convert;
 pub mod fetch;
+pub mod forwarded;
 pub mod known;
 pub mod log_format;
 pub mod pattern;
@@ -19,11 +20,14 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod variable;
 mod write;
 
 use crate::config::ast::Span;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::keyword::Keyword;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Resolves names of the configuration while expressions are compiled.
 pub trait Names {
@@ -33,12 +37,24 @@ pub trait Names {
     fn server(&self, backend: u32, name: &str) -> Option<u32>;
     /// Returns all names of backends, for suggestions.
     fn backends(&self) -> Vec<&str>;
+    /// Returns the names of all `resolvers` sections, by index.
+    fn resolvers(&self) -> Vec<&str>;
+    /// Returns the names of variables, which using one adds to.
+    fn variables(&self) -> &variable::Registry;
     /// Reads a file named by `-f`, `errorfile`, `file` …; the error is a message fragment.
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String>;
     /// Returns whether there is such a file.
     fn has_file(&self, path: &str) -> bool;
     /// Returns the lists of patterns and maps of the configuration.
     fn patterns(&self) -> &pattern::Lists;
+    /// Returns the answers of an `http-errors` section by status.
+    fn http_errors(&self, _name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
+        None
+    }
+    /// Returns the names of all `http-errors` sections, for suggestions.
+    fn http_errors_names(&self) -> Vec<&str> {
+        Vec::new()
+    }
 }
 
 /// Where an expression stands; decides which fetches it may use.

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::convert::{self, Converter};
 use super::fetch::{self, Eval, FetchSpec, Scope};
 use super::text::Text;
+use super::variable::Variable;
 use crate::config::ast::Word;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -216,6 +217,8 @@ pub enum Arg {
     Regex(Box<regex::bytes::Regex>),
     /// What a converter made of its arguments.
     Prepared(Arc<convert::Prepared>),
+    /// A variable.
+    Variable(Variable),
 }
 
 impl Arg {
@@ -246,8 +249,12 @@ pub enum ArgKind {
     Str,
     /// A decimal number.
     Int,
-    /// A number; HAProxy also allows the name of a variable here.
+    /// A number, or the name of a variable that holds one.
     IntOrVariable,
+    /// The name of a variable that is read.
+    Variable,
+    /// The name of a variable that is set or unset.
+    NewVariable,
     /// The name of a backend.
     Backend,
     /// The name of a server, with or without `backend/` before it.

@@ -5,6 +5,7 @@ use super::condition::{AclSet, Condition};
 use super::context::{Context, NameTable, Record, SessionInfo};
 use super::log_format::LogFormat;
 use super::sample::Expression;
+use super::variable::{Process, Registry, Store, StreamStore, Variables};
 use super::{Compiler, Names, Position};
 use crate::config::ast::{Line, Sources, Word};
 use crate::config::diagnostic::Diagnostics;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct TestNames {
     patterns: super::pattern::Lists,
+    pub(super) variables: Registry,
 }
 
 impl Names for TestNames {
@@ -35,6 +37,14 @@ impl Names for TestNames {
 
     fn backends(&self) -> Vec<&str> {
         vec!["app"]
+    }
+
+    fn resolvers(&self) -> Vec<&str> {
+        vec!["other", "dns"]
+    }
+
+    fn variables(&self) -> &Registry {
+        &self.variables
     }
 
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
@@ -67,6 +77,7 @@ pub(super) struct Proxy {
     pub(super) http: bool,
     pub(super) backend: Option<u32>,
     pub(super) acls: AclSet,
+    pub(super) names: TestNames,
     pub(super) sources: Sources,
     /// One line per finding: severity, the text it points at, message, label, related places, help.
     pub(super) findings: Vec<String>,
@@ -79,6 +90,7 @@ impl Proxy {
             http: true,
             backend: None,
             acls: AclSet::default(),
+            names: TestNames::default(),
             sources: Sources::default(),
             findings: Vec::new(),
         }
@@ -98,12 +110,11 @@ impl Proxy {
         let text = format!("frontend test\n{text}\n");
         let mut env = Environment::empty();
         let ast = parse_text("test.cfg", &text, &mut env, &mut self.sources, &mut diagnostics);
-        let names = TestNames::default();
         let mut results = Vec::new();
         for line in ast.sections.iter().flat_map(|section| &section.lines) {
             let mut compiler = Compiler {
                 diagnostics: &mut diagnostics,
-                names: &names,
+                names: &self.names,
                 position: self.position,
                 http: self.http,
                 backend: self.backend,
@@ -162,11 +173,12 @@ impl Proxy {
         let rules = self.with(text, |line, acls, compiler| {
             let set = match line.keyword().as_str() {
                 "http-response" => RuleSet::HttpResponse,
+                "http-after-response" => RuleSet::HttpAfterResponse,
                 "redirect" => RuleSet::Redirect,
                 _ => RuleSet::HttpRequest,
             };
             compiler.position = match set {
-                RuleSet::HttpResponse => Position::Response,
+                set if set.is_response() => Position::Response,
                 _ => Position::Request,
             };
             Rule::parse(set, line, acls, compiler)
@@ -194,6 +206,7 @@ pub(super) struct Stream {
     pub(super) response: Option<Head>,
     pub(super) names: NameTable,
     pub(super) farms: Vec<Arc<Farm>>,
+    pub(super) variables: (Process, Store, StreamStore),
     pub(super) now_us: u64,
 }
 
@@ -219,6 +232,7 @@ impl Stream {
                 hostname: "lb1".to_string(),
             },
             farms: vec![Arc::new(Farm::new(specs, false, 100, 0))],
+            variables: Default::default(),
             now_us: 1_233_922_372_000_123,
         }
     }
@@ -241,6 +255,11 @@ impl Stream {
             record: &self.record,
             farms: &self.farms,
             names: &self.names,
+            variables: Variables {
+                process: &self.variables.0,
+                session: &self.variables.1,
+                stream: &self.variables.2,
+            },
             now_us: self.now_us,
         }
     }

@@ -1,15 +1,23 @@
-//! Gives a stream its server: balancing, slots and queues, connecting, and trying again.
+//! Gives a stream its server: balancing, slots and queues, idle connections, connecting, and trying again.
+//!
+//! One [`Dispatch`] lives as long as its stream needs servers: it knows which server is wanted, which is to be left, and
+//! how often was tried. What is tried again after a connection stood (`retry-on`) is decided in [`super::http`].
 
 use super::inbox::Message;
+use super::queue::Called;
 use super::session::Session;
 use super::shard::Shard;
-use super::upstream::{self, Upstream};
+use super::share;
+use super::upstream::{self, Take, Upstream};
+use super::watch::{self, Left};
 use crate::balance::Key;
 use crate::metrics::{Counter, Phase};
-use crate::plan::Backend;
+use crate::plan::{Backend, RetryOn};
 use crate::rules::context::Record;
 use crate::server::ServerId;
 use crate::server::queue::{Enqueue, Ticket, Wake};
+use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,8 +29,10 @@ const TURN_AROUND: Duration = Duration::from_secs(1);
 pub struct Wish {
     /// The server that a cookie or a `use-server` rule names.
     pub server: Option<ServerId>,
-    /// Whether an idle connection may be used.
-    pub reuse: bool,
+    /// Which idle connections may be used for the first attempt.
+    pub reuse: Option<Take>,
+    /// Whether the stream ends when its client closes meanwhile (`option abortonclose`).
+    pub watch: bool,
 }
 
 /// Why a stream got no server.
@@ -38,6 +48,10 @@ pub enum Refused {
     Connect,
     /// `timeout connect` passed on every attempt.
     ConnectTimeout,
+    /// The client went away while its request waited in a queue.
+    LeftQueue,
+    /// The client went away while the connection was being made.
+    LeftConnect,
 }
 
 /// A server's slot, held while a stream is with that server; dropping it calls the next stream that waits.
@@ -65,7 +79,7 @@ pub fn deliver(shard: &Rc<Shard>, backend: u32, wake: Wake) {
             shard.send_to(wake.ticket.shard.into(), Message::Wake { backend, wake });
             return;
         }
-        if shard.waiters.wake(wake.ticket.id, wake.server) {
+        if shard.waiters.wake(wake.ticket.id, wake.server).is_ok() {
             return;
         }
         let Some(server) = wake.server else { return };
@@ -84,209 +98,337 @@ pub struct Assigned {
     pub slot: Slot,
 }
 
-/// Chooses a server, waits for its slot and connects; retries and redispatches as the backend says.
-///
-/// # Errors
-/// Why there is none; `record` tells how far it came.
-pub async fn assign(
-    session: &Session,
-    backend_index: u32,
+/// The way of one stream to its server, over all attempts.
+pub struct Dispatch<'s> {
+    session: &'s Session,
+    backend: &'s Backend,
+    index: u32,
     wish: Wish,
-    record: &mut Record,
-) -> Result<Assigned, Refused> {
-    let shard = &session.shard;
-    let backend = shard.backend(backend_index);
-    shard.count(backend.object, Counter::Sessions, 1);
-    let assigned = attempt(session, backend_index, wish, record).await;
-    if let Err(refused) = &assigned {
-        shard.count(backend.object, Counter::ConnectErrors, 1);
+    /// Whether the server was named by something that only a redispatch overrules.
+    persistent: bool,
+    avoid: Option<ServerId>,
+    /// A slot of an attempt before that the next one uses.
+    held: Option<Slot>,
+    /// When the first attempt to connect began.
+    begun_us: Option<u64>,
+}
+
+impl<'s> Dispatch<'s> {
+    /// Returns the way of a stream that just reached its backend.
+    pub fn new(session: &'s Session, index: u32, wish: Wish) -> Self {
+        let backend = session.shard.backend(index);
+        let persistent = wish.server.is_some();
+        Self { session, backend, index, wish, persistent, avoid: None, held: None, begun_us: None }
+    }
+
+    /// Chooses a server, waits for its slot and connects; retries and redispatches as the backend says.
+    ///
+    /// # Errors
+    /// Why there is none; `record` tells how far it came.
+    pub async fn assign(&mut self, record: &mut Record) -> Result<Assigned, Refused> {
+        let assigned = self.attempt(record).await;
+        if let Err(refused) = assigned {
+            self.count_refused(refused, record);
+        }
+        assigned
+    }
+
+    /// Makes the next attempt a fresh connection to the same server, whose slot the stream keeps.
+    pub fn hold(&mut self, slot: Slot) {
+        self.held = Some(slot);
+        self.wish.reuse = None;
+    }
+
+    /// Returns how many attempts are left.
+    pub fn attempts_left(&self, record: &Record) -> u32 {
+        let max = record.retry.get().max.map_or(self.backend.retries, u32::from);
+        max.saturating_sub(record.retries)
+    }
+
+    /// Counts an attempt that failed on a connection that stood, and turns to the server of the next one.
+    pub fn retry(&mut self, slot: Slot, record: &mut Record) {
+        let (shard, server) = (&self.session.shard, slot.server);
+        record.retries += 1;
+        for object in [self.backend.servers[server].object, self.backend.object] {
+            shard.count(object, Counter::Retries, 1);
+        }
+        self.turn(slot, record);
+    }
+
+    /// Gives the slot back and chooses between the same server and another; returns whether it is another.
+    fn turn(&mut self, slot: Slot, record: &mut Record) -> bool {
+        let server = slot.server;
+        let redispatch = self.may_redispatch(record);
+        drop(slot);
+        self.wish.reuse = None;
+        self.wish.server = Some(server);
+        if redispatch {
+            (self.wish.server, self.avoid) = (None, Some(server));
+            self.persistent = false;
+            mark_redispatched(&self.session.shard, self.backend, server, record);
+        }
+        redispatch
+    }
+
+    /// Whether a retry goes to another server (manual 4.2, `option redispatch`): when it was only its turn, always; else
+    /// by the interval, where `n` is every n-th retry and `-n` the n-th before the last.
+    fn may_redispatch(&self, record: &Record) -> bool {
+        let interval = match self.backend.redispatch {
+            None | Some(0) => return false,
+            Some(interval) => interval,
+        };
+        let by_turn = !self.persistent && !self.backend.balance.is_keyed();
+        if by_turn && self.session.shard.plan.farms[self.index as usize].nbsrv() > 1 {
+            return true;
+        }
+        match interval > 0 {
+            true => record.retries.is_multiple_of(interval.unsigned_abs()),
+            false => self.attempts_left(record) + 1 == interval.unsigned_abs(),
+        }
+    }
+
+    fn count_refused(&self, refused: Refused, record: &Record) {
+        let shard = &self.session.shard;
+        if matches!(refused, Refused::LeftQueue | Refused::LeftConnect) {
+            return;
+        }
+        shard.count(self.backend.object, Counter::ConnectErrors, 1);
         // An attempt to connect and a full queue are errors of that server; the others never had one.
         if let (Refused::Connect | Refused::ConnectTimeout | Refused::QueueFull, Some(server)) =
             (refused, record.server)
         {
-            let object = backend.servers[server as usize].object;
+            let object = self.backend.servers[server as usize].object;
             shard.count(object, Counter::ConnectErrors, 1);
         }
     }
-    assigned
-}
 
-async fn attempt(
-    session: &Session,
-    backend_index: u32,
-    wish: Wish,
-    record: &mut Record,
-) -> Result<Assigned, Refused> {
-    let shard = &session.shard;
-    let backend = shard.backend(backend_index);
-    let mut wanted = wish.server;
-    let mut avoid = None;
-    let mut attempts_left = backend.retries;
-    let mut begun_us = None;
-    loop {
-        let slot = acquire(session, backend_index, wanted, avoid, record).await?;
-        let server = slot.server;
-        record.server = Some(server as u32);
-        let farm = &shard.plan.farms[backend_index as usize];
-        record.server_streams = farm.server(server).current();
-        let object = backend.servers[server].object;
-        if wish.reuse
-            && record.retries == 0
-            && let Some(upstream) = shard.upstreams.take(&shard.plan, backend_index, server)
-        {
-            record.connect_us = 0;
-            shard.count(object, Counter::Reuses, 1);
-            shard.count(backend.object, Counter::Reuses, 1);
-            return Ok(Assigned { slot, upstream });
-        }
-        let begun = *begun_us.get_or_insert_with(|| shard.clock.now_us());
-        // Boxed, so that streams over connections that are already open do not carry its state.
-        let refused = match Box::pin(connect(session, backend, server, record)).await {
-            Ok(upstream) => {
-                // The time to connect includes the attempts that failed (manual 8.4).
-                record.connect_us = (shard.clock.now_us() - begun) as i64;
-                return Ok(Assigned { slot, upstream });
+    async fn attempt(&mut self, record: &mut Record) -> Result<Assigned, Refused> {
+        let shard = &self.session.shard;
+        loop {
+            let slot = match self.held.take() {
+                Some(slot) => slot,
+                None => self.acquire(record).await?,
+            };
+            let server = slot.server;
+            record.server = Some(server as u32);
+            let farm = &shard.plan.farms[self.index as usize];
+            record.server_streams = farm.server(server).current();
+            if let Some(take) = self.wish.reuse {
+                let mut idle = self.take_idle(server, take);
+                if idle.is_none()
+                    && let Some(from) = share::shard_to_ask(shard, self.index, server, take)
+                {
+                    let wanted = (self.index, server, take);
+                    idle = Box::pin(share::ask(self.session, from, wanted)).await;
+                }
+                if let Some(upstream) = idle {
+                    record.connect_us = 0;
+                    shard.count(self.backend.servers[server].object, Counter::Reuses, 1);
+                    shard.count(self.backend.object, Counter::Reuses, 1);
+                    return Ok(Assigned { slot, upstream });
+                }
             }
-            Err(refused) => refused,
-        };
-        if attempts_left == 0 {
-            return Err(refused);
+            // Boxed, so that streams over connections that are already open do not carry its state.
+            let refused = match Box::pin(self.connect(server, record)).await {
+                Ok(upstream) => return Ok(Assigned { slot, upstream }),
+                Err(refused) => refused,
+            };
+            let again = self.backend.retry_on.has(RetryOn::CONNECT);
+            if refused == Refused::LeftConnect || !again || self.attempts_left(record) == 0 {
+                return Err(refused);
+            }
+            Box::pin(self.reconnect(slot, refused == Refused::Connect, record)).await?;
         }
-        attempts_left -= 1;
+    }
+
+    /// Counts an attempt without a connection and turns to the server of the next one; pauses before the same.
+    pub async fn reconnect(
+        &mut self,
+        slot: Slot,
+        pause: bool,
+        record: &mut Record,
+    ) -> Result<(), Refused> {
+        let (shard, server) = (&self.session.shard, slot.server);
         record.retries += 1;
-        let redispatch = may_redispatch(backend, attempts_left);
-        drop(slot);
-        if redispatch {
-            (wanted, avoid) = (None, Some(server));
-            mark_redispatched(shard, backend, server, record);
-        } else {
+        if self.turn(slot, record) {
             // A retry elsewhere counts as a redispatch only.
+            return Ok(());
+        }
+        for object in [self.backend.servers[server].object, self.backend.object] {
             shard.count(object, Counter::Retries, 1);
-            shard.count(backend.object, Counter::Retries, 1);
-            wanted = Some(server);
-            if refused == Refused::Connect {
-                let pause =
-                    backend.timeouts.connect.map_or(TURN_AROUND, |limit| limit.min(TURN_AROUND));
-                monoio::time::sleep(pause).await;
-            }
         }
-    }
-}
-
-/// Connects anew to a server whose slot the stream already holds.
-///
-/// # Errors
-/// Why there is no connection after all attempts.
-pub async fn reassign(
-    session: &Session,
-    backend_index: u32,
-    slot: Slot,
-    record: &mut Record,
-) -> Result<Assigned, Refused> {
-    let backend = session.shard.backend(backend_index);
-    match connect(session, backend, slot.server, record).await {
-        Ok(upstream) => Ok(Assigned { slot, upstream }),
-        Err(_) => {
-            let wish = Wish { server: Some(slot.server), reuse: false };
-            drop(slot);
-            assign(session, backend_index, wish, record).await
+        if !pause {
+            return Ok(());
         }
+        let limit = self.backend.timeouts.connect;
+        let pause = shard.sleep(limit.map_or(TURN_AROUND, |limit| limit.min(TURN_AROUND)));
+        match self.wish.watch {
+            false => pause.await,
+            true => watch::unless_gone(self.session, Duration::ZERO, pause)
+                .await
+                .map_err(|_: Left| Refused::LeftConnect)?,
+        }
+        Ok(())
     }
-}
 
-/// `option redispatch <interval>`: `n` every n-th retry, `-n` on the n-th retry before the last (manual 4.2).
-fn may_redispatch(backend: &Backend, attempts_left: u32) -> bool {
-    let done = backend.retries - attempts_left;
-    match backend.redispatch {
-        None | Some(0) => false,
-        Some(interval) if interval > 0 => done.is_multiple_of(interval.unsigned_abs()),
-        Some(interval) => attempts_left + 1 == interval.unsigned_abs(),
-    }
-}
-
-async fn acquire(
-    session: &Session,
-    backend_index: u32,
-    wanted: Option<ServerId>,
-    avoid: Option<ServerId>,
-    record: &mut Record,
-) -> Result<Slot, Refused> {
-    let shard = &session.shard;
-    let backend = shard.backend(backend_index);
-    let farm = &shard.plan.farms[backend_index as usize];
-    let slot = |server| Slot { shard: shard.clone(), backend: backend_index, server };
-    let (mut wanted, mut avoid) = (wanted, avoid);
-    let mut waited_since = None;
-    loop {
-        let mut balanced = false;
-        let server = match wanted.take() {
-            Some(server) => Some(server),
-            None => {
-                balanced = true;
-                let key = session.info.source.map_or(Key::None, |source| Key::Address(source.ip()));
-                let picked =
-                    shard.balancers[backend_index as usize].borrow_mut().pick(farm, &key, avoid);
-                if picked.is_none() && farm.nbsrv() == 0 {
-                    return Err(Refused::NoServer);
-                }
-                picked
-            }
-        };
-        if let Some(server) = server
-            && farm.try_acquire(server)
+    /// Takes a connection that is open: the client's own, or an idle one of this shard.
+    fn take_idle(&self, server: ServerId, take: Take) -> Option<Upstream> {
+        let shard = &self.session.shard;
+        let mut private = self.session.private.borrow_mut();
+        if !private.is_empty()
+            && let Some(upstream) = private.take(self.index, server)
         {
-            count_assigned(shard, backend, server, balanced);
-            queue_time(session, backend, server, waited_since, record);
-            return Ok(slot(server));
+            return Some(upstream);
         }
-        let since = *waited_since.get_or_insert_with(|| {
-            session.arm(backend.timeouts.queue.or(backend.timeouts.connect));
-            shard.clock.now_us()
-        });
-        // The place that the stream will have, as HAProxy counts it: the first is 1.
-        match server {
-            Some(server) => record.server_queue = farm.server(server).queued() + 1,
-            None => record.backend_queue = farm.queued() + 1,
+        match take {
+            Take::Own => None,
+            _ => shard.upstreams.take(shard.place(self.index, server), take),
         }
-        let id = shard.waiters.open();
-        let ticket = Ticket { shard: shard.index as u16, id };
-        let called = match farm.enqueue(server, ticket) {
-            Enqueue::Full => {
-                shard.waiters.close(id);
-                (record.server_queue, record.backend_queue) = (0, 0);
-                let Some(server) = server else { return Err(Refused::QueueFull) };
-                if backend.redispatch.is_none() || avoid == Some(server) {
-                    record.server = Some(server as u32);
-                    return Err(Refused::QueueFull);
-                }
-                // Its own queue is full: any other server is better (manual 5.2, `maxqueue`).
-                avoid = Some(server);
-                mark_redispatched(shard, backend, server, record);
-                continue;
-            }
-            Enqueue::Granted(server) => Some(server),
-            Enqueue::Gone => None,
-            Enqueue::Waiting(place) => {
-                let mut guard = Waiting { shard, backend: backend_index, id, place: Some(place) };
-                match shard.waiters.wait(id, &session.deadline).await {
-                    Ok(called) => {
-                        guard.place = None;
-                        shard.waiters.close(id);
-                        called
-                    }
-                    Err(_) => {
-                        record.queue_us = (shard.clock.now_us() - since) as i64;
-                        return Err(Refused::QueueTimeout);
-                    }
-                }
-            }
+    }
+
+    async fn connect(
+        &mut self,
+        server: ServerId,
+        record: &mut Record,
+    ) -> Result<Upstream, Refused> {
+        let (session, backend) = (self.session, self.backend);
+        let shard = &session.shard;
+        let object = backend.servers[server].object;
+        let begun = shard.clock.now_us();
+        let first_begun = *self.begun_us.get_or_insert(begun);
+        shard.count(object, Counter::ConnectAttempts, 1);
+        shard.count(backend.object, Counter::ConnectAttempts, 1);
+        session.arm(backend.timeouts.connect);
+        let asked = record.destination.get().or(session.info.destination);
+        let connecting = session.deadline.limit(open(shard, backend, server, asked));
+        let connected = match self.wish.watch {
+            false => connecting.await,
+            true => watch::unless_gone(session, watch::NOT_AT_ONCE, connecting)
+                .await
+                .map_err(|_: Left| Refused::LeftConnect)?,
         };
-        shard.waiters.close(id);
-        if let Some(server) = called {
-            count_assigned(shard, backend, server, false);
-            queue_time(session, backend, server, waited_since, record);
-            return Ok(slot(server));
+        match connected {
+            Ok(Ok(upstream)) => {
+                let now = shard.clock.now_us();
+                // The time to connect includes the attempts that failed (manual 8.4).
+                record.connect_us = (now - first_begun) as i64;
+                record.server_address = backend.servers[server].target(asked);
+                shard.record(object, Phase::Connect, now - begun);
+                Ok(upstream)
+            }
+            Ok(Err(_)) => Err(Refused::Connect),
+            Err(_) => Err(Refused::ConnectTimeout),
         }
+    }
+
+    async fn acquire(&mut self, record: &mut Record) -> Result<Slot, Refused> {
+        let (session, backend) = (self.session, self.backend);
+        let shard = &session.shard;
+        let farm = &shard.plan.farms[self.index as usize];
+        let slot = |server| Slot { shard: shard.clone(), backend: self.index, server };
+        let (mut wanted, mut avoid) = (self.wish.server, self.avoid);
+        let mut waited_since = None;
+        loop {
+            let mut balanced = false;
+            let server = match wanted.take() {
+                Some(server) => Some(server),
+                None => {
+                    balanced = true;
+                    let source = record.source.get().or(session.info.source);
+                    let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
+                    let picked =
+                        shard.balancers[self.index as usize].borrow_mut().pick(farm, &key, avoid);
+                    if picked.is_none() && farm.nbsrv() == 0 {
+                        return Err(Refused::NoServer);
+                    }
+                    picked
+                }
+            };
+            if let Some(server) = server
+                && farm.try_acquire(server)
+            {
+                count_assigned(shard, backend, server, balanced);
+                queue_time(session, backend, server, waited_since, record);
+                return Ok(slot(server));
+            }
+            let since = *waited_since.get_or_insert_with(|| {
+                session.arm(backend.timeouts.queue.or(backend.timeouts.connect));
+                shard.clock.now_us()
+            });
+            // The place that the stream will have, as HAProxy counts it: the first is 1.
+            match server {
+                Some(server) => record.server_queue = farm.server(server).queued() + 1,
+                None => record.backend_queue = farm.queued() + 1,
+            }
+            let id = shard.waiters.open();
+            let ticket = Ticket { shard: shard.index as u16, id };
+            let called = match farm.enqueue(server, ticket) {
+                Enqueue::Full => {
+                    shard.waiters.close(id);
+                    (record.server_queue, record.backend_queue) = (0, 0);
+                    let Some(server) = server else { return Err(Refused::QueueFull) };
+                    if backend.redispatch.is_none() || avoid == Some(server) {
+                        record.server = Some(server as u32);
+                        return Err(Refused::QueueFull);
+                    }
+                    // Its own queue is full: any other server is better (manual 5.2, `maxqueue`).
+                    avoid = Some(server);
+                    mark_redispatched(shard, backend, server, record);
+                    continue;
+                }
+                Enqueue::Granted(server) => Some(server),
+                Enqueue::Gone => None,
+                Enqueue::Waiting(place) => {
+                    let guard = Waiting { shard, backend: self.index, id, place: Some(place) };
+                    Box::pin(self.wait(guard, since, record)).await?
+                }
+            };
+            shard.waiters.close(id);
+            if let Some(server) = called {
+                count_assigned(shard, backend, server, false);
+                queue_time(session, backend, server, waited_since, record);
+                return Ok(slot(server));
+            }
+        }
+    }
+
+    /// Waits in the queue until the stream is called.
+    async fn wait(
+        &self,
+        mut guard: Waiting<'_>,
+        since_us: u64,
+        record: &mut Record,
+    ) -> Result<Called, Refused> {
+        let session = self.session;
+        let waiting = session.deadline.limit(session.shard.waiters.wait(guard.id));
+        let called = match self.wish.watch {
+            false => waiting.await.map_err(|_| Refused::QueueTimeout),
+            true => match watch::unless_gone(session, Duration::ZERO, waiting).await {
+                Ok(called) => called.map_err(|_| Refused::QueueTimeout),
+                Err(_) => Err(Refused::LeftQueue),
+            },
+        };
+        match called {
+            Ok(_) => guard.place = None,
+            Err(_) => record.queue_us = (session.shard.clock.now_us() - since_us) as i64,
+        }
+        called
+    }
+}
+
+/// Connects; when there are no descriptors left, the shard's idle connections give way once.
+async fn open(
+    shard: &Shard,
+    backend: &Backend,
+    server: ServerId,
+    asked: Option<SocketAddr>,
+) -> io::Result<Upstream> {
+    match upstream::connect(backend, server, asked).await {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+            shard.close_idle();
+            upstream::connect(backend, server, asked).await
+        }
+        connected => connected,
     }
 }
 
@@ -346,31 +488,5 @@ fn queue_time(
     record.queue_us = record.queue_us.max(0) + waited as i64;
     if waited > 0 {
         session.shard.record(backend.servers[server].object, Phase::Queue, waited);
-    }
-}
-
-async fn connect(
-    session: &Session,
-    backend: &Backend,
-    server: ServerId,
-    record: &mut Record,
-) -> Result<Upstream, Refused> {
-    let shard = &session.shard;
-    let object = backend.servers[server].object;
-    let begun = shard.clock.now_us();
-    shard.count(object, Counter::ConnectAttempts, 1);
-    shard.count(backend.object, Counter::ConnectAttempts, 1);
-    session.arm(backend.timeouts.connect);
-    let connected = session.deadline.limit(upstream::connect(backend, server)).await;
-    let took = shard.clock.now_us() - begun;
-    match connected {
-        Ok(Ok(upstream)) => {
-            record.connect_us = took as i64;
-            record.server_address = upstream::tcp_address(backend, server);
-            shard.record(object, Phase::Connect, took);
-            Ok(upstream)
-        }
-        Ok(Err(_)) => Err(Refused::Connect),
-        Err(_) => Err(Refused::ConnectTimeout),
     }
 }

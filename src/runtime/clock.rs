@@ -1,12 +1,19 @@
 //! Time of a shard: one read of the monotonic clock yields durations and wall time alike.
+//!
+//! A simulation ([`super::sim`]) has a clock of its own that stands still until it is moved.
 
 use std::cell::Cell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Wall time at which every simulation begins, microseconds since 1970.
+const SIMULATED_DAY_US: u64 = 1_700_000_000_000_000;
 
 /// The clock of one shard.
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
+    /// Microseconds since the shard began, when they are set by a simulation.
+    simulated_us: Option<Cell<u64>>,
     /// Wall clock at `start`, microseconds since 1970; re-read once a second so that it follows adjustments.
     wall_start_us: Cell<u64>,
     /// Milliseconds since `start` as of the last tick.
@@ -16,15 +23,44 @@ pub struct Clock {
 impl Clock {
     /// Returns a clock that begins now.
     pub fn new() -> Self {
-        let clock =
-            Self { start: Instant::now(), wall_start_us: Cell::new(0), coarse_ms: Cell::new(0) };
+        let clock = Self {
+            start: Instant::now(),
+            simulated_us: None,
+            wall_start_us: Cell::new(0),
+            coarse_ms: Cell::new(0),
+        };
         clock.follow_wall();
         clock
     }
 
+    /// Returns a clock that stands at 0, on a fixed day, until [`Clock::advance_to`] moves it.
+    pub fn simulated() -> Self {
+        Self {
+            start: Instant::now(),
+            simulated_us: Some(Cell::new(0)),
+            wall_start_us: Cell::new(SIMULATED_DAY_US),
+            coarse_ms: Cell::new(0),
+        }
+    }
+
+    /// Returns whether the clock is one of a simulation.
+    pub fn is_simulated(&self) -> bool {
+        self.simulated_us.is_some()
+    }
+
+    /// Moves a simulated clock forward; a real one goes by itself.
+    pub fn advance_to(&self, now_us: u64) {
+        if let Some(simulated) = &self.simulated_us {
+            simulated.set(simulated.get().max(now_us));
+        }
+    }
+
     /// Reads the clock: microseconds since the shard began.
     pub fn now_us(&self) -> u64 {
-        self.start.elapsed().as_micros() as u64
+        match &self.simulated_us {
+            None => self.start.elapsed().as_micros() as u64,
+            Some(simulated) => simulated.get(),
+        }
     }
 
     /// Returns the wall time of a reading, microseconds since 1970.
@@ -49,6 +85,9 @@ impl Clock {
     }
 
     fn follow_wall(&self) {
+        if self.is_simulated() {
+            return;
+        }
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
         self.wall_start_us.set(wall.saturating_sub(self.now_us()));
     }

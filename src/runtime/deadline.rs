@@ -154,9 +154,23 @@ impl Timers {
         });
     }
 
+    /// Returns the time of the earliest deadline; looks at all of them, for simulations.
+    pub fn next_ms(&self) -> Option<u64> {
+        let wheel = self.wheel.borrow();
+        wheel.keys().map(|deadline| deadline.at_ms.get()).min().filter(|&at| at != u64::MAX)
+    }
+
     /// Returns whether nothing waits for its time.
     pub fn is_empty(&self) -> bool {
         self.wheel.borrow().is_empty()
+    }
+
+    /// Waits on the wheel instead of on a timer of the driver; for simulations, whose time only the wheel knows.
+    pub async fn sleep(&self, duration: Duration) {
+        let deadline = Deadline::new();
+        let on_wheel = OnWheel { timers: self, deadline };
+        self.arm(&on_wheel.deadline, Some(duration));
+        let _ = on_wheel.deadline.limit(std::future::pending::<()>()).await;
     }
 
     /// Ends the receiving side of every idle connection; for a drain.
@@ -168,6 +182,18 @@ impl Timers {
             // the wheel, before it closes.
             unsafe { libc::shutdown(fd, libc::SHUT_RD) };
         }
+    }
+}
+
+/// A deadline that leaves the wheel with its future.
+struct OnWheel<'t> {
+    timers: &'t Timers,
+    deadline: Rc<Deadline>,
+}
+
+impl Drop for OnWheel<'_> {
+    fn drop(&mut self) {
+        self.timers.forget(&self.deadline);
     }
 }
 

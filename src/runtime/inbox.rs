@@ -1,11 +1,16 @@
 //! How other threads talk to a shard: a queue and an eventfd that the shard waits on.
 
 use super::session::Accepted;
+use super::share::{Parcel, Wanted};
+use super::upstream::{IdleCounts, Take};
+use crate::metrics::ObjectId;
+use crate::server::ServerId;
 use crate::server::queue::Wake;
 use crossbeam::queue::SegQueue;
 use crossbeam::utils::CachePadded;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
@@ -18,6 +23,19 @@ pub enum Message {
     Drain,
     /// Take over a fresh connection.
     Connection(Accepted),
+    /// Another shard asks for an idle server connection.
+    WantIdle(Wanted),
+    /// The answer to such a question.
+    Idle {
+        /// The ticket of the question.
+        id: u64,
+        /// Index of the backend.
+        backend: u32,
+        /// The server.
+        server: ServerId,
+        /// The connection, if there was one.
+        parcel: Option<Parcel>,
+    },
     /// A waiting stream of a backend is called.
     Wake {
         /// Index of the backend.
@@ -33,6 +51,8 @@ pub struct Inbox {
     queue: SegQueue<Message>,
     bell: OwnedFd,
     sessions: CachePadded<AtomicU32>,
+    /// How many idle server connections the shard has; set when it starts.
+    idle: OnceLock<IdleCounts>,
     /// Whether the shard accepts no more, for good.
     closed: AtomicBool,
 }
@@ -54,6 +74,7 @@ impl Inbox {
             queue: SegQueue::new(),
             bell,
             sessions: CachePadded::default(),
+            idle: OnceLock::new(),
             closed: AtomicBool::new(false),
         })
     }
@@ -89,6 +110,16 @@ impl Inbox {
         let mut count = 0u64;
         // SAFETY: eight bytes are written to `count`, which outlives the call.
         unsafe { libc::read(self.bell.as_raw_fd(), std::ptr::from_mut(&mut count).cast(), 8) };
+    }
+
+    /// Returns where the shard publishes its idle server connections; only the shard itself calls it.
+    pub fn idle_counts(&self, objects: usize) -> &IdleCounts {
+        self.idle.get_or_init(|| IdleCounts::new(objects))
+    }
+
+    /// Returns how many idle connections of that kind the shard had to a server a moment ago.
+    pub fn idle(&self, server: ObjectId, take: Take) -> u32 {
+        self.idle.get().map_or(0, |counts| counts.of(server, take))
     }
 
     /// Counts sessions of the shard in or out; only the shard itself calls it.

@@ -4,7 +4,8 @@
 //! need a view of the whole process are made is handed in from above as [`Services`].
 //!
 //! Reading order: [`shard`] (thread, accept, messages) → [`session`] → [`http`] or [`tcp`] → [`assign`] (balance,
-//! queue, connect) → [`tunnel`]. Below them: [`transport`] (sockets), [`deadline`], [`clock`], [`buffer`], [`upstream`].
+//! queue, connect) → [`tunnel`]. Below them: [`transport`] (sockets), [`deadline`], [`clock`], [`buffer`], [`upstream`], [`share`].
+//! [`sim`] runs a shard on a simulated clock, for fuzzing.
 
 pub mod assign;
 pub mod buffer;
@@ -15,13 +16,17 @@ pub mod http;
 pub mod inbox;
 pub mod listener;
 pub mod queue;
+pub mod resolver;
 pub mod session;
 pub mod shard;
+pub mod share;
+pub mod sim;
 pub mod splice;
 pub mod tcp;
 pub mod transport;
 pub mod tunnel;
 pub mod upstream;
+pub mod watch;
 
 use crate::plan::{Plan, StatsPage};
 use crate::proto::http::Head;

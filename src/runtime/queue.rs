@@ -2,7 +2,6 @@
 //!
 //! The queues themselves are in [`crate::server::queue`]; here a waiting task sleeps until its ticket is called.
 
-use super::deadline::{Deadline, Expired};
 use crate::server::ServerId;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -13,19 +12,25 @@ use std::task::{Poll, Waker};
 pub type Called = Option<ServerId>;
 
 #[derive(Debug)]
-enum Place {
+enum Place<T> {
     Waiting(Option<Waker>),
-    Called(Called),
+    Called(T),
 }
 
-/// The waiting streams of one shard, by ticket id.
-#[derive(Debug, Default)]
-pub struct Waiters {
-    places: RefCell<HashMap<u64, Place>>,
+/// The waiting streams of one shard, by ticket id, and what each of them is called with.
+#[derive(Debug)]
+pub struct Waiters<T = Called> {
+    places: RefCell<HashMap<u64, Place<T>>>,
     next: Cell<u64>,
 }
 
-impl Waiters {
+impl<T> Default for Waiters<T> {
+    fn default() -> Self {
+        Self { places: RefCell::default(), next: Cell::new(0) }
+    }
+}
+
+impl<T> Waiters<T> {
     /// Opens a place and returns its ticket id; to be closed by [`Waiters::close`].
     pub fn open(&self) -> u64 {
         let id = self.next.get();
@@ -34,41 +39,45 @@ impl Waiters {
         id
     }
 
-    /// Closes a place; returns the call that came meanwhile, whose slot is then the caller's to give back.
-    pub fn close(&self, id: u64) -> Option<Called> {
+    /// Returns whether no place is open.
+    pub fn is_empty(&self) -> bool {
+        self.places.borrow().is_empty()
+    }
+
+    /// Closes a place; returns the call that came meanwhile, and what it brought is then the caller's to give back.
+    pub fn close(&self, id: u64) -> Option<T> {
         match self.places.borrow_mut().remove(&id) {
             Some(Place::Called(called)) => Some(called),
             _ => None,
         }
     }
 
-    /// Calls a ticket; returns `false` when its stream no longer waits, and then a slot must be given back.
-    pub fn wake(&self, id: u64, called: Called) -> bool {
+    /// Calls a ticket.
+    ///
+    /// # Errors
+    /// What the call brought, when its stream no longer waits.
+    pub fn wake(&self, id: u64, called: T) -> Result<(), T> {
         let mut places = self.places.borrow_mut();
-        let Some(place) = places.get_mut(&id) else { return false };
+        let Some(place) = places.get_mut(&id) else { return Err(called) };
         let before = std::mem::replace(place, Place::Called(called));
         if let Place::Waiting(Some(waker)) = before {
             waker.wake();
         }
-        true
+        Ok(())
     }
 
-    /// Waits until the ticket is called.
-    ///
-    /// # Errors
-    /// [`Expired`] when the deadline fires first.
-    pub async fn wait(&self, id: u64, deadline: &Deadline) -> Result<Called, Expired> {
-        let called = poll_fn(|cx| {
+    /// Waits until the ticket of an open place is called, and takes what the call brought.
+    pub async fn wait(&self, id: u64) -> T {
+        poll_fn(|cx| {
             let mut places = self.places.borrow_mut();
-            match places.get_mut(&id) {
-                Some(Place::Called(called)) => Poll::Ready(*called),
-                Some(place) => {
-                    *place = Place::Waiting(Some(cx.waker().clone()));
-                    Poll::Pending
-                }
-                None => Poll::Ready(None),
+            if matches!(places.get(&id), Some(Place::Called(_)))
+                && let Some(Place::Called(called)) = places.remove(&id)
+            {
+                return Poll::Ready(called);
             }
-        });
-        deadline.limit(called).await
+            places.insert(id, Place::Waiting(Some(cx.waker().clone())));
+            Poll::Pending
+        })
+        .await
     }
 }

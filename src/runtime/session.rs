@@ -6,11 +6,14 @@
 use super::deadline::Deadline;
 use super::shard::Shard;
 use super::transport::Socket;
+use super::upstream::Private;
 use super::{http, tcp};
 use crate::metrics::Counter;
 use crate::plan::{Frontend, Mode};
 use crate::rules::context::SessionInfo;
-use std::cell::Cell;
+use crate::rules::variable::Store;
+use crate::server::ServerId;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -48,8 +51,16 @@ pub struct Session {
     pub info: SessionInfo,
     /// Its time limit.
     pub deadline: Rc<Deadline>,
+    /// What rules have set for its life.
+    pub variables: Store,
     /// Requests received so far.
     pub requests: Cell<u32>,
+    /// Server connections that nobody else may use.
+    pub private: RefCell<Private>,
+    /// The backend and server of the last response, when the next request is to go there too.
+    pub last_server: Cell<Option<(u32, ServerId)>>,
+    /// A server asked for authentication: requests stay with their server from then on.
+    pub challenged: Cell<bool>,
     /// When the connection was accepted, microseconds of the shard's clock.
     pub accepted_us: u64,
     /// Since when it waits for a request: the accept, then the end of the last stream; microseconds of the shard's clock.
@@ -71,6 +82,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.shard.timers.forget(&self.deadline);
+        self.variables.clear(&self.shard.plan.variables);
         self.frontend().connections.leave();
         self.shard.plan.connections.leave();
         self.shard.session_count(-1);
@@ -91,7 +103,7 @@ pub fn start(shard: &Rc<Shard>, accepted: Accepted) {
                 shard.session_count(-1);
                 return;
             }
-            monoio::time::sleep(ROOM_PAUSE).await;
+            shard.sleep(ROOM_PAUSE).await;
         }
         launch(&shard, accepted);
     });
@@ -151,7 +163,11 @@ fn launch(shard: &Rc<Shard>, accepted: Accepted) {
         },
         socket,
         deadline: Deadline::new(),
+        variables: Store::default(),
         requests: Cell::new(0),
+        private: RefCell::default(),
+        last_server: Cell::new(None),
+        challenged: Cell::new(false),
         accepted_us,
         idle_since_us: Cell::new(accepted_us),
         shard: shard.clone(),

@@ -11,15 +11,18 @@ use super::http::exchange::Exchanges;
 use super::inbox::{Inbox, Message};
 use super::listener::{Listener, ShardListeners};
 use super::queue::Waiters;
+use super::resolver::Resolver;
 use super::session::{self, Accepted};
+use super::share::{self, Parcel};
 use super::splice::Pipes;
 use super::transport::Socket;
-use super::upstream::Upstreams;
+use super::upstream::{IdleCounts, Place, Take, Upstreams};
 use super::{Driver, Services};
 use crate::balance::Balancer;
 use crate::log::ShardLog;
 use crate::metrics::{Counter, ObjectId, Phase, ShardCells};
 use crate::plan::{Address, Backend, Frontend, Plan};
+use crate::server::ServerId;
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::{TcpListener, UnixListener};
 use std::cell::{Cell, RefCell};
@@ -42,6 +45,8 @@ const HAND_OVER_SLACK: u32 = 4;
 const EXCHANGE_BYTES: usize = 8 * 1024;
 /// Once the pools have freed this much, the allocator is asked to return it to the kernel.
 const TRIM_BYTES: usize = 1024 * 1024;
+/// How often the pools are looked through for memory to free, in milliseconds.
+const TRIM_MS: u64 = 1000;
 /// How long idle clients may still send a request once the shard drains.
 pub const IDLE_GRACE: Duration = Duration::from_millis(500);
 /// How often a shard without sessions looks at its pools.
@@ -173,8 +178,12 @@ pub struct Shard {
     pub upstreams: Upstreams,
     /// Its balancers, by backend.
     pub balancers: Vec<RefCell<Balancer>>,
+    /// Its names.
+    pub resolver: Resolver,
     /// Its streams that wait for a server's slot.
     pub waiters: Waiters,
+    /// Its streams that wait for an idle connection of another shard.
+    pub parcels: Waiters<Option<Parcel>>,
     /// Its end of the log.
     pub log: RefCell<ShardLog>,
     /// Answers that need a view of the process.
@@ -195,6 +204,45 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// Returns what a shard owns, nothing of it at work yet, and the sockets that it is to listen on.
+    pub(super) fn new(setup: ShardSetup, clock: Clock) -> (Rc<Self>, ShardListeners) {
+        let plan = setup.plan;
+        let shard = Rc::new(Self {
+            index: setup.index,
+            clock,
+            timers: Timers::new(),
+            buffers: Buffers::new(plan.global.buffer_size),
+            pipes: Pipes::default(),
+            exchanges: Exchanges::default(),
+            upstreams: Upstreams::new(&plan),
+            balancers: plan
+                .backends
+                .iter()
+                .zip(&plan.farms)
+                .map(|(backend, farm)| {
+                    RefCell::new(Balancer::new(&backend.balance, farm, setup.index))
+                })
+                .collect(),
+            waiters: Waiters::default(),
+            resolver: Resolver::default(),
+            parcels: Waiters::default(),
+            log: RefCell::new(setup.log),
+            services: setup.services,
+            inboxes: setup.inboxes,
+            driver: setup.driver,
+            draining: Cell::new(false),
+            posted_idle: Cell::new(0),
+            freed: Cell::new(0),
+            requests: Cell::new(0),
+            accepts: RefCell::new(Some(Canceller::new())),
+            listening: Cell::new(setup.listeners.len()),
+            resting: Cell::new(false),
+            rest: RefCell::default(),
+            plan,
+        });
+        (shard, setup.listeners)
+    }
+
     /// Returns the counter cells of this shard.
     pub fn cells(&self) -> &ShardCells {
         self.plan.metrics.shard(self.index)
@@ -252,6 +300,11 @@ impl Shard {
         self.post_idle().then(|| IdlePermit(self))
     }
 
+    /// Returns how many permits are taken.
+    pub(super) fn posted_idle(&self) -> u32 {
+        self.posted_idle.get()
+    }
+
     /// Gives the permit back.
     pub fn unpost_idle(&self) {
         self.posted_idle.set(self.posted_idle.get() - 1);
@@ -279,6 +332,14 @@ impl Shard {
         }
     }
 
+    /// Waits that long.
+    pub async fn sleep(&self, duration: Duration) {
+        match self.clock.is_simulated() {
+            true => self.timers.sleep(duration).await,
+            false => monoio::time::sleep(duration).await,
+        }
+    }
+
     /// Waits until there is a session, or for a while.
     async fn rest(&self) {
         self.resting.set(true);
@@ -302,7 +363,29 @@ impl Shard {
         }
     }
 
-    fn sessions(&self) -> u32 {
+    /// Returns where this shard publishes its idle server connections.
+    pub fn idle_counts(&self) -> &IdleCounts {
+        self.inboxes[self.index].idle_counts(self.plan.metrics.objects())
+    }
+
+    /// Names a server for the pools of idle connections.
+    pub fn place(&self, backend: u32, server: ServerId) -> Place<'_> {
+        Place { plan: &self.plan, counts: self.idle_counts(), backend, server }
+    }
+
+    /// Closes all idle server connections.
+    pub fn close_idle(&self) {
+        self.upstreams.clear(&self.plan, self.idle_counts());
+    }
+
+    /// Returns the other shard with the most idle connections of that kind to a server.
+    pub fn most_idle(&self, server: ObjectId, take: Take) -> Option<usize> {
+        let others = self.inboxes.iter().enumerate().filter(|(index, _)| *index != self.index);
+        let idle = others.map(|(index, inbox)| (inbox.idle(server, take), index));
+        idle.filter(|(idle, _)| *idle > 0).max().map(|(_, index)| index)
+    }
+
+    pub(super) fn sessions(&self) -> u32 {
         self.inboxes[self.index].sessions()
     }
 
@@ -332,37 +415,8 @@ impl Drop for IdlePermit<'_> {
 }
 
 async fn serve(setup: ShardSetup) {
-    let plan = setup.plan;
-    let shard = Rc::new(Shard {
-        index: setup.index,
-        clock: Clock::new(),
-        timers: Timers::new(),
-        buffers: Buffers::new(plan.global.buffer_size),
-        pipes: Pipes::default(),
-        exchanges: Exchanges::default(),
-        upstreams: Upstreams::new(&plan),
-        balancers: plan
-            .backends
-            .iter()
-            .zip(&plan.farms)
-            .map(|(backend, farm)| RefCell::new(Balancer::new(&backend.balance, farm, setup.index)))
-            .collect(),
-        waiters: Waiters::default(),
-        log: RefCell::new(setup.log),
-        services: setup.services,
-        inboxes: setup.inboxes,
-        driver: setup.driver,
-        draining: Cell::new(false),
-        posted_idle: Cell::new(0),
-        freed: Cell::new(0),
-        requests: Cell::new(0),
-        accepts: RefCell::new(Some(Canceller::new())),
-        listening: Cell::new(setup.listeners.len()),
-        resting: Cell::new(false),
-        rest: RefCell::default(),
-        plan,
-    });
-    for listener in setup.listeners {
+    let (shard, listeners) = Shard::new(setup, Clock::new());
+    for listener in listeners {
         let handle = shard.accepts.borrow().as_ref().map(Canceller::handle);
         if let Some(handle) = handle {
             monoio::spawn(accept_loop(shard.clone(), listener, handle));
@@ -374,7 +428,7 @@ async fn serve(setup: ShardSetup) {
 
 /// Turns the wheel, flushes the log and purges what is idle.
 async fn tick_loop(shard: Rc<Shard>) {
-    let mut last_purge_ms = 0;
+    let (mut last_purge_ms, mut last_trim_ms) = (0, 0);
     loop {
         match shard.sessions() == 0 && shard.timers.is_empty() {
             true => shard.rest().await,
@@ -383,9 +437,13 @@ async fn tick_loop(shard: Rc<Shard>) {
         let now_ms = shard.clock.tick();
         shard.timers.tick(now_ms);
         shard.log.borrow_mut().flush();
-        if now_ms - last_purge_ms >= 1000 {
+        if now_ms - last_purge_ms >= shard.upstreams.purge_ms() {
             last_purge_ms = now_ms;
-            shard.upstreams.purge(&shard.plan, now_ms);
+            shard.upstreams.purge(&shard.plan, shard.idle_counts(), now_ms);
+        }
+        if now_ms - last_trim_ms >= TRIM_MS {
+            last_trim_ms = now_ms;
+            shard.resolver.purge(now_ms);
             give_back_memory(&shard);
         }
     }
@@ -420,6 +478,10 @@ async fn hear(shard: Rc<Shard>) {
                 }
                 Message::Drain => drain(&shard),
                 Message::Connection(accepted) => session::start(&shard, accepted),
+                Message::WantIdle(wanted) => share::answer(&shard, wanted),
+                Message::Idle { id, backend, server, parcel } => {
+                    share::deliver(&shard, id, backend, server, parcel);
+                }
                 Message::Wake { backend, wake } => assign::deliver(&shard, backend, wake),
             }
         }
@@ -439,7 +501,7 @@ fn drain(shard: &Rc<Shard>) {
         let _ = canceller.cancel();
     }
     shard.stop_listening(0);
-    shard.upstreams.clear();
+    shard.close_idle();
     // A busy client is about to send its next request: it is answered with the word that the connection closes.
     let shard = shard.clone();
     monoio::spawn(async move {

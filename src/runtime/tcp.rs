@@ -1,6 +1,6 @@
 //! A session in TCP mode: one stream, relayed both ways.
 
-use super::assign::{Assigned, Refused, Wish, assign};
+use super::assign::{Assigned, Dispatch, Refused, Wish};
 use super::http::finish;
 use super::session::Session;
 use super::tunnel::{self, End, Options};
@@ -24,13 +24,15 @@ pub async fn relay(session: &Session) {
     };
     exchange.record.backend = Some(backend_index);
     let backend = shard.backend(backend_index);
+    shard.count(backend.object, Counter::Sessions, 1);
     backend.streams.enter(u32::MAX);
     exchange.record.backend_streams = backend.streams.current();
     let wish = Wish {
         server: super::http::route::use_server(session, &mut exchange, backend),
-        reuse: false,
+        reuse: None,
+        watch: backend.abort_on_close || frontend.abort_on_close,
     };
-    match assign(session, backend_index, wish, &mut exchange.record).await {
+    match Dispatch::new(session, backend_index, wish).assign(&mut exchange.record).await {
         Ok(assigned) => carry(session, frontend, backend, assigned, &mut exchange.record).await,
         Err(refused) => {
             let (cause, phase) = refused_letters(refused);
@@ -78,8 +80,9 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
         idle: backend.timeouts.tunnel.or(shorter),
         client_fin: frontend.timeouts.client_fin,
         server_fin: backend.timeouts.server_fin,
-        client_is_shorter: client
-            .is_some_and(|client| server.is_none_or(|server| client <= server)),
+        // `timeout tunnel` holds for both sides, and the client's is looked at first.
+        client_is_shorter: backend.timeouts.tunnel.is_some()
+            || client.is_some_and(|client| server.is_none_or(|server| client <= server)),
         splice_request: frontend.splice.request || backend.splice.request,
         splice_response: frontend.splice.response || backend.splice.response,
     }
@@ -92,6 +95,8 @@ pub fn refused_letters(refused: Refused) -> (u8, u8) {
         Refused::QueueFull => (b'S', b'Q'),
         Refused::QueueTimeout => (b's', b'Q'),
         Refused::ConnectTimeout => (b's', b'C'),
+        Refused::LeftQueue => (b'C', b'Q'),
+        Refused::LeftConnect => (b'C', b'C'),
     }
 }
 
@@ -106,10 +111,11 @@ pub fn end_letters(end: End) -> (u8, u8) {
     }
 }
 
-fn count_end(session: &Session, object: crate::metrics::ObjectId, end: End) {
+/// Counts the end of a tunnel on one object.
+pub fn count_end(session: &Session, object: crate::metrics::ObjectId, end: End) {
     match end {
-        End::Client => session.shard.count(object, Counter::ClientAborts, 1),
-        End::Server => session.shard.count(object, Counter::ServerAborts, 1),
-        _ => {}
+        End::Client | End::ClientTimeout => session.shard.count(object, Counter::ClientAborts, 1),
+        End::Server | End::ServerTimeout => session.shard.count(object, Counter::ServerAborts, 1),
+        End::Complete => {}
     }
 }

@@ -3,6 +3,7 @@
 //! This is the only file that names monoio's socket types, so that another data-plane ring can replace them. It never
 //! looks at what is sent.
 
+use super::watch::Left;
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
@@ -144,6 +145,28 @@ impl Socket {
         (Ok(()), buf)
     }
 
+    /// Sends `buf[..end]` completely, and counts what was sent so far in `sent`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub async fn send_counted(
+        &self,
+        buf: Vec<u8>,
+        end: usize,
+        sent: &Cell<usize>,
+    ) -> (io::Result<()>, Vec<u8>) {
+        let mut buf = buf;
+        while sent.get() < end {
+            let (result, back) = self.send_some(buf, sent.get(), end).await;
+            buf = back;
+            match result {
+                Ok(count) => sent.set(sent.get() + count),
+                Err(error) => return (Err(error), buf),
+            }
+        }
+        (Ok(()), buf)
+    }
+
     /// Sends as much of `buf[begin..end]` (which is not empty) as there is room for, and returns how much.
     ///
     /// # Errors
@@ -236,6 +259,18 @@ impl Socket {
         got < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
     }
 
+    /// Returns how the peer went away, if it did, whatever it sent before.
+    pub fn has_left(&self) -> Option<Left> {
+        let mut asked = libc::pollfd { fd: self.fd(), events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: `asked` outlives the call, which does not wait; its descriptor is kept open by this object.
+        unsafe { libc::poll(&mut asked, 1, 0) };
+        match asked.revents {
+            events if events & libc::POLLERR != 0 => Some(Left::Reset),
+            events if events & (libc::POLLRDHUP | libc::POLLHUP) != 0 => Some(Left::Closed),
+            _ => None,
+        }
+    }
+
     /// Makes the kernel send small writes at once.
     pub fn set_nodelay(&self) {
         self.set_option(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
@@ -261,9 +296,25 @@ impl Socket {
         };
     }
 
-    fn set_option(&self, level: i32, name: i32, value: i32) {
+    /// Makes the close of this socket one that the peer does not see, as far as the kernel allows.
+    ///
+    /// With the right to (CAP_NET_ADMIN), nothing is sent at all. Else, and where `ttl` says so, a reset is sent that so
+    /// many routers pass on: 1 reaches the local network only.
+    pub fn set_silent_close(&self, ttl: Option<u8>) {
+        const REPAIR_ON: i32 = 1;
+        self.set_reset_on_close();
+        if ttl.is_none() && self.set_option(libc::IPPROTO_TCP, libc::TCP_REPAIR, REPAIR_ON) {
+            return;
+        }
+        let hops = i32::from(ttl.unwrap_or(1));
+        self.set_option(libc::IPPROTO_IP, libc::IP_TTL, hops);
+        self.set_option(libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, hops);
+    }
+
+    /// Sets an option; returns whether the kernel took it.
+    fn set_option(&self, level: i32, name: i32, value: i32) -> bool {
         // SAFETY: `value` outlives the call and its size is given. A refusal (a unix socket has no TCP options) is harmless.
-        unsafe {
+        let refused = unsafe {
             libc::setsockopt(
                 self.fd(),
                 level,
@@ -272,6 +323,7 @@ impl Socket {
                 size_of::<i32>() as libc::socklen_t,
             )
         };
+        refused == 0
     }
 
     /// Returns our own address; `None` for a unix socket.

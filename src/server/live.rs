@@ -40,7 +40,8 @@ struct Hot {
     current: AtomicU32,
     current_max: AtomicU32,
     picked_total: AtomicU64,
-    idle: AtomicU32,
+    /// Idle connections in the low half, those of them that were reused before in the high half.
+    idle: AtomicU64,
     consecutive_errors: AtomicU32,
 }
 
@@ -202,18 +203,23 @@ impl Live {
 
     /// Returns how many idle connections to it the shards keep.
     pub fn idle(&self) -> u32 {
-        self.hot.idle.load(Relaxed)
+        self.hot.idle.load(Relaxed) as u32
     }
 
-    /// Counts an idle connection more.
-    pub fn add_idle(&self) {
-        self.hot.idle.fetch_add(1, Relaxed);
+    /// Returns how many of the idle connections have carried more than one request.
+    pub fn idle_proven(&self) -> u32 {
+        (self.hot.idle.load(Relaxed) >> 32) as u32
+    }
+
+    /// Counts an idle connection more; `proven` when it has carried more than one request.
+    pub fn add_idle(&self, proven: bool) {
+        self.hot.idle.fetch_add(idle_unit(proven), Relaxed);
     }
 
     /// Counts an idle connection less.
-    pub fn remove_idle(&self) {
-        let before = self.hot.idle.fetch_sub(1, Relaxed);
-        debug_assert!(before > 0, "an idle connection leaves that never came");
+    pub fn remove_idle(&self, proven: bool) {
+        let before = self.hot.idle.fetch_sub(idle_unit(proven), Relaxed);
+        debug_assert!(before as u32 > 0, "an idle connection leaves that never came");
     }
 
     /// Counts an error of live traffic and returns how many came in a row.
@@ -352,4 +358,9 @@ impl Live {
 
 fn configured_admin(spec: &ServerSpec) -> Admin {
     if spec.disabled { Admin::Maint } else { Admin::Ready }
+}
+
+/// Returns what one idle connection adds to the pair of counts.
+fn idle_unit(proven: bool) -> u64 {
+    1 | u64::from(proven) << 32
 }

@@ -251,9 +251,12 @@ fn errors_of_live_traffic_are_counted_in_a_row() {
     assert_eq!((server.count_error(), server.count_error()), (1, 2));
     server.clear_errors();
     assert_eq!(server.count_error(), 1);
-    server.add_idle();
+    server.add_idle(false);
+    server.add_idle(true);
+    assert_eq!((server.idle(), server.idle_proven()), (2, 1));
+    server.remove_idle(true);
     assert_eq!(server.idle(), 1);
-    server.remove_idle();
+    server.remove_idle(false);
     assert_eq!(server.idle(), 0);
 }
 

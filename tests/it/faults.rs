@@ -5,51 +5,65 @@
 
 use crate::support::{Client, Kind, Next, Origin, Setup, both, command, eventually, free_address};
 use std::io::{Read, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
-const LAST: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+pub(crate) const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+pub(crate) const LAST: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
 /// Timers at or above this are long; every pause of a case is well above it, everything else well below.
 const LONG_MS: i64 = 130;
 
 /// What a client does: bytes, pauses (milliseconds), the end of its side, a close without listening.
-enum Step {
+pub(crate) enum Step {
     Send(&'static str),
     Pause(u64),
     End,
     Leave,
+    /// Stays for so long without reading, then leaves.
+    Deaf(u64),
+    /// Sends so many bytes, as far as they are taken.
+    Flood(usize),
 }
-use Step::{End, Leave, Pause, Send};
+use Step::{Deaf, End, Flood, Leave, Pause, Send};
 
-struct Case {
-    name: &'static str,
-    front: &'static str,
-    back: &'static str,
-    server: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) front: &'static str,
+    pub(crate) back: &'static str,
+    pub(crate) server: &'static str,
+    /// Where the server is, if it is not there: `@dead@` refuses, `@deaf@` does not answer.
+    pub(crate) address: &'static str,
     /// What the server sends, with pauses; it closes behind the last piece.
-    server_says: &'static [(u64, &'static str)],
-    client: &'static [Step],
+    pub(crate) server_says: &'static [(u64, &'static str)],
+    /// Another client, which begins a moment earlier and is not listened to.
+    pub(crate) before: &'static [Step],
+    pub(crate) client: &'static [Step],
 }
 
-const CASE: Case = Case {
+/// A piece of a server that never ends.
+pub(crate) const ENDLESS: &str = "ENDLESS";
+
+pub(crate) const CASE: Case = Case {
     name: "",
     front: "",
     back: "",
     server: "",
+    address: "",
+    before: &[],
     server_says: &[(0, OK)],
     client: &[Send(LAST)],
 };
 
-const PARTIAL_POST: &str = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc";
-const CHUNKED_POST: &str =
+pub(crate) const PARTIAL_POST: &str =
+    "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc";
+pub(crate) const CHUNKED_POST: &str =
     "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
-const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nearly";
+pub(crate) const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nearly";
 const SET: &str = "HTTP/1.1 200 OK\r\nSet-Cookie: S=app; path=/\r\nContent-Length: 0\r\n\r\n";
 const WITH_COOKIE: &str =
     "GET / HTTP/1.1\r\nHost: a\r\nCookie: S=bad~val\r\nConnection: close\r\n\r\n";
@@ -171,25 +185,34 @@ fn faults_end_as_they_do_with_haproxy() {
 }
 
 /// Runs the cases side by side; returns what was seen of each.
-fn run(kind: Kind, cases: &'static [Case]) -> Vec<String> {
+pub(crate) fn run(kind: Kind, cases: &'static [Case]) -> Vec<String> {
+    run_with(kind, "", cases)
+}
+
+/// As [`run`], with more lines in the `defaults` section.
+pub(crate) fn run_with(kind: Kind, defaults: &str, cases: &'static [Case]) -> Vec<String> {
     let log = UdpSocket::bind("127.0.0.1:0").unwrap();
     log.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let (deaf, _full) = deaf();
     let mut setup = Setup::new(kind).address("log", log.local_addr().unwrap());
+    setup = setup.address("dead", free_address()).address("deaf", deaf);
     let mut text = format!(
         "global\n log @log@ local0\n stats socket @dir@/cli level admin\ndefaults\n mode http\n log global\n \
          log-format \" %f {}\"\n timeout connect 500ms\n timeout client 3s\n timeout server 400ms\n \
-         timeout http-request 400ms\n timeout queue 400ms\n retries 0\n",
-        FORMAT
+         timeout http-request 400ms\n timeout queue 400ms\n retries 0\n {}\n",
+        FORMAT, defaults
     );
     let mut origins = Vec::new();
     for case in cases {
         let Case { name, front, back, server, .. } = case;
         let origin = talking(name, case.server_says);
+        let place = format!("@{name}@");
+        let address = if case.address.is_empty() { &place } else { case.address };
         setup = setup.origin(&origin.0).listen(&format!("front-{name}"));
         origins.push(origin);
         text.push_str(&format!(
             "frontend f_{name}\n bind @front-{name}@\n {front}\n default_backend b_{name}\n\
-             backend b_{name}\n {back}\n server s @{name}@ {server}\n"
+             backend b_{name}\n {back}\n server s {address} {server}\n"
         ));
     }
     let proxy = setup.start(&text);
@@ -197,7 +220,20 @@ fn run(kind: Kind, cases: &'static [Case]) -> Vec<String> {
         .iter()
         .map(|case| {
             let address = proxy.address(&format!("front-{}", case.name));
-            thread::spawn(move || play(&mut Client::connect(address), case.client))
+            thread::spawn(move || {
+                let before = (!case.before.is_empty()).then(|| {
+                    let before = thread::spawn(move || {
+                        play(&mut Client::connect(address), case.before);
+                    });
+                    thread::sleep(Duration::from_millis(60));
+                    before
+                });
+                let heard = play(&mut Client::connect(address), case.client);
+                if let Some(before) = before {
+                    before.join().expect("the other client ends");
+                }
+                heard
+            })
         })
         .collect();
     let mut heard: Vec<Vec<String>> =
@@ -222,6 +258,20 @@ fn run(kind: Kind, cases: &'static [Case]) -> Vec<String> {
         .collect()
 }
 
+/// Returns the address of a listener that takes no more connections, and what keeps it so.
+fn deaf() -> (SocketAddr, Vec<TcpStream>) {
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut held = vec![TcpStream::from(std::os::fd::OwnedFd::from(listener))];
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+        held.push(stream);
+    }
+    (address, held)
+}
+
 type Requests = Arc<Mutex<Vec<String>>>;
 
 /// A server that says its pieces to every connection that asks, and the fields of interest of what it was asked.
@@ -243,6 +293,10 @@ fn talking(name: &str, pieces: &'static [(u64, &'static str)]) -> (Origin, Reque
         seen.lock().unwrap().push(format!("asked {:?}", fields.collect::<Vec<_>>()));
         for (pause, bytes) in pieces {
             thread::sleep(Duration::from_millis(*pause));
+            if *bytes == ENDLESS {
+                while stream.write_all(&[b'x'; 65536]).is_ok() {}
+                return;
+            }
             if stream.write_all(bytes.as_bytes()).is_err() {
                 return;
             }
@@ -257,9 +311,18 @@ fn play(client: &mut Client, steps: &[Step]) -> Vec<String> {
             Send(bytes) => {
                 client.send(bytes);
             }
+            Flood(len) => {
+                let socket = client.stream();
+                socket.set_write_timeout(Some(Duration::from_millis(1500))).unwrap();
+                let _ = (&mut &*socket).write_all(&vec![b'x'; *len]);
+            }
             Pause(ms) => thread::sleep(Duration::from_millis(*ms)),
             End => client.half_close(),
             Leave => return vec!["gone".to_owned()],
+            Deaf(ms) => {
+                thread::sleep(Duration::from_millis(*ms));
+                return vec!["gone".to_owned()];
+            }
         }
     }
     let answer = String::from_utf8_lossy(&client.rest()).to_lowercase();
@@ -303,13 +366,16 @@ fn class(word: &str) -> String {
 
 /// Returns the counters of a case's three objects that faults move.
 fn counted(counters: &str, name: &str) -> Vec<String> {
-    const COUNTED: [&str; 14] = [
+    const COUNTED: [&str; 17] = [
         "scur",
         "stot",
         "dreq",
         "dresp",
         "ereq",
         "econ",
+        "eresp",
+        "srv_abrt",
+        "intercepted",
         "hrsp_2xx",
         "hrsp_4xx",
         "hrsp_5xx",

@@ -6,15 +6,27 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod actions;
+mod bodies;
 mod cli;
 mod configs;
+mod connections;
 mod diagnostics;
+mod differential;
+mod errors;
 mod expressions;
 mod faults;
+mod forward_proxy;
+mod hardening;
 mod health;
 mod http;
 mod process;
+mod retries;
+mod rules_options;
 mod stats;
 mod tcp;
+mod termination;
 mod tools;
 mod tutorials;
+mod upgrades;
+mod variables;

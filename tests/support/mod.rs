@@ -7,8 +7,12 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod client;
+pub mod dns;
 pub mod origin;
+pub mod play;
 pub mod proxy;
+pub mod transcript;
+pub mod wire;
 
 pub use client::{Client, Response, command, get};
 pub use origin::{Next, Origin, Received};

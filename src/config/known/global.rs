@@ -10,8 +10,8 @@ const LUA: &str = "Lua is not supported, so there is nothing that this could cha
 const HTTP_CLIENT: &str = "There is no HTTP client inside that this could change.";
 const COMPRESSION: &str =
     "Compression is not supported yet, so there is nothing that this could change.";
-const VARIABLES: &str =
-    "Variables are not supported yet, so there is nothing that this could change.";
+const CHECK_VARIABLES: &str =
+    "Checks have no variables yet, so there is nothing that this could change.";
 const CORES: &str = "Cores are chosen by `--cores`, `nbthread` or `cpu-map`.";
 const SHARDS: &str = "Every shard has its own socket for each listener.";
 const BUFFERS: &str = "Buffers have their own sizes and ways here.";
@@ -157,8 +157,8 @@ pub(super) static ROWS: &[Row] = &[
     later("server-state-file", G, "<file>", "Names the file that server states are restored from."),
     moot("set-dumpable", G.or(NO), "[on | off | libs]",
         "Permits core dumps.", "Core dumps follow the settings of the system."),
-    later("set-var", G, "<name> <expression>", "Sets a variable of the process."),
-    later("set-var-fmt", G, "<name> <format>", "Sets a variable of the process to formatted text."),
+    yes("set-var", G, "<name> <expression>", "Sets a variable of the process."),
+    yes("set-var-fmt", G, "<name> <format>", "Sets a variable of the process to formatted text."),
     later("setcap", G, "<name>[,<name>...]", "Keeps or grants capabilities of the system."),
     yes("setenv", G, "<name> <value>", "Sets an environment variable; later lines see it."),
     later("shm-stats-file", G, "<file>", "Shares statistics with other processes."),
@@ -252,9 +252,8 @@ pub(super) static ROWS: &[Row] = &[
         "Caps the length of logged URIs.", "URIs are logged as they are, within the limit of the line."),
     yes("tune.http.maxhdr", G, "<1..32767>",
         "Caps the number of header fields."),
-    moot("tune.idle-pool.shared", G, "{ auto | on | full | off }",
-        "Shares idle server connections between threads.",
-        "Idle connections are kept per shard and not shared."),
+    yes("tune.idle-pool.shared", G, "{ auto | on | full | off }",
+        "Lets shards use each other's idle server connections."),
     moot("tune.idletimer", G, "<time>", "Sets when a transfer counts as idle.", BUFFERS),
     moot("tune.listener.default-shards", G, "{ by-process | by-thread | by-group }",
         "Sets how many sockets each listener has.", SHARDS),
@@ -378,12 +377,12 @@ pub(super) static ROWS: &[Row] = &[
     moot("tune.takeover-other-tg-connections", G, "{ none | restricted | full }",
         "Shares idle connections between groups of threads.",
         "Idle connections are kept per shard and not shared."),
-    moot("tune.vars.check-max-size", G, "<size>", "Limits the variables of a check.", VARIABLES),
-    moot("tune.vars.global-max-size", G, "<size>", "Limits all variables.", VARIABLES),
-    moot("tune.vars.proc-max-size", G, "<size>", "Limits the variables of the process.", VARIABLES),
-    moot("tune.vars.reqres-max-size", G, "<size>", "Limits the variables of a request or response.", VARIABLES),
-    moot("tune.vars.sess-max-size", G, "<size>", "Limits the variables of a session.", VARIABLES),
-    moot("tune.vars.txn-max-size", G, "<size>", "Limits the variables of a transaction.", VARIABLES),
+    moot("tune.vars.check-max-size", G, "<size>", "Limits the variables of a check.", CHECK_VARIABLES),
+    yes("tune.vars.global-max-size", G, "<size>", "Limits the memory of all variables."),
+    yes("tune.vars.proc-max-size", G, "<size>", "Limits the memory of all variables, as `tune.vars.global-max-size` does."),
+    yes("tune.vars.reqres-max-size", G, "<size>", "Limits the variables of a request and its response."),
+    yes("tune.vars.sess-max-size", G, "<size>", "Limits the variables of a session and its streams."),
+    yes("tune.vars.txn-max-size", G, "<size>", "Limits the variables of a transaction and its messages."),
     moot("tune.zlib.memlevel", G, "<1..9>", "Sets the memory of compression.", COMPRESSION),
     moot("tune.zlib.windowsize", G, "<8..15>", "Sets the window of compression.", COMPRESSION),
     yes("uid", G, "<number>", "Runs with the rights of this user number."),

@@ -105,11 +105,11 @@ fn rows_take_as_many_words_as_their_name_has() {
 #[test]
 fn words_with_arguments_and_numbers_find_their_family() {
     for (line, name) in [
-        ("http-request set-var(txn.a) src", "http-request set-var"),
+        ("http-request sc-set-gpt(0,1) 1", "http-request sc-set-gpt"),
         ("http-request track-sc0 src", "http-request track-sc"),
         ("http-request sc-inc-gpc0(1)", "http-request sc-inc-gpc"),
         ("http-request add-acl(f) x", "http-request add-acl"),
-        ("http-request do-resolve(txn.a,d) src", "http-request do-resolve"),
+        ("http-request sc-add-gpc(0,1) 1", "http-request sc-add-gpc"),
     ] {
         refused(FRONTEND, line, Severity::Error, &format!("`{name}` is not supported yet"), "");
     }
@@ -238,7 +238,7 @@ fn only_what_can_be_turned_off_takes_no() {
     refused_without_help(FRONTEND, "default mode http", "cannot be preceded by `default`");
     let mut diags = Diagnostics::default();
     // What is not there is off already.
-    assert!(check(BACKEND, &words("no option abortonclose"), &mut diags).is_none());
+    assert!(check(BACKEND, &words("no option persist"), &mut diags).is_none());
     assert!(diags.is_empty());
 }
 

@@ -1,8 +1,8 @@
 //! Backends, their servers, and how servers are chosen, checked and remembered.
 
 use super::{
-    Address, ConnectionMode, ErrorFiles, ForwardFor, Gauge, Mode, SocketOptions, Splice, StatsPage,
-    Timeouts,
+    Address, AddressField, ConnectionMode, ErrorFiles, Gauge, HeaderNames, Mode, SocketOptions,
+    Splice, StatsPage, Timeouts,
 };
 use crate::balance::Algorithm;
 use crate::config::ast::Span;
@@ -10,7 +10,9 @@ use crate::log::LogTarget;
 use crate::metrics::ObjectId;
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
+use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,28 +28,48 @@ pub struct Backend {
     pub balance: Algorithm,
     /// Servers by index; the same index as in the farm.
     pub servers: Vec<Server>,
+    /// Whether some of them follow the destination of the stream.
+    pub follows: bool,
     /// Timeouts of the server side.
     pub timeouts: Timeouts,
     /// `retries`
     pub retries: u32,
+    /// `retry-on`
+    pub retry_on: RetryOn,
     /// `option redispatch`: after how many failed attempts (counted from the last, as in the manual); `None` is never.
     pub redispatch: Option<i32>,
     /// Connection handling.
     pub connection_mode: ConnectionMode,
     /// `http-reuse`
     pub reuse: Reuse,
+    /// `option http-pretend-keepalive`: a server is not told that its connection will be closed.
+    pub pretend_keep_alive: bool,
+    /// `option abortonclose`: a stream ends when its client closes before the response has begun.
+    pub abort_on_close: bool,
+    /// `option prefer-last-server`
+    pub prefer_last: bool,
     /// `cookie`
     pub cookie: Option<CookiePolicy>,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
     pub http_response: Vec<Rule>,
+    /// `http-after-response` rules.
+    pub http_after_response: Vec<Rule>,
     /// `use-server` rules.
     pub use_server: Vec<UseServer>,
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
-    pub forward_for: Option<ForwardFor>,
+    pub forward_for: Option<AddressField>,
+    /// `option originalto`
+    pub original_to: Option<AddressField>,
+    /// `option http-restrict-req-hdr-names`
+    pub header_names: HeaderNames,
+    /// `option forwarded`
+    pub forwarded: Option<Forwarded>,
+    /// `option http-buffer-request`
+    pub buffer_request: bool,
     /// How servers are checked.
     pub check: CheckKind,
     /// `errorfile` and defaults.
@@ -83,6 +105,8 @@ pub struct Server {
     pub name: String,
     /// Where to connect.
     pub address: Address,
+    /// What of it is the stream's own destination instead.
+    pub follow: Option<Follow>,
     /// `weight`
     pub weight: u32,
     /// `maxconn`; 0 is no limit.
@@ -91,6 +115,8 @@ pub struct Server {
     pub maxqueue: u32,
     /// `cookie`
     pub cookie: Option<String>,
+    /// `pool-max-conn` and the like.
+    pub pool: PoolSettings,
     /// `backup`
     pub backup: bool,
     /// `disabled`
@@ -101,6 +127,50 @@ pub struct Server {
     pub object: ObjectId,
     /// Where the line stands.
     pub span: Span,
+}
+
+/// How a server takes its address, its port or both from the destination of each stream (`0.0.0.0`, `*`, no port or
+/// port 0, `+10`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Whether the address is that of the destination.
+    pub address: bool,
+    /// What is added to the destination's port; `None` keeps the server's own port.
+    pub port: Option<i32>,
+}
+
+impl Server {
+    /// Returns the TCP address to connect a stream to whose destination is `asked`; nothing when there is none.
+    pub fn target(&self, asked: Option<SocketAddr>) -> Option<SocketAddr> {
+        let Address::Tcp(own) = self.address else { return None };
+        let Some(follow) = self.follow else { return Some(own) };
+        let asked = asked?;
+        let ip = if follow.address { asked.ip().to_canonical() } else { own.ip() };
+        let port = match follow.port {
+            None => own.port(),
+            Some(offset) => u16::try_from(i32::from(asked.port()) + offset).ok()?,
+        };
+        (!ip.is_unspecified() && port != 0).then(|| SocketAddr::new(ip, port))
+    }
+}
+
+/// How idle connections to a server are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// `pool-max-conn`: idle connections of all shards together; `None` is no limit.
+    pub idle_max: Option<u32>,
+    /// `pool-low-conn`: with no more idle connections than this, no shard takes one from another.
+    pub idle_low: u32,
+    /// `pool-purge-delay`: how long a connection may be idle.
+    pub idle_delay: Duration,
+    /// `max-reuse`: requests on a connection after its first; `None` is no limit.
+    pub reuses_max: Option<u32>,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { idle_max: None, idle_low: 0, idle_delay: Duration::from_secs(5), reuses_max: None }
+    }
 }
 
 /// `check` and its parameters on a server.
@@ -133,6 +203,53 @@ pub enum CheckKind {
         /// Accepted status ranges, inclusive.
         expect: Vec<(u16, u16)>,
     },
+}
+
+/// `retry-on`: the failures after which a request is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryOn(u32);
+
+impl RetryOn {
+    /// `none`
+    pub const NONE: Self = Self(0);
+    /// `conn-failure`: there is no connection, or nothing of the request could be sent.
+    pub const CONNECT: Self = Self(1);
+    /// `empty-response`: the server closed before a byte of its response.
+    pub const EMPTY: Self = Self(2);
+    /// `junk-response`: what came is no response, or only a part of its head.
+    pub const JUNK: Self = Self(4);
+    /// `response-timeout`
+    pub const TIMEOUT: Self = Self(8);
+    /// Statuses that can be named; each has a bit of its own above the events.
+    pub const STATUSES: &[u16] = &[401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504];
+
+    /// Returns the set of one status; `None` when it cannot be named.
+    pub fn status(code: u16) -> Option<Self> {
+        let at = Self::STATUSES.iter().position(|status| *status == code)?;
+        Some(Self(1 << (at + 4)))
+    }
+
+    /// Returns both sets together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns whether all of `other` is in the set.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Returns whether anything but connecting is tried again, so that requests must be kept.
+    pub fn keeps_request(self) -> bool {
+        self.0 & !Self::CONNECT.0 != 0
+    }
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        Self::CONNECT
+    }
 }
 
 /// `http-reuse`

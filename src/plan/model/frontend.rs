@@ -1,8 +1,8 @@
 //! Frontends, their listening sockets and the rules that choose a backend.
 
 use super::{
-    Address, ConnectionMode, ErrorFiles, ForwardFor, Gauge, LogSettings, Mode, SocketOptions,
-    Splice, StatsPage, Timeouts,
+    Address, AddressField, ConnectionMode, ErrorFiles, Gauge, HeaderNames, LogSettings, Mode,
+    SocketOptions, Splice, StatsPage, Timeouts,
 };
 use crate::config::ast::Span;
 use crate::metrics::ObjectId;
@@ -29,10 +29,14 @@ pub struct Frontend {
     pub timeouts: Timeouts,
     /// Connection handling.
     pub connection_mode: ConnectionMode,
+    /// `option abortonclose`
+    pub abort_on_close: bool,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
     pub http_response: Vec<Rule>,
+    /// `http-after-response` rules.
+    pub http_after_response: Vec<Rule>,
     /// `use_backend` rules in order.
     pub use_backend: Vec<UseBackend>,
     /// `default_backend`
@@ -44,7 +48,13 @@ pub struct Frontend {
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
-    pub forward_for: Option<ForwardFor>,
+    pub forward_for: Option<AddressField>,
+    /// `option originalto`
+    pub original_to: Option<AddressField>,
+    /// `option http-restrict-req-hdr-names`
+    pub header_names: HeaderNames,
+    /// `option http-buffer-request`
+    pub buffer_request: bool,
     /// Logging.
     pub log: LogSettings,
     /// `errorfile` and defaults.

@@ -7,9 +7,11 @@ mod frontend;
 mod gauge;
 mod global;
 mod proxy;
+mod resolvers;
 
 pub use backend::*;
 pub use frontend::*;
 pub use gauge::Gauge;
 pub use global::*;
 pub use proxy::*;
+pub use resolvers::*;

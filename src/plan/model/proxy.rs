@@ -1,11 +1,11 @@
 //! What frontends and backends have in common.
 
 use crate::log::LogTarget;
+use crate::rules::action::ErrorReply;
 use crate::rules::log_format::LogFormat;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a socket listens or connects.
@@ -70,15 +70,28 @@ pub enum ConnectionMode {
     Close,
 }
 
-/// `option forwardfor`
+/// `option forwardfor` or `option originalto`
 #[derive(Clone, Debug)]
-pub struct ForwardFor {
-    /// Field to write; `X-Forwarded-For` unless `header` says otherwise.
+pub struct AddressField {
+    /// Field to write; `X-Forwarded-For` or `X-Original-To` unless `header` says otherwise.
     pub header: String,
-    /// Networks whose clients are not added.
+    /// Network whose addresses are not added.
     pub except: Option<ipnet::IpNet>,
     /// Only when the request has none.
     pub if_none: bool,
+}
+
+/// What happens to request fields whose names have other characters than letters, digits and `-`
+/// (`option http-restrict-req-hdr-names`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderNames {
+    /// They are forwarded.
+    #[default]
+    Preserve,
+    /// They are left out.
+    Delete,
+    /// The request is refused.
+    Reject,
 }
 
 /// `option tcpka`, `clitcpka`, `srvtcpka`, `nolinger`
@@ -115,7 +128,7 @@ pub struct LogSettings {
 }
 
 /// Answers for errors that the proxy makes itself, by status.
-pub type ErrorFiles = BTreeMap<u16, Arc<[u8]>>;
+pub type ErrorFiles = BTreeMap<u16, ErrorReply>;
 
 /// The statistics page of a proxy (`stats …`).
 #[derive(Clone, Debug)]

@@ -2,8 +2,11 @@
 
 use super::Row;
 use crate::balance::Algorithm;
+use crate::plan::directive::Args;
 use crate::plan::directive::Entry;
-use crate::plan::{Mode, Reuse};
+use crate::plan::load::Loader;
+use crate::plan::proxy::Draft;
+use crate::plan::{Mode, RetryOn, Reuse};
 
 /// One row per directive.
 pub(super) static TABLE: &[Entry<Row>] = &[
@@ -130,4 +133,61 @@ pub(super) static TABLE: &[Entry<Row>] = &[
             }
         }),
     },
+    Entry {
+        name: "retry-on",
+        example: "retry-on conn-failure empty-response 503",
+        build: Row::new(retry_on),
+    },
 ];
+
+/// Reads the words of `retry-on`, which replace what an earlier line or `defaults` said.
+fn retry_on(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
+    const EVENTS: &[(&str, RetryOn)] = &[
+        ("conn-failure", RetryOn::CONNECT),
+        ("empty-response", RetryOn::EMPTY),
+        ("junk-response", RetryOn::JUNK),
+        ("response-timeout", RetryOn::TIMEOUT),
+        // No request is sent as early data, so none can be rejected as such.
+        ("0rtt-rejected", RetryOn::NONE),
+    ];
+    const ALL: [u16; 4] = [500, 502, 503, 504];
+    let Some(first) = args.required(cx, "an event such as `conn-failure`, or a status") else {
+        return;
+    };
+    let mut set = RetryOn::NONE;
+    let rest = args.rest();
+    for word in std::iter::once(first).chain(rest) {
+        let text = word.as_str();
+        let status = text.parse().ok().and_then(RetryOn::status);
+        let added = match text {
+            "none" if rest.is_empty() => RetryOn::NONE,
+            "none" => {
+                return args.fail(cx, word.span, "`none` stands alone behind `retry-on`");
+            }
+            "all-retryable-errors" => {
+                let events = EVENTS.iter().map(|(_, event)| *event);
+                let statuses = ALL.iter().filter_map(|code| RetryOn::status(*code));
+                events.chain(statuses).fold(RetryOn::NONE, RetryOn::with)
+            }
+            _ => match EVENTS.iter().find(|(name, _)| *name == text).map(|(_, event)| *event) {
+                Some(event) => event,
+                None => match status {
+                    Some(status) => status,
+                    None => {
+                        let codes: Vec<String> =
+                            RetryOn::STATUSES.iter().map(u16::to_string).collect();
+                        let names = EVENTS.iter().map(|(name, _)| *name);
+                        let words: Vec<&str> = ["none", "all-retryable-errors"]
+                            .into_iter()
+                            .chain(names)
+                            .chain(codes.iter().map(String::as_str))
+                            .collect();
+                        return args.not_one_of(cx, word, &words);
+                    }
+                },
+            },
+        };
+        set = set.with(added);
+    }
+    draft.settings.retry_on = set;
+}

@@ -1,15 +1,17 @@
 //! What is known of a proxy section while its lines are read.
 
 use super::CheckDraft;
+use super::errors::ErrorLine;
 use super::log::LogDraft;
 use super::stats::StatsDraft;
 use crate::balance::Algorithm;
 use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::section::SectionKind;
 use crate::plan::server_line::{ServerDraft, ServerParams};
-use crate::plan::{Bind, ConnectionMode, CookiePolicy, ForwardFor, Mode, Reuse, Splice, Timeouts};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::plan::{
+    AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Mode, RetryOn, Reuse, Splice,
+    Timeouts,
+};
 
 /// The four sections that share these directives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,7 @@ pub(in crate::plan) enum RuleKind {
     Acl,
     HttpRequest,
     HttpResponse,
+    HttpAfterResponse,
     Redirect,
     UseBackend,
     UseServer,
@@ -71,7 +74,14 @@ pub(in crate::plan) enum RuleKind {
 impl RuleKind {
     /// Returns whether the rule has no effect without `mode http`.
     pub(in crate::plan) fn needs_http(self) -> bool {
-        matches!(self, Self::HttpRequest | Self::HttpResponse | Self::Redirect | Self::MonitorFail)
+        matches!(
+            self,
+            Self::HttpRequest
+                | Self::HttpResponse
+                | Self::HttpAfterResponse
+                | Self::Redirect
+                | Self::MonitorFail
+        )
     }
 }
 
@@ -86,9 +96,15 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) description: Option<String>,
     pub(in crate::plan) timeouts: Timeouts,
     pub(in crate::plan) connection_mode: ConnectionMode,
-    pub(in crate::plan) forward_for: Option<ForwardFor>,
+    pub(in crate::plan) forward_for: Option<AddressField>,
+    pub(in crate::plan) original_to: Option<AddressField>,
+    /// The words behind `option forwarded`, and its place.
+    pub(in crate::plan) forwarded: Option<(&'a [Word], Span)>,
+    pub(in crate::plan) header_names: HeaderNames,
+    pub(in crate::plan) buffer_request: bool,
     pub(in crate::plan) log: LogDraft<'a>,
-    pub(in crate::plan) error_files: BTreeMap<u16, Arc<[u8]>>,
+    /// In order: a later line takes the place of an earlier one.
+    pub(in crate::plan) error_files: Vec<ErrorLine<'a>>,
     pub(in crate::plan) keep_alive_client: bool,
     pub(in crate::plan) keep_alive_server: bool,
     pub(in crate::plan) no_linger: bool,
@@ -100,6 +116,10 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) balance: Option<Algorithm>,
     pub(in crate::plan) retries: Option<u32>,
     pub(in crate::plan) redispatch: Option<i32>,
+    pub(in crate::plan) retry_on: RetryOn,
+    pub(in crate::plan) pretend_keep_alive: bool,
+    pub(in crate::plan) abort_on_close: bool,
+    pub(in crate::plan) prefer_last: bool,
     pub(in crate::plan) reuse: Option<Reuse>,
     pub(in crate::plan) cookie: Option<CookiePolicy>,
     pub(in crate::plan) check: CheckDraft,

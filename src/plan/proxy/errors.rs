@@ -1,11 +1,18 @@
-//! `errorfile`, `errorloc…`: the answers that the proxy gives itself when something went wrong.
+//! `errorfile`, `errorloc…`, `errorfiles`, `http-error`: the answers that the proxy gives itself when something went wrong.
+//!
+//! Lines of a proxy are kept in order here, a later one taking the place of an earlier one for its statuses; names of
+//! `http-errors` sections and formats are resolved when all sections are read. The lines of `http-errors` sections are
+//! read here too.
 
 use super::{Draft, Row};
+use crate::config::ast::{Line, Section, Span, Word};
+use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::plan::directive::Args;
 use crate::plan::directive::Entry;
 use crate::plan::load::Loader;
+use crate::proto::error_file;
 use crate::proto::reply::Reply;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// One row per directive.
@@ -15,52 +22,98 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         example: "errorfile 503 /etc/haproxy/errors/503.http",
         build: Row::new(error_file),
     },
+    Entry { name: "errorfiles", example: "errorfiles site 403 503", build: Row::new(error_files) },
     Entry {
         name: "errorloc",
         example: "errorloc 503 http://www.example.com/sorry",
-        build: Row::new(|cx, draft, args| {
-            redirect(cx, &mut draft.settings.error_files, args, "302 Found");
-        }),
+        build: Row::new(|cx, draft, args| redirect(cx, draft, args, "302 Found")),
     },
     Entry {
         name: "errorloc302",
         example: "errorloc302 503 http://www.example.com/sorry",
-        build: Row::new(|cx, draft, args| {
-            redirect(cx, &mut draft.settings.error_files, args, "302 Found");
-        }),
+        build: Row::new(|cx, draft, args| redirect(cx, draft, args, "302 Found")),
     },
     Entry {
         name: "errorloc303",
         example: "errorloc303 503 http://www.example.com/sorry",
-        build: Row::new(|cx, draft, args| {
-            redirect(cx, &mut draft.settings.error_files, args, "303 See Other");
-        }),
+        build: Row::new(|cx, draft, args| redirect(cx, draft, args, "303 See Other")),
     },
 ];
 
-fn error_file(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
-    let Some(code) = status(cx, args) else { return };
-    let Some(file) = args.required(cx, "the path of a file") else { return };
-    if file.as_str() == "/dev/null" {
-        // The manual's way to close without an answer.
-        draft.settings.error_files.insert(code, Arc::from(&[][..]));
-        return;
-    }
-    match cx.read_file(file.as_str()).and_then(|raw| normalise(&raw)) {
-        Ok(answer) => {
-            draft.settings.error_files.insert(code, answer);
+/// The row of `http-error`, whose words the rules compile.
+pub(super) static HTTP_ERROR: &[Entry<Row>] = &[Entry {
+    name: "http-error",
+    example: "http-error status 503 content-type text/plain string \"back soon\"",
+    build: Row::new(|cx, draft, args| {
+        if args.peek().is_none() {
+            args.required(cx, "`status <code>`");
+            return;
         }
+        args.rest();
+        draft.settings.error_files.push(ErrorLine::Rule(args.line));
+    })
+    .http(),
+}];
+
+/// A line that gives errors an answer.
+#[derive(Clone, Debug)]
+pub(in crate::plan) enum ErrorLine<'a> {
+    /// For one status, ready to send.
+    File(u16, Arc<[u8]>, Span),
+    /// From an `http-errors` section: the statuses with their places; none is all.
+    Section(&'a Word, Vec<(u16, Span)>),
+    /// `http-error`
+    Rule(&'a Line),
+}
+
+/// The answers of an `http-errors` section.
+#[derive(Clone, Debug)]
+pub(in crate::plan) struct HttpErrors {
+    /// By status.
+    pub(in crate::plan) files: BTreeMap<u16, Arc<[u8]>>,
+    /// The header of the section.
+    span: Span,
+}
+
+fn error_file<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, args: &mut Args<'a>) {
+    if let Some((code, file, span)) = file_of_status(cx, args) {
+        draft.settings.error_files.push(ErrorLine::File(code, file, span));
+    }
+}
+
+/// Reads `<code> <file>`.
+fn file_of_status(cx: &mut Loader<'_>, args: &mut Args<'_>) -> Option<(u16, Arc<[u8]>, Span)> {
+    let code = status(cx, args)?;
+    let file = args.required(cx, "the path of a file")?;
+    let raw = match file.as_str() {
+        // The manual's way to close without an answer.
+        "/dev/null" => Ok(Vec::new()),
+        path => cx.read_file(path),
+    };
+    match raw.and_then(|raw| error_file::parse(&raw)) {
+        Ok(answer) => Some((code, answer, file.span)),
         Err(why) => {
             args.give_up();
             cx.error(file.span, format!("`errorfile`: {why}"));
+            None
         }
     }
 }
 
-fn redirect(
+fn error_files<'a>(cx: &mut Loader<'_>, draft: &mut Draft<'a>, args: &mut Args<'a>) {
+    let Some(section) = args.required(cx, "the name of an `http-errors` section") else { return };
+    let mut codes = Vec::new();
+    while let Some(word) = args.peek() {
+        let Some(code) = status(cx, args) else { return };
+        codes.push((code, word.span));
+    }
+    draft.settings.error_files.push(ErrorLine::Section(section, codes));
+}
+
+fn redirect<'a>(
     cx: &mut Loader<'_>,
-    files: &mut BTreeMap<u16, Arc<[u8]>>,
-    args: &mut Args<'_>,
+    draft: &mut Draft<'a>,
+    args: &mut Args<'a>,
     status_line: &str,
 ) {
     let Some(code) = status(cx, args) else { return };
@@ -72,7 +125,7 @@ fn redirect(
         "HTTP/1.1 {status_line}\r\ncache-control: no-cache\r\ncontent-length: 0\r\nlocation: {}\r\n\r\n",
         url.as_str()
     );
-    files.insert(code, answer.into_bytes().into());
+    draft.settings.error_files.push(ErrorLine::File(code, answer.into_bytes().into(), url.span));
 }
 
 fn status(cx: &mut Loader<'_>, args: &mut Args<'_>) -> Option<u16> {
@@ -87,70 +140,42 @@ fn status(cx: &mut Loader<'_>, args: &mut Args<'_>) -> Option<u16> {
     code
 }
 
-/// Returns the response of an error file as it is sent: CR LF at line ends, the true length, no connection header,
-/// because whether the connection stays open is not for a file to say.
-fn normalise(raw: &[u8]) -> Result<Arc<[u8]>, String> {
-    let (head, body) = split_head(raw).ok_or("the file has no empty line behind its head")?;
-    let head = std::str::from_utf8(head).map_err(|_| "the head of the file is not text")?;
-    let mut lines = head.lines();
-    let status_line = lines.next().unwrap_or("");
-    let rest = status_line
-        .strip_prefix("HTTP/1.0 ")
-        .or_else(|| status_line.strip_prefix("HTTP/1.1 "))
-        .filter(|rest| rest.len() >= 3 && rest.as_bytes()[..3].iter().all(u8::is_ascii_digit))
-        .ok_or(
-            "the file does not begin with a status line such as `HTTP/1.1 503 Service Unavailable`",
-        )?;
-    let mut out = format!("HTTP/1.1 {rest}\r\n");
-    for line in lines {
-        let (name, value) =
-            line.split_once(':').ok_or_else(|| format!("`{line}` is not a header field"))?;
-        let name = name.trim();
-        if ["connection", "content-length", "transfer-encoding"]
-            .iter()
-            .all(|dropped| !name.eq_ignore_ascii_case(dropped))
-        {
-            out.push_str(&format!("{name}: {}\r\n", value.trim()));
+/// Reads an `http-errors` section.
+pub(in crate::plan) fn section<'a>(
+    cx: &mut Loader<'_>,
+    known: &mut HashMap<&'a str, HttpErrors>,
+    section: &'a Section,
+) {
+    let mut files = BTreeMap::new();
+    for line in &section.lines {
+        let word = &line.words[0];
+        if word.as_str() != "errorfile" {
+            let text = format!("`{}` cannot stand in an `http-errors` section", word.as_str());
+            let finding = Diagnostic::error(word.span, text);
+            cx.push(match suggest(word.as_str(), ["errorfile"]) {
+                Some(near) => finding.label(format!("did you mean `{near}`?")),
+                None => finding.help("it has lines of the form `errorfile <code> <file>`"),
+            });
+            continue;
         }
-    }
-    out.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-    let mut out = out.into_bytes();
-    out.extend_from_slice(body);
-    Ok(out.into())
-}
-
-/// Splits a response behind the first empty line.
-fn split_head(raw: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut at = 0;
-    while let Some(length) = memchr::memchr(b'\n', raw.get(at..)?) {
-        let line = &raw[at..at + length];
-        if at > 0 && (line.is_empty() || line == b"\r") {
-            return Some((&raw[..at], &raw[at + length + 1..]));
+        let mut args = Args::new(line, "errorfile", "<code> <file>", 1);
+        if let Some((code, file, _)) = file_of_status(cx, &mut args) {
+            files.insert(code, file);
         }
-        at += length + 1;
+        args.finish(cx);
     }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn error_file_gets_line_ends_and_length_and_loses_the_connection_header() {
-        let raw =
-            b"HTTP/1.0 503 Sorry\nCache-Control: no-cache\nConnection: close\n\n<p>later</p>\n";
-        let answer = normalise(raw).unwrap();
-        assert_eq!(
-            std::str::from_utf8(&answer).unwrap(),
-            "HTTP/1.1 503 Sorry\r\nCache-Control: no-cache\r\ncontent-length: 13\r\n\r\n<p>later</p>\n"
+    // The parser reports a section without its name.
+    let Some(name) = section.name() else { return };
+    let span = section.header.span;
+    if let Some(first) = known.get(name.as_str()) {
+        cx.push(
+            Diagnostic::error(
+                name.span,
+                format!("there are two sections `http-errors {}`", name.as_str()),
+            )
+            .related(first.span, "the first one"),
         );
+        return;
     }
-
-    #[test]
-    fn error_file_that_is_no_response_is_refused() {
-        assert!(normalise(b"<html></html>\n\n").is_err());
-        assert!(normalise(b"HTTP/1.1 503 Sorry\nno colon\n\n").unwrap_err().contains("no colon"));
-        assert!(normalise(b"HTTP/1.1 503 Sorry").is_err());
-    }
+    known.insert(name.as_str(), HttpErrors { files, span });
 }

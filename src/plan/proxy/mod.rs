@@ -16,6 +16,7 @@ mod timeouts;
 
 pub(super) use check::CheckDraft;
 pub(super) use draft::{Draft, Kind, RuleKind, RuleLine, Settings, bad_name_character};
+pub(super) use errors::{ErrorLine, HttpErrors, section as http_errors};
 pub(super) use log::Format;
 
 use super::directive::{Args, Entry};
@@ -52,6 +53,7 @@ pub(super) static TABLES: &[&[Entry<Row>]] = &[
     check::TABLE,
     cookie::TABLE,
     errors::TABLE,
+    errors::HTTP_ERROR,
     log::TABLE,
     options::TABLE,
     rules::TABLE,

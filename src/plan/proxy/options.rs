@@ -8,7 +8,7 @@ use crate::plan::directive::{Args, Entry, Prefix};
 use crate::plan::load::Loader;
 use crate::plan::proxy::check::{httpchk, tcp_check};
 use crate::plan::proxy::log::{httplog, tcplog};
-use crate::plan::{ConnectionMode, ForwardFor};
+use crate::plan::{AddressField, ConnectionMode, HeaderNames};
 
 /// A switch: one boolean place in the draft.
 macro_rules! switch {
@@ -20,6 +20,21 @@ macro_rules! switch {
                 const HANDLER: Handler = |_, $draft, args| $place = args.prefix == Prefix::None;
                 HANDLER
             }),
+        }
+    };
+}
+
+/// A switch that means nothing without `mode http`.
+macro_rules! http_switch {
+    ($name:literal, |$draft:ident| $place:expr) => {
+        Entry {
+            name: concat!("option ", $name),
+            example: concat!("option ", $name),
+            build: Row::new({
+                const HANDLER: Handler = |_, $draft, args| $place = args.prefix == Prefix::None;
+                HANDLER
+            })
+            .http(),
         }
     };
 }
@@ -47,16 +62,33 @@ macro_rules! connection_mode {
 
 /// One row per option.
 pub(super) static TABLE: &[Entry<Row>] = &[
+    switch!("abortonclose", |draft| draft.settings.abort_on_close),
     switch!("allbackups", |draft| draft.settings.all_backups),
     switch!("clitcpka", |draft| draft.settings.keep_alive_client),
     switch!("dontlog-normal", |draft| draft.settings.log.dont_log_normal),
     switch!("dontlognull", |draft| draft.settings.log.dont_log_null),
     Entry {
+        name: "option forwarded",
+        example: "option forwarded proto host for for_port",
+        build: Row::new(|_, draft, args| {
+            let (span, words) = (args.line.span, args.rest());
+            draft.settings.forwarded = (args.prefix == Prefix::None).then_some((words, span));
+        })
+        .http(),
+    },
+    Entry {
         name: "option forwardfor",
         example: "option forwardfor except 127.0.0.0/8",
         build: Row::new(forward_for).http(),
     },
+    http_switch!("http-buffer-request", |draft| draft.settings.buffer_request),
     connection_mode!("http-keep-alive", ConnectionMode::KeepAlive),
+    switch!("http-pretend-keepalive", |draft| draft.settings.pretend_keep_alive),
+    Entry {
+        name: "option http-restrict-req-hdr-names",
+        example: "option http-restrict-req-hdr-names delete",
+        build: Row::new(header_names).http(),
+    },
     connection_mode!("http-server-close", ConnectionMode::ServerClose),
     Entry {
         name: "option httpchk",
@@ -66,6 +98,12 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     connection_mode!("httpclose", ConnectionMode::Close),
     Entry { name: "option httplog", example: "option httplog", build: Row::new(httplog) },
     switch!("nolinger", |draft| draft.settings.no_linger),
+    switch!("prefer-last-server", |draft| draft.settings.prefer_last),
+    Entry {
+        name: "option originalto",
+        example: "option originalto except 127.0.0.1",
+        build: Row::new(original_to).http(),
+    },
     Entry {
         name: "option redispatch",
         example: "option redispatch 1",
@@ -89,33 +127,70 @@ pub(super) static TABLE: &[Entry<Row>] = &[
 ];
 
 fn forward_for(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
-    if args.prefix != Prefix::None {
-        draft.settings.forward_for = None;
-        return;
+    let words = &["except", "header", "if-none"];
+    if let Some(option) = address_field(cx, args, "X-Forwarded-For", words) {
+        draft.settings.forward_for = Some(option);
     }
-    let mut option =
-        ForwardFor { header: "X-Forwarded-For".to_owned(), except: None, if_none: false };
+}
+
+fn original_to(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
+    if let Some(option) = address_field(cx, args, "X-Original-To", &["except", "header"]) {
+        draft.settings.original_to = Some(option);
+    }
+}
+
+/// Reads the words of an option that adds an address in a field.
+fn address_field(
+    cx: &mut Loader<'_>,
+    args: &mut Args<'_>,
+    header: &str,
+    words: &[&str],
+) -> Option<AddressField> {
+    let mut option = AddressField { header: header.to_owned(), except: None, if_none: false };
     while let Some(word) = args.next() {
         match word.as_str() {
             "except" => {
-                let Some(network) = args.required(cx, "a network behind `except`") else { return };
-                match crate::plan::address::network(network.as_str()) {
-                    Some(network) => option.except = Some(network),
-                    None => {
-                        let text = format!("`{}` is not a network", network.as_str());
-                        return args.fail(cx, network.span, text);
-                    }
+                let network = args.required(cx, "a network behind `except`")?;
+                option.except = crate::plan::address::network(network.as_str());
+                if option.except.is_none() {
+                    let text = format!("`{}` is not a network", network.as_str());
+                    args.fail(cx, network.span, text);
+                    return None;
                 }
             }
             "header" => {
-                let Some(name) = args.required(cx, "a name behind `header`") else { return };
+                let name = args.required(cx, "a name behind `header`")?;
+                if !is_field_name(name.as_str()) {
+                    let text = format!("`{}` is no name of a header field", name.as_str());
+                    args.fail(cx, name.span, text);
+                    return None;
+                }
                 option.header.clone_from(&name.text);
             }
-            "if-none" => option.if_none = true,
-            _ => return args.not_one_of(cx, word, &["except", "header", "if-none"]),
+            "if-none" if words.contains(&"if-none") => option.if_none = true,
+            _ => {
+                args.not_one_of(cx, word, words);
+                return None;
+            }
         }
     }
-    draft.settings.forward_for = Some(option);
+    Some(option)
+}
+
+fn is_field_name(name: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(token)
+}
+
+fn header_names(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
+    let words = "`preserve`, `delete` or `reject`";
+    let Some(word) = args.required(cx, words) else { return };
+    draft.settings.header_names = match word.as_str() {
+        "preserve" => HeaderNames::Preserve,
+        "delete" => HeaderNames::Delete,
+        "reject" => HeaderNames::Reject,
+        _ => return args.not_one_of(cx, word, &["delete", "preserve", "reject"]),
+    };
 }
 
 fn redispatch(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {

@@ -22,6 +22,11 @@ macro_rules! rule {
 pub(super) static TABLE: &[Entry<Row>] = &[
     Entry { name: "acl", example: "acl is_api path_beg /api/", build: Row::new(rule!(Acl)) },
     Entry {
+        name: "http-after-response",
+        example: "http-after-response set-header Strict-Transport-Security max-age=31536000",
+        build: Row::new(rule!(HttpAfterResponse)).http(),
+    },
+    Entry {
         name: "http-request",
         example: "http-request deny if { path_beg /private/ }",
         build: Row::new(rule!(HttpRequest)).http(),

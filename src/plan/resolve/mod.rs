@@ -1,35 +1,51 @@
 //! Drafts into a plan: names become indices, rules are compiled, and sections are checked against each other.
 
+mod errors;
 mod rules;
+mod variables;
 
 use super::global::GlobalDraft;
 use super::load::{Loader, read_file};
-use super::proxy::Draft;
+use super::proxy::{Draft, HttpErrors};
+use super::resolvers;
 use super::server_line::ServerDraft;
 use super::{
-    Backend, ErrorFiles, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions,
-    Splice,
+    Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions, Splice,
 };
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
-use crate::metrics::{ObjectId, Registry};
+use crate::metrics::{self, ObjectId};
 use crate::rules::context::NameTable;
+use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
 use crate::rules::pattern::Lists;
+use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
 use crate::server::{Farm, ServerSpec};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rules::{Compiled, Half};
 
 /// Turns all drafts into a plan. Errors go to the loader; the plan is only good without any.
-pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>]) -> Plan {
+pub(super) fn plan(
+    cx: &mut Loader<'_>,
+    draft: GlobalDraft,
+    proxies: &[Draft<'_>],
+    resolvers: Vec<resolvers::Draft>,
+    http_errors: &HashMap<&str, HttpErrors>,
+) -> Plan {
     let no_splice = draft.no_splice;
+    let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
     let global = draft.finish(cx);
-    let index = Index::new(cx, proxies);
+    let index = Index {
+        buffer_size: global.buffer_size,
+        resolvers: resolvers::names(&resolvers),
+        ..Index::new(cx, proxies, http_errors)
+    };
+    let variables = variables::process(cx, &index, &variable_lines, variable_limits);
     let mut build = Build {
         global: &global,
         index: &index,
@@ -44,6 +60,10 @@ pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>
         build.proxy(cx, proxy);
     }
     let Build { objects, frontends, backends, farms, .. } = build;
+    // A line that could not be read may set any variable.
+    if cx.errors() == 0 {
+        index.variables.never_set(cx.diagnostics);
+    }
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
         backends: index.backend_names.clone(),
@@ -61,9 +81,11 @@ pub(super) fn plan(cx: &mut Loader<'_>, draft: GlobalDraft, proxies: &[Draft<'_>
         backends,
         farms,
         names,
-        metrics: Registry::new(shards, objects as usize),
+        metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
         patterns: index.patterns.clone(),
+        resolvers: resolvers::finish(resolvers),
+        variables,
     }
 }
 
@@ -74,18 +96,31 @@ struct Index<'a> {
     backend_modes: Vec<(Mode, Span)>,
     frontends: HashSet<&'a str>,
     servers: Vec<HashMap<&'a str, u32>>,
+    resolvers: Vec<String>,
+    http_errors: &'a HashMap<&'a str, HttpErrors>,
+    /// `tune.bufsize`
+    buffer_size: usize,
+    variables: Registry,
     base_dir: Option<&'a Path>,
     patterns: Arc<Lists>,
 }
 
 impl<'a> Index<'a> {
-    fn new(cx: &Loader<'a>, proxies: &'a [Draft<'_>]) -> Self {
+    fn new(
+        cx: &Loader<'a>,
+        proxies: &'a [Draft<'_>],
+        http_errors: &'a HashMap<&'a str, HttpErrors>,
+    ) -> Self {
         let mut index = Self {
             backends: HashMap::new(),
             backend_names: Vec::new(),
             backend_modes: Vec::new(),
             frontends: HashSet::new(),
             servers: Vec::new(),
+            resolvers: Vec::new(),
+            http_errors,
+            buffer_size: usize::MAX,
+            variables: Registry::default(),
             base_dir: cx.options.base_dir.as_deref(),
             patterns: Arc::default(),
         };
@@ -170,6 +205,14 @@ impl Names for Index<'_> {
         self.backend_names.iter().map(String::as_str).collect()
     }
 
+    fn resolvers(&self) -> Vec<&str> {
+        self.resolvers.iter().map(String::as_str).collect()
+    }
+
+    fn variables(&self) -> &Registry {
+        &self.variables
+    }
+
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
         read_file(self.base_dir, path)
     }
@@ -180,6 +223,14 @@ impl Names for Index<'_> {
 
     fn patterns(&self) -> &Lists {
         &self.patterns
+    }
+
+    fn http_errors(&self, name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
+        self.http_errors.get(name).map(|section| &section.files)
+    }
+
+    fn http_errors_names(&self) -> Vec<&str> {
+        self.http_errors.keys().copied().collect()
     }
 }
 
@@ -207,7 +258,7 @@ impl Build<'_> {
         }
         if draft.is_back() {
             let rules = self.compile(cx, draft, Half::Back, backend);
-            let backend = self.backend(draft, rules, frontend);
+            let backend = self.backend(cx, draft, rules, frontend);
             self.backends.push(backend);
         }
     }
@@ -258,16 +309,21 @@ impl Build<'_> {
             connections: Gauge::default(),
             timeouts: settings.timeouts,
             connection_mode: settings.connection_mode,
+            abort_on_close: settings.abort_on_close,
             http_request: rules.http_request,
             http_response: rules.http_response,
+            http_after_response: rules.http_after_response,
             use_backend: rules.use_backend,
             default_backend,
             monitor_uri: settings.monitor_uri.clone().filter(|_| draft.mode() == Mode::Http),
             monitor_fail: rules.monitor_fail,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
+            original_to: settings.original_to.clone().filter(|_| draft.mode() == Mode::Http),
+            header_names: settings.header_names,
+            buffer_request: settings.buffer_request,
             log: self.log(cx, draft),
-            error_files: error_files(draft),
+            error_files: rules.error_files,
             socket: SocketOptions {
                 keep_alive: settings.keep_alive_client,
                 no_linger: settings.no_linger,
@@ -282,7 +338,13 @@ impl Build<'_> {
         }
     }
 
-    fn backend(&mut self, draft: &Draft<'_>, rules: Compiled, frontend: Option<u32>) -> Backend {
+    fn backend(
+        &mut self,
+        cx: &mut Loader<'_>,
+        draft: &Draft<'_>,
+        rules: Compiled,
+        frontend: Option<u32>,
+    ) -> Backend {
         let settings = &draft.settings;
         let object = self.object();
         let servers: Vec<Server> =
@@ -295,20 +357,30 @@ impl Build<'_> {
             span: draft.span,
             mode: draft.mode(),
             balance: settings.balance.unwrap_or_default(),
+            follows: servers.iter().any(|server| server.follow.is_some()),
             servers,
             timeouts: settings.timeouts,
             retries: settings.retries.unwrap_or(3),
             redispatch: settings.redispatch,
+            retry_on: settings.retry_on,
             connection_mode: settings.connection_mode,
             reuse: settings.reuse.unwrap_or_default(),
+            pretend_keep_alive: settings.pretend_keep_alive,
+            abort_on_close: settings.abort_on_close,
+            prefer_last: settings.prefer_last,
             cookie: settings.cookie.clone().filter(|_| http),
             http_request: rules.http_request,
             http_response: rules.http_response,
+            http_after_response: rules.http_after_response,
             use_server: rules.use_server,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
+            original_to: settings.original_to.clone().filter(|_| http),
+            header_names: settings.header_names,
+            forwarded: self.forwarded(cx, draft),
+            buffer_request: settings.buffer_request,
             check: settings.check.kind(),
-            error_files: error_files(draft),
+            error_files: rules.error_files,
             socket: SocketOptions {
                 keep_alive: settings.keep_alive_server,
                 no_linger: settings.no_linger,
@@ -332,10 +404,12 @@ impl Build<'_> {
         Server {
             name: server.name.text.clone(),
             address: server.address.clone(),
+            follow: server.follow,
             weight: params.weight.unwrap_or(1),
             maxconn: params.maxconn,
             maxqueue: params.maxqueue,
             cookie: params.cookie.filter(|_| http).map(|word| word.text.clone()),
+            pool: params.pool,
             backup: params.backup,
             disabled: params.disabled,
             check: server.check.clone(),
@@ -348,6 +422,22 @@ impl Build<'_> {
         let stats = draft.settings.stats.as_ref().filter(|_| draft.mode() == Mode::Http)?;
         let node = self.global.node.as_deref().unwrap_or(&self.global.hostname);
         Some(Arc::new(stats.page(&draft.name, node, self.global.description.as_deref())))
+    }
+
+    fn forwarded(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> Option<Forwarded> {
+        let (words, span) = draft.settings.forwarded?;
+        let mut found = Diagnostics::default();
+        let mut compiler = Compiler {
+            diagnostics: &mut found,
+            names: self.index,
+            position: Position::Request,
+            http: draft.mode() == Mode::Http,
+            backend: Some(self.backends.len() as u32),
+            line: span,
+        };
+        let forwarded = Forwarded::parse(words, span, &mut compiler);
+        self.reported.push(cx, &found);
+        forwarded
     }
 
     fn splice(&self, draft: &Draft<'_>) -> Splice {
@@ -388,11 +478,6 @@ impl Build<'_> {
             tag: log.tag.clone(),
         }
     }
-}
-
-/// Returns the answers that the configuration gives in place of the built-in ones.
-fn error_files(draft: &Draft<'_>) -> ErrorFiles {
-    draft.settings.error_files.iter().map(|(code, file)| (*code, file.clone())).collect()
 }
 
 /// Returns what the farm keeps of a server.

@@ -10,7 +10,7 @@ use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::plan::lint;
 use crate::plan::load::Loader;
 use crate::plan::proxy::{Draft, RuleKind, RuleLine};
-use crate::plan::{BackendTarget, Mode, ServerTarget, UseBackend, UseServer};
+use crate::plan::{BackendTarget, ErrorFiles, Mode, ServerTarget, UseBackend, UseServer};
 use crate::rules::action::{Rule, RuleSet};
 use crate::rules::condition::{AclSet, Condition};
 use crate::rules::log_format::LogFormat;
@@ -51,6 +51,8 @@ pub(super) struct Compiled {
     /// `http-request` rules, then `redirect` rules.
     pub(super) http_request: Vec<Rule>,
     pub(super) http_response: Vec<Rule>,
+    pub(super) http_after_response: Vec<Rule>,
+    pub(super) error_files: ErrorFiles,
     pub(super) use_backend: Vec<UseBackend>,
     pub(super) use_server: Vec<UseServer>,
     pub(super) monitor_fail: Vec<Condition>,
@@ -90,6 +92,7 @@ pub(super) fn compile(
         lint::rules::use_backend(&mut found, &out.use_backend);
         lint::rules::http(&mut found, &out.http_request, "http-request");
         lint::rules::http(&mut found, &out.http_response, "http-response");
+        lint::rules::http(&mut found, &out.http_after_response, "http-after-response");
         lint::rules::http(&mut found, &redirects, "redirect");
         reported.push(cx, &found);
         // A line that was dropped or could not be read may use an ACL, so its users are only known without.
@@ -98,6 +101,7 @@ pub(super) fn compile(
         }
     }
     out.http_request.append(&mut redirects);
+    out.error_files = super::errors::compile(cx, index, reported, draft, backend, second);
     out
 }
 
@@ -142,7 +146,7 @@ impl<'p> Pass<'p, '_> {
     ) {
         let line = rule.line;
         let position = match rule.kind {
-            RuleKind::HttpResponse => Position::Response,
+            RuleKind::HttpResponse | RuleKind::HttpAfterResponse => Position::Response,
             _ => Position::Request,
         };
         let mut acls = std::mem::take(&mut self.acls);
@@ -151,6 +155,9 @@ impl<'p> Pass<'p, '_> {
         match (rule.kind, self.half) {
             (RuleKind::HttpRequest, _) => out.http_request.extend(http(RuleSet::HttpRequest)),
             (RuleKind::HttpResponse, _) => out.http_response.extend(http(RuleSet::HttpResponse)),
+            (RuleKind::HttpAfterResponse, _) => {
+                out.http_after_response.extend(http(RuleSet::HttpAfterResponse));
+            }
             (RuleKind::Redirect, _) => redirects.extend(http(RuleSet::Redirect)),
             (RuleKind::Acl, _) => acls.declare(line, &mut compiler),
             (RuleKind::MonitorFail, Half::Front) => {

@@ -4,6 +4,7 @@
 //! head so that only one reading is left. A refused request gets a 4xx, a refused response becomes a 502.
 
 use super::parse::{ErrorKind, ParseError, RequestKind};
+use super::upgrade;
 use crate::proto::http::{BodyLength, Field, Head, Known, Version};
 use crate::proto::{scan, uri};
 
@@ -66,11 +67,12 @@ pub(super) fn request(head: &mut Head) -> Result<(), ParseError> {
         && head
             .known(Known::Expect)
             .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
-    head.upgrade = !http10 && found.connection.upgrade && head.known(Known::Upgrade).is_some();
-    if head.upgrade && head.body != BodyLength::None {
-        // Where the body ends and the new protocol starts is too easy to disagree about: no upgrade then.
-        head.remove_known(Known::Upgrade);
-        head.upgrade = false;
+    if (found.chunked || found.length.is_some()) && head.method() == b"CONNECT" {
+        upgrade::connect(head, found.chunked)?;
+    }
+    head.upgrade = false;
+    if head.may_have(Known::Upgrade) {
+        upgrade::request(head, found.connection.upgrade)?;
     }
     Ok(())
 }
@@ -83,8 +85,8 @@ pub(super) fn response(head: &mut Head, request_was: RequestKind) -> Result<(), 
     find(head, FRAMING, &mut found)?;
     let status = head.status();
     head.keep_alive = found.connection.keeps_alive(head.version);
-    if status == 101 && !request_was.upgrade {
-        return Err(ErrorKind::UnexpectedUpgrade.at(9));
+    if status == 101 {
+        upgrade::response(head, found.connection.upgrade, request_was)?;
     }
     head.upgrade = status == 101 || (request_was.connect && (200..300).contains(&status));
     if head.upgrade || status < 200 || status == 204 {

@@ -7,6 +7,7 @@ pub mod body;
 mod fields;
 pub mod framing;
 pub mod parse;
+mod upgrade;
 pub mod write;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use super::{fields, framing};
+use super::{fields, framing, upgrade};
 use crate::proto::http::{Head, Known, Slice, Version};
 use crate::proto::scan;
 
@@ -48,15 +48,20 @@ pub struct RequestKind {
     pub connect: bool,
     /// The request asked for an upgrade: 101 is an answer.
     pub upgrade: bool,
+    /// One to WebSocket: a 101 has to prove that the server knows it.
+    pub websocket: bool,
 }
 
 impl RequestKind {
     /// Returns the kind of a parsed request.
     pub fn of(request: &Head) -> Self {
+        // A rule may have taken the field out since.
+        let upgrade = request.upgrade && request.known(Known::Upgrade).is_some();
         Self {
             head: request.method() == b"HEAD",
             connect: request.method() == b"CONNECT",
-            upgrade: request.upgrade,
+            upgrade,
+            websocket: upgrade && upgrade::is_websocket(request),
         }
     }
 }
@@ -114,8 +119,10 @@ pub enum ErrorKind {
     Host,
     /// A body on an HTTP/1.0 request whose method has none.
     UnexpectedBody,
-    /// The response is 101 although no upgrade was asked for.
+    /// The response is 101 although no upgrade was asked for, or does not name what it switches to.
     UnexpectedUpgrade,
+    /// One half of a WebSocket handshake without its `Sec-WebSocket-Key` or `Sec-WebSocket-Accept`.
+    WebSocket,
 }
 
 impl ErrorKind {
@@ -149,6 +156,7 @@ impl ErrorKind {
             Self::Host => "invalid or contradicting Host",
             Self::UnexpectedBody => "body with a method that has none",
             Self::UnexpectedUpgrade => "protocol switch that was not asked for",
+            Self::WebSocket => "incomplete WebSocket handshake",
         }
     }
 

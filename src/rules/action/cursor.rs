@@ -4,6 +4,7 @@ use crate::config::ast::{Line, Word};
 use crate::config::diagnostic::Diagnostic;
 use crate::rules::Compiler;
 use crate::rules::log_format::LogFormat;
+use crate::rules::sample::Expression;
 
 /// A position in the words of a line.
 pub(super) struct Cursor<'l> {
@@ -50,6 +51,12 @@ impl<'l> Cursor<'l> {
         &self.words[self.at - 1]
     }
 
+    /// Compiles the next word as an expression.
+    pub(super) fn expression(&mut self, compiler: &mut Compiler<'_>) -> Option<Expression> {
+        let word = self.next("an expression, such as `src`", compiler)?;
+        Expression::parse(word, compiler)
+    }
+
     /// Compiles the next word as a format.
     pub(super) fn format(
         &mut self,
@@ -63,6 +70,11 @@ impl<'l> Cursor<'l> {
     /// Returns whether the next word begins the condition, or the line ends.
     pub(super) fn at_condition(&self) -> bool {
         self.words.get(self.at).is_none_or(is_condition)
+    }
+
+    /// Returns whether no word is left, not even a condition.
+    pub(super) fn at_end(&self) -> bool {
+        self.at >= self.words.len()
     }
 
     /// Reports a word that stands where only a condition can; returns whether there is none.

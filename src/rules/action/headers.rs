@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::{Action, ActionSpec, Row, RuleSet};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
-use crate::proto::http::Head;
+use crate::proto::http::{Head, Known, known};
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
 use crate::rules::pattern::{Matcher, Method, TextPattern};
@@ -59,21 +59,49 @@ pub(super) const TABLE: &[Row] = &[
 /// A compiled edit of fields.
 #[derive(Debug)]
 pub(super) enum Edit {
-    Add { response: bool, name: Box<[u8]>, value: LogFormat },
-    Set { response: bool, name: Box<[u8]>, value: LogFormat },
-    Delete { response: bool, name: Box<[u8]> },
-    DeleteMatching { response: bool, names: Matcher },
-    Replace { response: bool, name: Box<[u8]>, regex: Box<Regex>, value: LogFormat, whole: bool },
+    /// Of a field that is not for rules to edit.
+    Nothing,
+    Add {
+        response: bool,
+        name: Box<[u8]>,
+        value: LogFormat,
+    },
+    Set {
+        response: bool,
+        name: Box<[u8]>,
+        value: LogFormat,
+    },
+    Delete {
+        response: bool,
+        name: Box<[u8]>,
+    },
+    DeleteMatching {
+        response: bool,
+        names: Matcher,
+    },
+    Replace {
+        response: bool,
+        name: Box<[u8]>,
+        regex: Box<Regex>,
+        value: LogFormat,
+        whole: bool,
+    },
 }
 
 fn add(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     let (name, value) = name_and_value(cursor, compiler)?;
-    Some(Action::Header(Edit::Add { response: set == RuleSet::HttpResponse, name, value }))
+    if frames(&name) {
+        return Some(Action::Header(Edit::Nothing));
+    }
+    Some(Action::Header(Edit::Add { response: set.is_response(), name, value }))
 }
 
 fn set(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     let (name, value) = name_and_value(cursor, compiler)?;
-    Some(Action::Header(Edit::Set { response: set == RuleSet::HttpResponse, name, value }))
+    if frames(&name) {
+        return Some(Action::Header(Edit::Nothing));
+    }
+    Some(Action::Header(Edit::Set { response: set.is_response(), name, value }))
 }
 
 fn name_and_value(
@@ -99,6 +127,13 @@ pub(super) fn field_name(
 fn check_name(word: &Word, compiler: &mut Compiler<'_>) -> Option<()> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if !word.text.is_empty() && word.text.bytes().all(token) {
+        if frames(word.text.as_bytes()) {
+            let text = format!("rules cannot edit `{}`", word.text);
+            compiler.diagnostics.push(
+                Diagnostic::warning(word.span, text)
+                    .help("messages are framed by the proxy itself: this rule changes nothing"),
+            );
+        }
         return Some(());
     }
     let mut diagnostic =
@@ -110,8 +145,13 @@ fn check_name(word: &Word, compiler: &mut Compiler<'_>) -> Option<()> {
     None
 }
 
+/// Returns whether that field says where a message ends: a rule that edits it would make two messages of one.
+fn frames(name: &[u8]) -> bool {
+    matches!(known(name), Known::ContentLength | Known::TransferEncoding)
+}
+
 fn delete(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
-    let response = set == RuleSet::HttpResponse;
+    let response = set.is_response();
     let name = cursor.next("the name of a field", compiler)?;
     let method = match cursor.peek() {
         Some(word) if word.text == "-m" => {
@@ -124,7 +164,11 @@ fn delete(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) ->
     let edit = match method {
         Method::Str => {
             check_name(name, compiler)?;
-            Edit::Delete { response, name: name.text.as_bytes().into() }
+            if frames(name.text.as_bytes()) {
+                Edit::Nothing
+            } else {
+                Edit::Delete { response, name: name.text.as_bytes().into() }
+            }
         }
         Method::Reg => {
             let regex = compile_regex(name, true, compiler)?;
@@ -199,15 +243,19 @@ fn replace(
     let regex = compile_regex(regex, false, compiler);
     let value = cursor.format("the new value", compiler);
     cursor.expect_end(compiler)?;
-    let regex = Box::new(regex?);
-    let response = set == RuleSet::HttpResponse;
-    Some(Action::Header(Edit::Replace { response, name: name?, regex, value: value?, whole }))
+    let (name, regex, value) = (name?, Box::new(regex?), value?);
+    if frames(&name) {
+        return Some(Action::Header(Edit::Nothing));
+    }
+    let response = set.is_response();
+    Some(Action::Header(Edit::Replace { response, name, regex, value, whole }))
 }
 
 impl Edit {
     /// Edits the message.
     pub(super) fn apply(&self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) {
         match self {
+            Edit::Nothing => {}
             Edit::Set { response, name, value } | Edit::Add { response, name, value } => {
                 let replace = matches!(self, Edit::Set { .. });
                 if let Some(value) = value.literal() {
@@ -223,7 +271,7 @@ impl Edit {
             }
             Edit::DeleteMatching { response, names } => {
                 if let Some(head) = head_of(cx, *response) {
-                    head.retain(|name, _| !names.matches(&Value::str(name)));
+                    head.retain(|name, _| frames(name) || !names.matches(&Value::str(name)));
                 }
             }
             Edit::Replace { response, name, regex, value, whole } => {

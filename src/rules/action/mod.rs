@@ -1,16 +1,21 @@
-//! Actions: what a rule of `http-request`, `http-response` or the old `redirect` does, and when.
+//! Actions: what a rule of `http-request`, `http-response`, `http-after-response` or the old `redirect` does, and when.
 //!
 //! A line is compiled to a [`Rule`]; [`run`] evaluates rules in order until one is final. Values are built in a
 //! buffer that the thread keeps, so that running a rule does not allocate as a matter of course. A new action
 //! is a row in the table of its file. Nothing here sends anything: final actions return a [`Verdict`] that the
 //! runtime carries out.
 
+mod address;
 mod cursor;
 mod headers;
+mod normalize;
 mod redirect;
 mod reply;
+mod retry;
 mod target;
+mod variable;
 mod verdict;
+mod wait;
 
 use super::condition::{AclSet, Condition};
 use super::context::Context;
@@ -19,7 +24,10 @@ use crate::config::ast::{Line, Span};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
 use cursor::Cursor;
+pub use reply::{ErrorReply, unknown_section};
 use std::cell::Cell;
+use std::sync::Arc;
+pub use wait::Wait;
 
 /// Which list of rules a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +36,8 @@ pub enum RuleSet {
     HttpRequest,
     /// `http-response …`
     HttpResponse,
+    /// `http-after-response …`
+    HttpAfterResponse,
     /// `redirect …` (the old form; runs after all `http-request` rules)
     Redirect,
 }
@@ -38,10 +48,46 @@ impl RuleSet {
         match self {
             RuleSet::HttpRequest => "http-request",
             RuleSet::HttpResponse => "http-response",
+            RuleSet::HttpAfterResponse => "http-after-response",
             RuleSet::Redirect => "redirect",
         }
     }
 }
+
+impl RuleSet {
+    /// Returns whether its rules see and edit the response.
+    pub fn is_response(self) -> bool {
+        matches!(self, RuleSet::HttpResponse | RuleSet::HttpAfterResponse)
+    }
+
+    /// Returns whether an action can stand in such a rule.
+    pub fn allows(self, row: &Row) -> bool {
+        match self {
+            RuleSet::HttpResponse => row.build.response,
+            RuleSet::HttpAfterResponse => {
+                row.build.response && AFTER_RESPONSE.binary_search(&row.name).is_ok()
+            }
+            RuleSet::HttpRequest | RuleSet::Redirect => row.build.request,
+        }
+    }
+}
+
+/// Actions of `http-response` that can stand in `http-after-response` too, sorted: what edits, and nothing that refuses
+/// or replaces the response.
+const AFTER_RESPONSE: &[&str] = &[
+    "add-header",
+    "allow",
+    "del-header",
+    "replace-header",
+    "replace-value",
+    "set-header",
+    "set-log-level",
+    "set-status",
+    "set-var",
+    "set-var-fmt",
+    "strict-mode",
+    "unset-var",
+];
 
 /// One rule: what to do, and when.
 #[derive(Debug)]
@@ -69,8 +115,12 @@ pub struct Answer {
     pub status: u16,
     /// Fields, without `Content-Length`.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How many of the fields stand before `Content-Length`.
+    pub leading: usize,
     /// Body.
     pub body: Vec<u8>,
+    /// Bytes that are sent instead of all of the above, as [`crate::proto::error_file`] made them.
+    pub raw: Option<Arc<[u8]>>,
     /// Whether the connection must be closed after it.
     pub close: bool,
 }
@@ -86,14 +136,18 @@ pub enum Verdict {
     DenyAnswer(Answer),
     /// Send this answer (redirect, return).
     Answer(Answer),
+    /// Answer with the proxy's own page for that status (`return` with `default-errorfiles`).
+    Page(u16),
     /// Hand the request to a service.
     Service(Service),
     /// Close the connection without an answer.
     Reject,
-    /// Forget the connection without telling the client.
-    SilentDrop,
+    /// Forget the connection without telling the client; with a number, by a reset that so many routers pass on.
+    SilentDrop(Option<u8>),
     /// Wait for `timeout tarpit`, then answer: with the proxy's own error page for the status, or with the answer.
     Tarpit(u16, Option<Answer>),
+    /// Do this first, then go on with the rule of that index ([`run_from`]).
+    Wait(Wait, usize),
 }
 
 /// A compiled action.
@@ -103,12 +157,22 @@ enum Action {
     Header(headers::Edit),
     /// Edits the request line or the status line.
     Target(target::Edit),
+    /// Normalizes the request target.
+    Normalize(crate::proto::normalize::Normalizer),
     /// Sends the client elsewhere.
     Redirect(redirect::Redirect),
     /// Ends the list.
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// Replaces an address of the stream.
+    Address(address::Edit),
+    /// `disable-l7-retry`, `set-retries`
+    Retry(retry::Retry),
+    /// Needs something from outside before the next rule.
+    Wait(wait::Waiting),
+    /// Sets or unsets a variable.
+    Variable(variable::Edit),
 }
 
 /// What a row of the action tables knows.
@@ -145,10 +209,25 @@ impl std::fmt::Debug for ActionSpec {
 pub type Row = Keyword<ActionSpec>;
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] = &[headers::TABLE, redirect::TABLE, target::TABLE, verdict::TABLE];
+pub const TABLES: &[&[Row]] = &[
+    address::TABLE,
+    headers::TABLE,
+    normalize::TABLE,
+    redirect::TABLE,
+    retry::TABLE,
+    target::TABLE,
+    variable::TABLE,
+    verdict::TABLE,
+    wait::TABLE,
+];
 
 fn lookup(name: &str) -> Option<&'static Row> {
     TABLES.iter().find_map(|table| find(table, name))
+}
+
+/// Returns the row of an action; some take arguments in parentheses, as their syntax says.
+fn lookup_called(name: &str, stem: &str) -> Option<&'static Row> {
+    lookup(name).or_else(|| lookup(stem).filter(|row| row.syntax.starts_with('(')))
 }
 
 impl Rule {
@@ -198,17 +277,18 @@ fn find_action(
 ) -> Option<&'static Row> {
     let word = cursor.next("an action, such as `deny`", compiler)?;
     let name = word.as_str();
-    let allowed = |row: &Row| match set {
-        RuleSet::HttpResponse => row.build.response,
-        _ => row.build.request,
-    };
+    let allowed = |row: &Row| set.allows(row);
     let stem = name.split('(').next().unwrap_or(name);
-    let diagnostic = match lookup(name) {
+    let diagnostic = match lookup_called(name, stem) {
         Some(row) if allowed(row) => return Some(row),
-        Some(_) => {
-            let other = if set == RuleSet::HttpResponse { "http-request" } else { "http-response" };
+        Some(row) => {
+            let others: Vec<&str> = [RuleSet::HttpRequest, RuleSet::HttpResponse]
+                .into_iter()
+                .filter(|other| other.allows(row))
+                .map(RuleSet::name)
+                .collect();
             Diagnostic::error(word.span, format!("`{name}` cannot stand in `{}` rules", set.name()))
-                .help(format!("it is an action of `{other}`"))
+                .help(format!("it is an action of `{}`", others.join("` and `")))
         }
         None if known::ACTIONS.binary_search(&stem).is_ok() => {
             let what = format!("the action `{name}` of `{}` is not supported yet", set.name());
@@ -236,21 +316,26 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Runs the rules in order until one is final.
+/// Runs the rules in order until one is final or has to wait.
 pub fn run(rules: &[Rule], cx: &mut Context<'_>) -> Verdict {
-    run_traced(rules, cx).0
+    run_traced(rules, 0, cx).0
 }
 
-/// Runs the rules in order until one is final; returns also the index of that one.
-pub fn run_traced(rules: &[Rule], cx: &mut Context<'_>) -> (Verdict, Option<usize>) {
-    if rules.is_empty() {
+/// Goes on with the rule at `from`, after a wait.
+pub fn run_from(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> Verdict {
+    run_traced(rules, from, cx).0
+}
+
+/// Runs the rules from `from` on until one is final or has to wait; returns also the index of that one.
+pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict, Option<usize>) {
+    if rules.len() <= from {
         return (Verdict::Continue, None);
     }
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
-    for (index, rule) in rules.iter().enumerate() {
+    for (index, rule) in rules.iter().enumerate().skip(from) {
         if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
-            && let Some(verdict) = apply(rule, cx, &mut scratch)
+            && let Some(verdict) = apply(rules, index, cx, &mut scratch)
         {
             outcome = (verdict, Some(index));
             break;
@@ -261,15 +346,32 @@ pub fn run_traced(rules: &[Rule], cx: &mut Context<'_>) -> (Verdict, Option<usiz
     outcome
 }
 
-/// Does what the rule says; a verdict ends the list.
-fn apply(rule: &Rule, cx: &mut Context<'_>, scratch: &mut Vec<u8>) -> Option<Verdict> {
+/// Does what the rule says; a verdict ends the list or, for a wait, interrupts it.
+fn apply(
+    rules: &[Rule],
+    index: usize,
+    cx: &mut Context<'_>,
+    scratch: &mut Vec<u8>,
+) -> Option<Verdict> {
     scratch.clear();
-    match &rule.action {
+    match &rules[index].action {
         Action::Header(edit) => edit.apply(cx, scratch),
         Action::Target(edit) => edit.apply(cx, scratch),
+        Action::Normalize(normalizer) => {
+            if normalize::apply(*normalizer, cx, scratch).is_err() {
+                return Some(Verdict::Deny(400));
+            }
+        }
         Action::LogLevel(level) => cx.record.log_level.set(*level),
+        Action::Retry(retry) => retry.apply(cx),
+        Action::Variable(edit) => edit.apply(cx, scratch),
+        Action::Address(edit) => edit.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
+        Action::Wait(waiting) => {
+            let (wait, next) = waiting.begin(rules, index, cx, scratch);
+            return Some(Verdict::Wait(wait, next));
+        }
     }
     None
 }

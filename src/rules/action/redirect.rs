@@ -12,7 +12,7 @@ use crate::rules::log_format::LogFormat;
 /// The action `redirect`.
 pub(super) const TABLE: &[Row] = &[super::row(
     "redirect",
-    "{ location <loc> | prefix <pfx> | scheme <sch> } [code <code>] [drop-query] [append-slash] [ignore-empty] [set-cookie <cookie>] [clear-cookie <cookie>]",
+    "{ location <loc> | prefix <pfx> | scheme <sch> } [code <code>] [drop-query] [keep-query] [append-slash] [ignore-empty] [set-cookie <cookie>] [set-cookie-fmt <fmt>] [clear-cookie <cookie>]",
     "Answers with a redirect to another location, to the same path below a prefix, or to the same address with another scheme.",
     "http-request redirect scheme https code 301",
     ActionSpec { request: true, response: true, is_final: true, build },
@@ -33,10 +33,15 @@ pub(super) struct Redirect {
     value: LogFormat,
     code: u16,
     drop_query: bool,
+    keep_query: bool,
     append_slash: bool,
     ignore_empty: bool,
-    set_cookie: Option<Box<[u8]>>,
+    set_cookie: Option<(LogFormat, &'static [u8])>,
 }
+
+/// What stands behind a cookie that is set, and behind one that is cleared.
+const SET: &[u8] = b"; path=/;";
+const CLEAR: &[u8] = b"; path=/; Max-Age=0;";
 
 const CODES: &[u16] = &[301, 302, 303, 307, 308];
 
@@ -47,6 +52,7 @@ fn build(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> 
         value: LogFormat::constant(b""),
         code: 302,
         drop_query: false,
+        keep_query: false,
         append_slash: false,
         ignore_empty: false,
         set_cookie: None,
@@ -59,16 +65,20 @@ fn build(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> 
             "scheme" => target = Some((Kind::Scheme, value(cursor, set, compiler)?)),
             "code" => redirect.code = code(cursor, compiler)?,
             "drop-query" => redirect.drop_query = true,
+            "keep-query" => redirect.keep_query = true,
             "append-slash" => redirect.append_slash = true,
             "ignore-empty" => redirect.ignore_empty = true,
             "set-cookie" => {
                 let cookie = cursor.next("a cookie, such as `SEEN=1`", compiler)?;
-                redirect.set_cookie = Some(format!("{}; path=/;", cookie.text).into_bytes().into());
+                redirect.set_cookie = Some((LogFormat::constant(cookie.text.as_bytes()), SET));
+            }
+            "set-cookie-fmt" => {
+                let cookie = cursor.format("a cookie, such as `SEEN=%[rand(100)]`", compiler)?;
+                redirect.set_cookie = Some((cookie, SET));
             }
             "clear-cookie" => {
                 let cookie = cursor.next("a cookie, such as `SEEN=`", compiler)?;
-                let text = format!("{}; path=/; Max-Age=0;", cookie.text);
-                redirect.set_cookie = Some(text.into_bytes().into());
+                redirect.set_cookie = Some((LogFormat::constant(cookie.text.as_bytes()), CLEAR));
             }
             _ => {
                 unknown(word, compiler);
@@ -96,10 +106,12 @@ fn unknown(word: &crate::config::ast::Word, compiler: &mut Compiler<'_>) {
         "code",
         "drop-query",
         "ignore-empty",
+        "keep-query",
         "location",
         "prefix",
         "scheme",
         "set-cookie",
+        "set-cookie-fmt",
     ];
     let text = word.as_str();
     let mut diagnostic = Diagnostic::error(word.span, format!("unexpected `{text}` in a redirect"));
@@ -149,7 +161,12 @@ impl Redirect {
         }
         let root: &[u8] = b"/";
         match self.kind {
-            Kind::Location => location.extend_from_slice(scratch),
+            Kind::Location => {
+                location.extend_from_slice(scratch);
+                if self.keep_query {
+                    push_query(uri::query(cx.request.target()), &mut location);
+                }
+            }
             Kind::Prefix => {
                 if scratch != root {
                     location.extend_from_slice(scratch);
@@ -168,10 +185,14 @@ impl Redirect {
         if matches!(self.code, 302 | 303 | 307) {
             fields.push((b"cache-control".to_vec(), b"no-cache".to_vec()));
         }
-        if let Some(cookie) = &self.set_cookie {
-            fields.push((b"set-cookie".to_vec(), cookie.to_vec()));
+        if let Some((cookie, behind)) = &self.set_cookie {
+            scratch.clear();
+            cookie.write(cx, scratch);
+            let mut cookie = sanitised(scratch).unwrap_or_else(|| scratch.clone());
+            cookie.extend_from_slice(behind);
+            fields.push((b"set-cookie".to_vec(), cookie));
         }
-        Some(Answer { status: self.code, fields, body: Vec::new(), close: false })
+        Some(Answer { status: self.code, fields, ..Answer::default() })
     }
 
     /// Appends the path of the request with or without query.
@@ -182,5 +203,13 @@ impl Redirect {
         if self.append_slash && self.drop_query && location.last() != Some(&b'/') {
             location.push(b'/');
         }
+    }
+}
+
+/// Appends the query of the request behind what the location has of its own.
+fn push_query(query: &[u8], location: &mut Vec<u8>) {
+    if !query.is_empty() {
+        location.push(if location.contains(&b'?') { b'&' } else { b'?' });
+        location.extend_from_slice(query);
     }
 }

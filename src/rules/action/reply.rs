@@ -1,18 +1,15 @@
-//! Answers that rules bring with them: the arguments that `return`, `deny` and `tarpit` share.
+//! Answers that rules bring with them: the arguments that `return`, `deny`, `tarpit` and `http-error` share.
 
 use super::Answer;
 use super::cursor::Cursor;
 use super::headers::{field_name, sanitised};
-use crate::config::ast::{Span, Word};
+use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::proto::error_file;
 use crate::rules::Compiler;
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
-
-/// Status codes that the proxy has error pages for.
-const ERROR_PAGES: &[u16] = &[
-    200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500, 501, 502, 503, 504,
-];
+use std::sync::Arc;
 
 /// A compiled answer.
 #[derive(Debug)]
@@ -27,7 +24,7 @@ enum Kind {
     /// The proxy's own error page for the status.
     ErrorPage,
     /// The answer in an `errorfile`.
-    Complete(Answer),
+    Complete(Arc<[u8]>),
     /// Fields and a body.
     Built { fields: Vec<(Box<[u8]>, LogFormat)>, content_type: Option<Box<[u8]>>, body: LogFormat },
 }
@@ -35,16 +32,19 @@ enum Kind {
 /// The arguments as they were found.
 #[derive(Default)]
 struct Arguments<'w> {
-    status: Option<u16>,
+    status: Option<(u16, Span)>,
     content_type: Option<&'w Word>,
     fields: Vec<(Box<[u8]>, LogFormat)>,
-    body: Option<Body>,
-    body_span: Option<Span>,
+    /// Where the first `hdr` stands.
+    fields_span: Option<Span>,
+    body: Option<(Body<'w>, Span)>,
 }
 
-enum Body {
+enum Body<'w> {
     DefaultErrorFiles,
-    ErrorFile(Vec<u8>),
+    ErrorFile(Arc<[u8]>),
+    /// Of an `http-errors` section.
+    ErrorFiles(&'w Word),
     Payload(LogFormat),
 }
 
@@ -63,7 +63,7 @@ const WORDS: &[&str] = &[
 ];
 
 impl Reply {
-    /// Compiles the arguments; without any, `implied` decides whether the proxy's own error page is meant.
+    /// Compiles the arguments; without any, `error_page` decides whether the proxy's own error page is meant.
     pub(super) fn parse(
         cursor: &mut Cursor<'_>,
         default_status: u16,
@@ -71,45 +71,16 @@ impl Reply {
         compiler: &mut Compiler<'_>,
     ) -> Option<Self> {
         let arguments = read(cursor, error_page, compiler)?;
-        let status = arguments.status.unwrap_or(default_status);
-        let kind = match arguments.body {
-            None if error_page && arguments.fields.is_empty() => Kind::ErrorPage,
-            Some(Body::DefaultErrorFiles) => Kind::ErrorPage,
-            None => Kind::Built {
-                fields: arguments.fields,
-                content_type: None,
-                body: LogFormat::constant(b""),
-            },
-            Some(Body::ErrorFile(bytes)) => Kind::Complete(complete(&bytes, status)),
-            Some(Body::Payload(body)) => {
-                let empty = body.literal().is_some_and(<[u8]>::is_empty);
-                if arguments.content_type.is_none() && !empty {
-                    compiler.diagnostics.push(
-                        Diagnostic::error(
-                            arguments.body_span.unwrap_or(compiler.line),
-                            "a body needs a `content-type`",
-                        )
-                        .help("write for example `content-type text/plain` before it"),
-                    );
-                    return None;
-                }
-                let content_type = arguments.content_type.filter(|_| !empty);
-                let content_type = content_type.map(|word| word.text.as_bytes().into());
-                Kind::Built { fields: arguments.fields, content_type, body }
-            }
-        };
-        if matches!(kind, Kind::ErrorPage) && !ERROR_PAGES.contains(&status) {
-            let pages: Vec<String> = ERROR_PAGES.iter().map(u16::to_string).collect();
-            compiler.diagnostics.push(
-                Diagnostic::error(
-                    cursor.last().span,
-                    format!("there is no error page for status {status}"),
-                )
-                .help(format!(
-                    "give the answer a body, such as `string \"…\"`, or use one of {}",
-                    pages.join(", ")
-                )),
-            );
+        let status = arguments.status.map_or(default_status, |(status, _)| status);
+        let place = arguments.status.map_or(cursor.last().span, |(_, span)| span);
+        let implied = error_page && arguments.fields.is_empty();
+        let kind = kind(arguments, status, implied, compiler)?;
+        if matches!(kind, Kind::ErrorPage) && !has_page(status) {
+            compiler
+                .diagnostics
+                .push(no_page(place, status).help(
+                    "give the answer a body, such as `content-type text/plain string \"…\"`",
+                ));
             return None;
         }
         Some(Self { status, kind })
@@ -119,7 +90,9 @@ impl Reply {
     pub(super) fn answer(&self, cx: &Context<'_>) -> Option<Answer> {
         match &self.kind {
             Kind::ErrorPage => None,
-            Kind::Complete(answer) => Some(answer.clone()),
+            Kind::Complete(raw) => {
+                Some(Answer { status: self.status, raw: Some(raw.clone()), ..Answer::default() })
+            }
             Kind::Built { fields, content_type, body } => {
                 let mut built = Vec::with_capacity(fields.len() + 1);
                 for (name, format) in fields {
@@ -128,14 +101,177 @@ impl Reply {
                     let value = sanitised(&value).unwrap_or(value);
                     built.push((name.to_vec(), value.trim_ascii().to_vec()));
                 }
+                let leading = built.len();
                 if let Some(content_type) = content_type {
                     built.push((b"content-type".to_vec(), content_type.to_vec()));
                 }
                 let mut text = Vec::new();
                 body.write(cx, &mut text);
-                Some(Answer { status: self.status, fields: built, body: text, close: false })
+                Some(Answer {
+                    status: self.status,
+                    fields: built,
+                    leading,
+                    body: text,
+                    ..Answer::default()
+                })
             }
         }
+    }
+}
+
+/// What an `http-error` line puts in place of an error of the proxy's own.
+#[derive(Debug)]
+pub struct ErrorReply {
+    /// The status that it is for.
+    pub status: u16,
+    reply: Reply,
+}
+
+impl ErrorReply {
+    /// Compiles the words behind `http-error`; reports what is wrong and returns `None` then.
+    pub fn parse(line: &Line, compiler: &mut Compiler<'_>) -> Option<Self> {
+        let mut cursor = Cursor::new(line);
+        let arguments = read(&mut cursor, false, compiler)?;
+        if !cursor.at_end() {
+            compiler.diagnostics.push(
+                Diagnostic::error(cursor.rest()[0].span, "`http-error` takes no condition")
+                    .label("expected the end of the line"),
+            );
+            return None;
+        }
+        let Some((status, span)) = arguments.status else {
+            compiler.diagnostics.push(
+                Diagnostic::error(line.span, "`http-error` needs `status <code>`")
+                    .help("write for example `http-error status 503 errorfile <file>`"),
+            );
+            return None;
+        };
+        if !has_page(status) {
+            compiler.diagnostics.push(no_page(span, status));
+            return None;
+        }
+        let kind = kind(arguments, status, false, compiler)?;
+        Some(Self { status, reply: Reply { status, kind } })
+    }
+
+    /// Returns an answer that is sent as it is.
+    pub fn complete(status: u16, raw: Arc<[u8]>) -> Self {
+        Self { status, reply: Reply { status, kind: Kind::Complete(raw) } }
+    }
+
+    /// Returns whether the line takes back what was said before (`default-errorfiles`).
+    pub fn is_reset(&self) -> bool {
+        matches!(self.reply.kind, Kind::ErrorPage)
+    }
+
+    /// Returns the answer when it is the same for all requests.
+    pub fn fixed(&self) -> Option<&Arc<[u8]>> {
+        match &self.reply.kind {
+            Kind::Complete(raw) => Some(raw),
+            _ => None,
+        }
+    }
+
+    /// Builds the answer; nothing when the proxy's own error page is meant.
+    pub fn answer(&self, cx: &Context<'_>) -> Option<Answer> {
+        self.reply.answer(cx)
+    }
+}
+
+/// Returns whether the proxy has a page for a status, which a rule can ask for and a file replace.
+fn has_page(status: u16) -> bool {
+    crate::proto::reply::Reply::statuses().any(|known| known == status)
+}
+
+fn no_page(span: Span, status: u16) -> Diagnostic {
+    let pages: Vec<String> =
+        crate::proto::reply::Reply::statuses().map(|status| status.to_string()).collect();
+    Diagnostic::error(span, format!("there is no error page for status {status}"))
+        .help(format!("expected one of {}", pages.join(", ")))
+}
+
+/// Decides what the arguments make; `implied` is whether nothing said means the proxy's own page.
+fn kind(
+    arguments: Arguments<'_>,
+    status: u16,
+    implied: bool,
+    compiler: &mut Compiler<'_>,
+) -> Option<Kind> {
+    let Arguments { content_type, fields, fields_span, body, .. } = arguments;
+    let empty = || LogFormat::constant(b"");
+    match body {
+        None if implied => Some(Kind::ErrorPage),
+        None => Some(Kind::Built { fields, content_type: None, body: empty() }),
+        Some((Body::Payload(body), span)) => {
+            let is_empty = body.literal().is_some_and(<[u8]>::is_empty);
+            if content_type.is_none() && !is_empty {
+                compiler.diagnostics.push(
+                    Diagnostic::error(span, "a body needs a `content-type`")
+                        .help("write for example `content-type text/plain` before it"),
+                );
+                return None;
+            }
+            if !is_empty && matches!(status, 204 | 304) {
+                compiler.diagnostics.push(
+                    Diagnostic::warning(
+                        span,
+                        format!("a response with status {status} has no body"),
+                    )
+                    .label("it is not sent"),
+                );
+            }
+            let content_type = content_type.filter(|_| !is_empty);
+            let content_type = content_type.map(|word| word.text.as_bytes().into());
+            Some(Kind::Built { fields, content_type, body })
+        }
+        Some((whole, span)) => {
+            for (at, word) in
+                [(fields_span, "hdr"), (content_type.map(|word| word.span), "content-type")]
+            {
+                if let Some(at) = at {
+                    compiler.diagnostics.push(
+                        Diagnostic::warning(at, format!("`{word}` has no effect here"))
+                            .related(span, "this is a whole answer"),
+                    );
+                }
+            }
+            match whole {
+                Body::ErrorFile(raw) => Some(Kind::Complete(raw)),
+                Body::ErrorFiles(section) => of_section(section, status, compiler),
+                _ => Some(Kind::ErrorPage),
+            }
+        }
+    }
+}
+
+/// Returns the answer for a status of an `http-errors` section.
+fn of_section(section: &Word, status: u16, compiler: &mut Compiler<'_>) -> Option<Kind> {
+    let Some(files) = compiler.names.http_errors(section.as_str()) else {
+        compiler.diagnostics.push(unknown_section(section, &compiler.names.http_errors_names()));
+        return None;
+    };
+    if let Some(raw) = files.get(&status) {
+        return Some(Kind::Complete(raw.clone()));
+    }
+    let known: Vec<String> = files.keys().map(u16::to_string).collect();
+    compiler.diagnostics.push(
+        Diagnostic::warning(
+            section.span,
+            format!("`http-errors {}` has no answer for status {status}", section.as_str()),
+        )
+        .label("an answer without a body is sent")
+        .help(format!("it has answers for {}", known.join(", "))),
+    );
+    Some(Kind::Built { fields: Vec::new(), content_type: None, body: LogFormat::constant(b"") })
+}
+
+/// Reports the name of an `http-errors` section that there is not.
+pub fn unknown_section(word: &Word, names: &[&str]) -> Diagnostic {
+    let name = word.as_str();
+    let finding = Diagnostic::error(word.span, format!("there is no section `http-errors {name}`"));
+    match suggest(name, names.iter().copied()) {
+        Some(near) => finding.label(format!("did you mean `{near}`?")),
+        None => finding,
     }
 }
 
@@ -155,6 +291,7 @@ fn read<'w>(
                 let name = field_name(cursor, compiler)?;
                 let value = cursor.format("the value of the field", compiler)?;
                 arguments.fields.push((name, value));
+                arguments.fields_span.get_or_insert(word.span);
             }
             name => {
                 let body = body(name, word, cursor, compiler)?;
@@ -165,23 +302,36 @@ fn read<'w>(
                     );
                     return None;
                 }
-                arguments.body = Some(body);
-                arguments.body_span = Some(word.span);
+                arguments.body = Some((body, word.span));
             }
         }
     }
     Some(arguments)
 }
 
-fn body(
+fn body<'w>(
     name: &str,
-    word: &Word,
-    cursor: &mut Cursor<'_>,
+    word: &'w Word,
+    cursor: &mut Cursor<'w>,
     compiler: &mut Compiler<'_>,
-) -> Option<Body> {
+) -> Option<Body<'w>> {
     match name {
         "default-errorfiles" => Some(Body::DefaultErrorFiles),
-        "errorfile" => file(cursor, compiler).map(|(bytes, _)| Body::ErrorFile(bytes)),
+        "errorfile" => {
+            let (bytes, span) = file(cursor, compiler)?;
+            match error_file::parse(&bytes) {
+                Ok(raw) => Some(Body::ErrorFile(raw)),
+                Err(why) => {
+                    compiler
+                        .diagnostics
+                        .push(Diagnostic::error(span, format!("`errorfile`: {why}")));
+                    None
+                }
+            }
+        }
+        "errorfiles" => {
+            cursor.next("the name of an `http-errors` section", compiler).map(Body::ErrorFiles)
+        }
         "file" => {
             file(cursor, compiler).map(|(bytes, _)| Body::Payload(LogFormat::constant(&bytes)))
         }
@@ -195,13 +345,6 @@ fn body(
             Some(Body::Payload(LogFormat::constant(text.text.as_bytes())))
         }
         "lf-string" => cursor.format("the body", compiler).map(Body::Payload),
-        "errorfiles" => {
-            compiler.diagnostics.push(Diagnostic::error(
-                word.span,
-                "`errorfiles` with an `http-errors` section is not supported yet",
-            ));
-            None
-        }
         other => {
             let mut diagnostic = Diagnostic::error(word.span, format!("unexpected `{other}`"));
             diagnostic = match suggest(other, WORDS.iter().copied()) {
@@ -216,7 +359,7 @@ fn body(
     }
 }
 
-fn status(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<u16> {
+fn status(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<(u16, Span)> {
     let word = cursor.next("a status code", compiler)?;
     let code = word.text.parse().ok().filter(|code| (200..=599).contains(code));
     if code.is_none() {
@@ -225,11 +368,14 @@ fn status(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<u16> {
                 .label("expected a number between 200 and 599"),
         );
     }
-    code
+    code.map(|code| (code, word.span))
 }
 
 fn file(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<(Vec<u8>, Span)> {
     let path = cursor.next("the path of a file", compiler)?;
+    if path.as_str() == "/dev/null" {
+        return Some((Vec::new(), path.span));
+    }
     match compiler.names.read_file(&path.text) {
         Ok(bytes) => Some((bytes, path.span)),
         Err(why) => {
@@ -239,32 +385,4 @@ fn file(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>) -> Option<(Vec<u8>
             None
         }
     }
-}
-
-/// Takes a complete HTTP/1 response apart, leniently: what it lacks is left out.
-fn complete(bytes: &[u8], status: u16) -> Answer {
-    let mut answer = Answer { status, close: true, ..Answer::default() };
-    let mut rest = bytes;
-    let mut first = true;
-    while !rest.is_empty() {
-        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-        let line = rest[..end].trim_ascii_end();
-        rest = &rest[end..];
-        if line.is_empty() {
-            break;
-        }
-        if std::mem::take(&mut first) {
-            let code = line.split(|&byte| byte == b' ').nth(1);
-            let code = code.and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
-            answer.status = code.filter(|code| (100..=999).contains(code)).unwrap_or(status);
-        } else if let Some(colon) = memchr::memchr(b':', line) {
-            let (name, value) =
-                (line[..colon].to_ascii_lowercase(), line[colon + 1..].trim_ascii());
-            if name != b"content-length" && name != b"connection" {
-                answer.fields.push((name, value.to_vec()));
-            }
-        }
-    }
-    answer.body = rest.to_vec();
-    answer
 }

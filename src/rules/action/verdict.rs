@@ -26,7 +26,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     super::row(
         "deny",
-        "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
+        "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | errorfiles <name> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
         "Refuses the message with an error page (403 for a request, 502 for a response) or with the answer that is given.",
         "http-request deny deny_status 429",
         both(deny),
@@ -40,21 +40,21 @@ pub(super) const TABLE: &[Row] = &[
     ),
     super::row(
         "return",
-        "[status <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
+        "[status <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | errorfiles <name> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
         "Answers with what is given instead of asking a server.",
         "http-request return status 200 content-type text/plain string ok",
         both(answer),
     ),
     super::row(
         "silent-drop",
-        "",
-        "Forgets the connection without telling the client.",
+        "[rst-ttl <ttl>]",
+        "Forgets the connection without telling the client, or by a reset that only so many routers pass on.",
         "http-request silent-drop",
         both(silent_drop),
     ),
     super::row(
         "tarpit",
-        "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
+        "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | errorfiles <name> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
         "Keeps the client waiting for `timeout tarpit`, then refuses the request with status 500 or with the answer that is given.",
         "http-request tarpit deny_status 429",
         request(tarpit),
@@ -75,7 +75,7 @@ pub(super) enum Final {
     Deny(Reply),
     Return(Reply),
     Reject,
-    SilentDrop,
+    SilentDrop(Option<u8>),
     Tarpit(Reply),
     Service(Service),
 }
@@ -94,7 +94,20 @@ fn reject(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> O
 }
 
 fn silent_drop(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
-    plain(cursor, compiler, Final::SilentDrop)
+    let mut ttl = None;
+    if cursor.peek().is_some_and(|word| word.as_str() == "rst-ttl") {
+        cursor.skip();
+        let word = cursor.next("a number between 1 and 255", compiler)?;
+        ttl = word.text.parse().ok().filter(|ttl| *ttl > 0);
+        if ttl.is_none() {
+            compiler.diagnostics.push(
+                Diagnostic::error(word.span, format!("bad `rst-ttl` `{}`", word.text))
+                    .label("expected a number between 1 and 255"),
+            );
+            return None;
+        }
+    }
+    plain(cursor, compiler, Final::SilentDrop(ttl))
 }
 
 fn deny(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
@@ -135,13 +148,13 @@ impl Final {
         match self {
             Final::Allow => Verdict::Continue,
             Final::Reject => Verdict::Reject,
-            Final::SilentDrop => Verdict::SilentDrop,
+            Final::SilentDrop(ttl) => Verdict::SilentDrop(*ttl),
             Final::Service(service) => Verdict::Service(*service),
             Final::Deny(reply) => {
                 reply.answer(cx).map_or(Verdict::Deny(reply.status), Verdict::DenyAnswer)
             }
             Final::Return(reply) => {
-                reply.answer(cx).map_or(Verdict::Deny(reply.status), Verdict::Answer)
+                reply.answer(cx).map_or(Verdict::Page(reply.status), Verdict::Answer)
             }
             Final::Tarpit(reply) => Verdict::Tarpit(reply.status, reply.answer(cx)),
         }

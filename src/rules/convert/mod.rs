@@ -17,12 +17,14 @@ pub mod number;
 pub mod protobuf;
 pub mod text;
 pub mod time;
+pub mod variable;
 
 use super::Compiler;
 use super::call::{self, Call};
 use super::context::Context;
 use super::known;
 use super::sample::{Arg, ArgKind, Check, Type, Value};
+use super::variable::looks_like_name;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
 
@@ -112,7 +114,7 @@ fn prepared(args: &[Arg]) -> Option<&Prepared> {
 
 /// Returns whether an argument is the name of a variable.
 fn is_variable(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(call::is_variable)
+    std::str::from_utf8(text).is_ok_and(looks_like_name)
 }
 
 /// A row of a converter table.
@@ -143,6 +145,7 @@ pub const TABLES: &[&[Row]] = &[
     protobuf::TABLE,
     text::TABLE,
     time::TABLE,
+    variable::TABLE,
 ];
 
 /// Returns the row of that name.

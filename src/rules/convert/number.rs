@@ -22,14 +22,14 @@ pub const TABLE: &[Row] = &[
         "<value>",
         "Adds a number.",
         "int(1),add(2)",
-        arithmetic(|a, v, _| with(a, v, i64::saturating_add)),
+        arithmetic(|a, v, cx| with(a, v, cx, i64::saturating_add)),
     ),
     row(
         "and",
         "<value>",
         "Keeps the bits that both numbers have.",
         "int(6),and(2)",
-        arithmetic(|a, v, _| with(a, v, |x, y| x & y)),
+        arithmetic(|a, v, cx| with(a, v, cx, |x, y| x & y)),
     ),
     row(
         "bool",
@@ -50,8 +50,8 @@ pub const TABLE: &[Row] = &[
         "<value>",
         "Divides by a number; by 0 it yields the greatest number.",
         "int(6),div(2)",
-        arithmetic(|a, v, _| {
-            with(a, v, |x, y| if y == 0 { i64::MAX } else { x.saturating_div(y) })
+        arithmetic(|a, v, cx| {
+            with(a, v, cx, |x, y| if y == 0 { i64::MAX } else { x.saturating_div(y) })
         }),
     ),
     row(
@@ -88,14 +88,14 @@ pub const TABLE: &[Row] = &[
         "<value>",
         "Returns the rest of a division; by 0 it yields 0.",
         "int(7),mod(3)",
-        arithmetic(|a, v, _| with(a, v, |x, y| if y == 0 { 0 } else { x.wrapping_rem(y) })),
+        arithmetic(|a, v, cx| with(a, v, cx, |x, y| if y == 0 { 0 } else { x.wrapping_rem(y) })),
     ),
     row(
         "mul",
         "<value>",
         "Multiplies by a number.",
         "int(2),mul(3)",
-        arithmetic(|a, v, _| with(a, v, i64::saturating_mul)),
+        arithmetic(|a, v, cx| with(a, v, cx, i64::saturating_mul)),
     ),
     row(
         "neg",
@@ -123,26 +123,36 @@ pub const TABLE: &[Row] = &[
         "<value>",
         "Keeps the bits that any of both numbers has.",
         "int(6),or(1)",
-        arithmetic(|a, v, _| with(a, v, |x, y| x | y)),
+        arithmetic(|a, v, cx| with(a, v, cx, |x, y| x | y)),
     ),
     row(
         "sub",
         "<value>",
         "Subtracts a number.",
         "int(3),sub(2)",
-        arithmetic(|a, v, _| with(a, v, i64::saturating_sub)),
+        arithmetic(|a, v, cx| with(a, v, cx, i64::saturating_sub)),
     ),
     row(
         "xor",
         "<value>",
         "Keeps the bits in which both numbers differ.",
         "int(6),xor(3)",
-        arithmetic(|a, v, _| with(a, v, |x, y| x ^ y)),
+        arithmetic(|a, v, cx| with(a, v, cx, |x, y| x ^ y)),
     ),
 ];
 
-fn with<'a>(args: &[Arg], value: Value<'a>, join: fn(i64, i64) -> i64) -> Option<Value<'a>> {
-    Some(Value::Int(join(value.to_int()?, args.first()?.int()?)))
+/// Joins a number with the argument: a number, or a variable, which counts as nothing when it holds none.
+fn with<'a>(
+    args: &[Arg],
+    value: Value<'a>,
+    cx: &Context<'_>,
+    join: fn(i64, i64) -> i64,
+) -> Option<Value<'a>> {
+    let other = match args.first()? {
+        Arg::Variable(variable) => cx.variables.get(*variable)?.to_int()?,
+        number => number.int()?,
+    };
+    Some(Value::Int(join(value.to_int()?, other)))
 }
 
 fn map<'a>(value: Value<'a>, turn: fn(i64) -> i64) -> Option<Value<'a>> {

@@ -26,9 +26,9 @@ pub const TABLE: &[Row] = &[
     row(
         "concat",
         "[<start>],[<var>],[<end>]",
-        "Appends text.",
+        "Appends text, the value of a variable, and text again.",
         "path,concat(-,,end)",
-        text(concat).args(&[ArgKind::Str, ArgKind::Str, ArgKind::Str], 0).check(no_variable),
+        text(concat).args(&[ArgKind::Str, ArgKind::Variable, ArgKind::Str], 0),
     ),
     row(
         "cut_crlf",
@@ -151,19 +151,14 @@ fn bytes<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Va
     Some(Value::Bin(part(bytes, start, end)))
 }
 
-fn no_variable(args: &mut [Arg]) -> Result<(), (usize, String)> {
-    match args.get(1).and_then(Arg::text) {
-        Some(name) if !name.is_empty() => {
-            let name = String::from_utf8_lossy(name);
-            Err((1, format!("variables such as `{name}` are not supported yet")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn concat<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
+fn concat<'a>(args: &'a [Arg], value: Value<'a>, cx: &'a Context<'_>) -> Option<Value<'a>> {
     let mut text = value.into_bytes().into_owned();
     text.extend_from_slice(arg_text(args, 0));
+    if let Some(Arg::Variable(variable)) = args.get(1)
+        && let Some(value) = cx.variables.get(*variable)
+    {
+        value.write_text(&mut text);
+    }
     text.extend_from_slice(arg_text(args, 2));
     Some(Value::Str(Cow::Owned(text)))
 }

@@ -17,7 +17,7 @@ pub const TABLE: &[Row] = &[
     row(
         "dst",
         "",
-        "Returns the address that the client connected to.",
+        "Returns the address that the client connected to, or what `set-dst` made of it.",
         "dst",
         FetchSpec::one(Type::Ip, Scope::Anywhere, dst),
     ),
@@ -38,7 +38,7 @@ pub const TABLE: &[Row] = &[
     row(
         "dst_port",
         "",
-        "Returns the port that the client connected to.",
+        "Returns the port that the client connected to, or what `set-dst-port` made of it.",
         "dst_port",
         FetchSpec::one(Type::Int, Scope::Anywhere, dst_port),
     ),
@@ -47,28 +47,28 @@ pub const TABLE: &[Row] = &[
         "",
         "Returns the address that the client connected to.",
         "fc_dst",
-        FetchSpec::one(Type::Ip, Scope::Anywhere, dst),
+        FetchSpec::one(Type::Ip, Scope::Anywhere, fc_dst),
     ),
     row(
         "fc_dst_port",
         "",
         "Returns the port that the client connected to.",
         "fc_dst_port",
-        FetchSpec::one(Type::Int, Scope::Anywhere, dst_port),
+        FetchSpec::one(Type::Int, Scope::Anywhere, fc_dst_port),
     ),
     row(
         "fc_src",
         "",
         "Returns the address of the client.",
         "fc_src",
-        FetchSpec::one(Type::Ip, Scope::Anywhere, src),
+        FetchSpec::one(Type::Ip, Scope::Anywhere, fc_src),
     ),
     row(
         "fc_src_port",
         "",
         "Returns the port of the client.",
         "fc_src_port",
-        FetchSpec::one(Type::Int, Scope::Anywhere, src_port),
+        FetchSpec::one(Type::Int, Scope::Anywhere, fc_src_port),
     ),
     row(
         "fe_conn",
@@ -94,7 +94,7 @@ pub const TABLE: &[Row] = &[
     row(
         "src",
         "",
-        "Returns the address of the client.",
+        "Returns the address of the client, or what `set-src` made of it.",
         "src",
         FetchSpec::one(Type::Ip, Scope::Anywhere, src),
     ),
@@ -108,7 +108,7 @@ pub const TABLE: &[Row] = &[
     row(
         "src_port",
         "",
-        "Returns the port of the client.",
+        "Returns the port of the client, or what `set-src-port` made of it.",
         "src_port",
         FetchSpec::one(Type::Int, Scope::Anywhere, src_port),
     ),
@@ -144,27 +144,43 @@ fn port(address: Option<SocketAddr>) -> Option<Value<'static>> {
 }
 
 fn src<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
-    ip(cx.session.source).map(Value::Ip)
+    ip(cx.source()).map(Value::Ip)
 }
 
 fn dst<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    ip(cx.destination()).map(Value::Ip)
+}
+
+fn fc_src<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    ip(cx.session.source).map(Value::Ip)
+}
+
+fn fc_dst<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     ip(cx.session.destination).map(Value::Ip)
 }
 
-fn src_port<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+fn fc_src_port<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     port(cx.session.source)
 }
 
-fn dst_port<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+fn fc_dst_port<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     port(cx.session.destination)
 }
 
+fn src_port<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    port(cx.source())
+}
+
+fn dst_port<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    port(cx.destination())
+}
+
 fn src_is_local<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
-    ip(cx.session.source).map(|ip| Value::Bool(ip.is_loopback()))
+    ip(cx.source()).map(|ip| Value::Bool(ip.is_loopback()))
 }
 
 fn dst_is_local<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
-    ip(cx.session.destination).map(|ip| Value::Bool(ip.is_loopback()))
+    ip(cx.destination()).map(|ip| Value::Bool(ip.is_loopback()))
 }
 
 fn fe_conn<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {

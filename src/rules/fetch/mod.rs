@@ -3,11 +3,13 @@
 //! Every fetch is a row in the table of its file; a new one is a new row. Fetches that HAProxy has and fastlb
 //! has not yet are listed in [`super::known`], so that a user is told which of the two it is.
 
+pub mod body;
 pub mod conn;
 mod field;
 pub mod header;
 pub mod http;
 pub mod internal;
+pub mod variable;
 
 use super::call::Call;
 use super::context::Context;
@@ -110,7 +112,8 @@ pub(super) const fn row(
 }
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] = &[conn::TABLE, header::TABLE, http::TABLE, internal::TABLE];
+pub const TABLES: &[&[Row]] =
+    &[body::TABLE, conn::TABLE, header::TABLE, http::TABLE, internal::TABLE, variable::TABLE];
 
 /// Returns the row of that name.
 pub fn lookup(name: &str) -> Option<&'static Row> {

@@ -111,10 +111,10 @@ pub(super) fn find(name: &str) -> Option<&'static Keyword<TagSpec>> {
 pub(super) fn write(tag: Tag, style: Style, cx: &Context<'_>, out: &mut Vec<u8>) {
     let (record, session) = (cx.record, cx.session);
     match tag {
-        Tag::ClientIp => host(out, style, session.source),
-        Tag::ClientPort => port(out, style, session.source, session.bind),
-        Tag::FrontendIp => host(out, style, session.destination),
-        Tag::FrontendPort => port(out, style, session.destination, session.bind),
+        Tag::ClientIp => host(out, style, cx.source()),
+        Tag::ClientPort => port(out, style, cx.source(), session.bind),
+        Tag::FrontendIp => host(out, style, cx.destination()),
+        Tag::FrontendPort => port(out, style, cx.destination(), session.bind),
         Tag::BackendSourceIp => peer_ip(out, style, record.server_local),
         Tag::BackendSourcePort => peer_port(out, style, record.server_local),
         Tag::ServerIp => peer_ip(out, style, record.server_address),

@@ -53,6 +53,28 @@ fn headers_are_added_set_deleted_and_replaced() {
 }
 
 #[test]
+fn fields_that_frame_a_message_are_not_for_rules() {
+    const MESSAGE: &str = "POST /p\nContent-Length: 5\nTransfer-Encoding: chunked";
+    for rule in [
+        "del-header content-length",
+        "del-header Transfer-Encoding",
+        "set-header Content-Length 7",
+        "add-header Transfer-Encoding gzip",
+        "replace-header Content-Length . 7",
+        "replace-value transfer-encoding chunked gzip",
+    ] {
+        let mut proxy = Proxy::new();
+        let rules = proxy.rules(&format!("http-request {rule}"));
+        let said = proxy.take();
+        assert!(said.contains("rules cannot edit"), "{rule}: {said}");
+        let mut stream = Stream::of(MESSAGE);
+        assert!(matches!(run(&rules, &mut stream.cx()), Verdict::Continue));
+        assert_eq!(fields(&stream.request).trim_end(), MESSAGE.split_once('\n').unwrap().1);
+    }
+    assert_eq!(request("http-request del-header . -m reg", MESSAGE), MESSAGE);
+}
+
+#[test]
 fn a_value_cannot_end_the_field_line() {
     let rules = compile(
         "http-request set-header X-A %[url_param(a),url_dec]\nhttp-request return hdr x-b %[url_param(a),url_dec]",
@@ -123,7 +145,8 @@ fn the_first_final_rule_that_holds_decides() {
          http-request deny deny_status 429",
     );
     let trace = |target: &str| {
-        let (verdict, index) = run_traced(&rules, &mut Stream::of(&format!("GET {target}")).cx());
+        let (verdict, index) =
+            run_traced(&rules, 0, &mut Stream::of(&format!("GET {target}")).cx());
         (format!("{verdict:?}"), index)
     };
     assert_eq!(trace("/a"), ("Deny(403)".to_string(), Some(1)));
@@ -131,7 +154,7 @@ fn the_first_final_rule_that_holds_decides() {
     assert_eq!(trace("/c"), ("Deny(429)".to_string(), Some(3)));
     assert!(!rules[0].is_final() && rules[1].is_final() && rules[1].is_refusal());
     assert!(matches!(verdict("http-request reject", "/"), Verdict::Reject));
-    assert!(matches!(verdict("http-request silent-drop", "/"), Verdict::SilentDrop));
+    assert!(matches!(verdict("http-request silent-drop", "/"), Verdict::SilentDrop(None)));
     assert!(matches!(verdict("http-request tarpit", "/"), Verdict::Tarpit(500, None)));
     assert!(matches!(
         verdict("http-request use-service prometheus-exporter if { path /metrics }", "/metrics"),
@@ -167,13 +190,18 @@ fn answers_have_the_fields_and_bodies_that_they_are_given() {
             "return content-type text/x file page",
             "200\ncontent-type: text/x\n\nHTTP/1.0 200 OK\r\nContent-Type: text/x\r\nContent-Length: 3\r\n\r\nhey",
         ),
-        ("return errorfile page", "200\ncontent-type: text/x\n\nhey"),
     ] {
         let Verdict::Answer(answer) = verdict(&format!("http-request {rule}"), "/x") else {
             panic!("{rule}")
         };
         assert_eq!(show(&answer), want, "{rule}");
     }
+    let Verdict::Answer(Answer { status: 503, raw: Some(raw), .. }) =
+        verdict("http-request return status 503 errorfile page", "/x")
+    else {
+        panic!("no file")
+    };
+    assert_eq!(&*raw, b"HTTP/1.1 200 OK\r\nContent-Type: text/x\r\ncontent-length: 3\r\n\r\nhey");
     let Verdict::DenyAnswer(answer) =
         verdict("http-request deny content-type text/html string no", "/x")
     else {
@@ -188,7 +216,11 @@ fn answers_have_the_fields_and_bodies_that_they_are_given() {
     assert_eq!(answer.status, 429);
     assert!(matches!(
         verdict("http-request return status 404 default-errorfiles", "/"),
-        Verdict::Deny(404)
+        Verdict::Page(404)
+    ));
+    assert!(matches!(
+        verdict("http-request silent-drop rst-ttl 3", "/"),
+        Verdict::SilentDrop(Some(3))
     ));
 }
 
@@ -252,6 +284,26 @@ fn redirects_are_those_of_haproxy() {
             "http-request redirect prefix / clear-cookie SEEN=",
             "/p5",
             format!("302\nlocation: /p5{NO_CACHE}\nset-cookie: SEEN=; path=/; Max-Age=0;"),
+        ),
+        (
+            "http-request redirect location /l keep-query",
+            "/p6?a=1",
+            format!("302\nlocation: /l?a=1{NO_CACHE}"),
+        ),
+        (
+            "http-request redirect location /l?b keep-query",
+            "/p6?a=1",
+            format!("302\nlocation: /l?b&a=1{NO_CACHE}"),
+        ),
+        (
+            "http-request redirect location /l keep-query",
+            "/p6",
+            format!("302\nlocation: /l{NO_CACHE}"),
+        ),
+        (
+            "http-request redirect location /l set-cookie-fmt SEEN=%[path]",
+            "/p7",
+            format!("302\nlocation: /l{NO_CACHE}\nset-cookie: SEEN=/p7; path=/;"),
         ),
         (
             "http-request redirect scheme https",

@@ -285,8 +285,8 @@ fn actions_are_checked() {
         "error at `denny`: unknown action `denny` in a `http-request` rule | help: did you mean `deny`?",
     );
     rule(
-        "http-request set-var(txn.x) str(a)",
-        "error at `set-var(txn.x)`: the action `set-var(txn.x)` of `http-request` is not supported yet",
+        "http-request sc-inc-gpc0(0) str(a)",
+        "error at `sc-inc-gpc0(0)`: the action `sc-inc-gpc0(0)` of `http-request` is not supported yet",
     );
     rule(
         "http-request auth realm x if TRUE",

@@ -1,9 +1,11 @@
 //! Responses that the proxy makes itself: errors, redirects, returns, the monitor, statistics.
 
 use super::exchange::Exchange;
-use super::route::{Stop, count_denied};
+use super::route::{self, Drop, Stop, count_denied, with_context};
 use crate::metrics::Counter;
-use crate::plan::ErrorFiles;
+use crate::proto::h1::parse::{self, Limits, Parsed, RequestKind};
+use crate::proto::h1::write::{self, Framing, Hop};
+use crate::proto::http::Version;
 use crate::proto::reply::Reply;
 use crate::rules::action::{Answer, Service};
 use crate::runtime::session::Session;
@@ -12,6 +14,8 @@ use std::time::Duration;
 
 /// How long a tarpitted request waits when no timeout says otherwise.
 const TARPIT: Duration = Duration::from_secs(5);
+/// How often a client that has sent more than its request is looked at while it is tarpitted.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Bytes of a refused client that are read and thrown away so that it sees our answer before a reset.
 const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -23,6 +27,7 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         Stop::Deny(_) | Stop::DenyAnswer(_) | Stop::Drop(_) => (b'P', b'R'),
         Stop::Tarpit(..) => (b'P', b'T'),
         Stop::NoBackend => (b'S', b'C'),
+        Stop::Failed { cause, phase, .. } => (*cause, *phase),
         _ => (b'L', b'R'),
     };
     match stop {
@@ -34,24 +39,27 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
             count_denied(session, exchange, Counter::DeniedRequests);
             send(session, exchange, answer).await;
         }
-        Stop::Drop(silent) => {
+        Stop::Drop(how) => {
             count_denied(session, exchange, Counter::DeniedRequests);
             exchange.keep_alive = false;
-            if silent {
-                session.socket.set_reset_on_close();
-            }
+            drop_client(session, how);
         }
         Stop::Tarpit(status, answer) => {
             count_denied(session, exchange, Counter::DeniedRequests);
-            let timeouts = &session.frontend().timeouts;
-            let limit = timeouts.tarpit.or(timeouts.connect).unwrap_or(TARPIT);
-            monoio::time::sleep(limit).await;
-            exchange.record.queue_us = limit.as_micros() as i64;
-            exchange.keep_alive = false;
-            match answer {
-                Some(answer) => send(session, exchange, answer).await,
-                None => error(session, exchange, status).await,
+            if tarpit(session, exchange).await {
+                match answer {
+                    Some(answer) => send(session, exchange, answer).await,
+                    None => error(session, exchange, status).await,
+                }
+            } else {
+                exchange.record.termination.cause = b'C';
+                exchange.record.status = status;
+                exchange.keep_alive = false;
             }
+        }
+        Stop::Page(status) => {
+            count_intercepted(session, exchange);
+            error(session, exchange, status).await;
         }
         Stop::Answer(answer) => intercept(session, exchange, answer).await,
         Stop::Service(Service::Prometheus) => {
@@ -66,54 +74,120 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         }
         Stop::Monitor(well) => error(session, exchange, if well { 200 } else { 503 }).await,
         Stop::NoBackend => error(session, exchange, 503).await,
+        Stop::Failed { status, .. } => {
+            shard.count(session.frontend().object, Counter::RequestErrors, 1);
+            exchange.keep_alive = false;
+            if let Some(status) = status {
+                error(session, exchange, status).await;
+            }
+        }
+    }
+}
+
+/// Holds a request back for `timeout tarpit`, without a buffer; returns whether its client is still there.
+async fn tarpit(session: &Session, exchange: &mut Exchange) -> bool {
+    let timeouts = &session.frontend().timeouts;
+    let limit = timeouts.tarpit.or(timeouts.connect).unwrap_or(TARPIT);
+    // The head is still needed for answer and log, the room behind it is not.
+    let head = exchange.request.buffer().to_vec();
+    session.shard.buffers.give(std::mem::replace(exchange.request.buffer_mut(), head));
+    let begun = session.shard.clock.now_us();
+    session.arm(Some(limit));
+    let stayed = session.deadline.limit(leaves(session)).await.is_err();
+    exchange.record.queue_us = session.shard.clock.now_us().saturating_sub(begun) as i64;
+    stayed
+}
+
+/// Waits until the client has ended its side.
+async fn leaves(session: &Session) {
+    while session.socket.has_left().is_none() {
+        if session.socket.is_quiet() {
+            if session.socket.readable().await.is_err() {
+                return;
+            }
+        } else {
+            // What it has sent stays unread, so nothing tells of the end behind it.
+            session.shard.sleep(LOOK_PAUSE).await;
+        }
+    }
+}
+
+/// Prepares the client's connection for the end that a rule asks for.
+pub fn drop_client(session: &Session, how: Drop) {
+    match how {
+        Drop::Close => {}
+        Drop::Silent(ttl) => session.socket.set_silent_close(ttl),
     }
 }
 
 async fn intercept(session: &Session, exchange: &mut Exchange, answer: Answer) {
-    session.shard.count(session.frontend().object, Counter::Intercepted, 1);
+    count_intercepted(session, exchange);
     send(session, exchange, answer).await;
+}
+
+/// Counts a request that the frontend answers by itself; one that reached a backend is not counted there.
+fn count_intercepted(session: &Session, exchange: &Exchange) {
+    if exchange.record.backend.is_none() {
+        session.shard.count(session.frontend().object, Counter::Intercepted, 1);
+    }
 }
 
 /// Sends a complete answer.
 pub async fn send(session: &Session, exchange: &mut Exchange, answer: Answer) {
     exchange.keep_alive &= !answer.close;
-    let reply = Reply {
-        status: answer.status,
-        fields: answer.fields,
-        body: Arc::from(answer.body),
-        raw: None,
-    };
-    send_reply(session, exchange, &reply).await;
+    let reply = reply_of(answer);
+    send_reply(session, exchange, &reply, true).await;
 }
 
 /// Sends the page for an error of the proxy's own making.
 pub async fn error(session: &Session, exchange: &mut Exchange, status: u16) {
-    let backend_files =
-        exchange.record.backend.map(|index| &session.shard.backend(index).error_files);
-    let reply = match error_file(backend_files, &session.frontend().error_files, status) {
-        Some(raw) => Reply { raw: Some(raw), ..Reply::error(status) },
+    let backend = exchange.record.backend.map(|index| &session.shard.backend(index).error_files);
+    let frontend = &session.frontend().error_files;
+    let file = backend.and_then(|files| files.get(&status)).or_else(|| frontend.get(&status));
+    let answer = file.and_then(|file| with_context(session, exchange, |cx| file.answer(cx)));
+    let reply = answer.map_or_else(|| Reply::error(status), reply_of);
+    send_reply(session, exchange, &reply, true).await;
+}
+
+/// Sends the page for a request that could not be read: there is nothing that rules or formats could look at, so only
+/// an answer that is the same for all takes its place (manual 4.2, `http-error`).
+pub async fn refuse(session: &Session, exchange: &mut Exchange, status: u16) {
+    let file = session.frontend().error_files.get(&status).and_then(|file| file.fixed());
+    let reply = match file {
+        Some(raw) => Reply { raw: Some(raw.clone()), ..Reply::new(status) },
         None => Reply::error(status),
     };
-    send_reply(session, exchange, &reply).await;
+    send_reply(session, exchange, &reply, false).await;
 }
 
-fn error_file(
-    backend: Option<&ErrorFiles>,
-    frontend: &ErrorFiles,
-    status: u16,
-) -> Option<Arc<[u8]>> {
-    backend.and_then(|files| files.get(&status)).or_else(|| frontend.get(&status)).cloned()
+fn reply_of(answer: Answer) -> Reply {
+    Reply {
+        status: answer.status,
+        fields: answer.fields,
+        leading: answer.leading,
+        body: Arc::from(answer.body),
+        raw: answer.raw,
+    }
 }
 
-async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply) {
+/// Sends an answer; `rules` says whether `http-after-response` rules run on it.
+async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply, rules: bool) {
     let head_request = exchange.request.method() == b"HEAD";
     skip_body(exchange);
     exchange.out.clear();
-    let version = exchange.request.version();
-    exchange.keep_alive =
-        reply.write_h1(&mut exchange.out, exchange.keep_alive, head_request, version);
     exchange.record.status = reply.status;
-    exchange.record.bytes_out = exchange.out.len() as u64;
+    let version = exchange.request.version();
+    if !(rules && route::has_after_response(session, exchange) && edited(session, exchange, reply))
+    {
+        exchange.keep_alive =
+            reply.write_h1(&mut exchange.out, exchange.keep_alive, head_request, version);
+    }
+    exchange.record.bytes_out += exchange.out.len() as u64;
+    if exchange.out.is_empty() {
+        // An error file without a byte: the connection is closed without a word.
+        exchange.keep_alive = false;
+        return;
+    }
     session.arm(session.frontend().timeouts.client);
     let out = std::mem::take(&mut exchange.out);
     let len = out.len();
@@ -124,6 +198,39 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply) {
         }
         Err(_) => exchange.keep_alive = false,
     }
+}
+
+/// Writes an answer as `http-after-response` rules make it; false when there is nothing to run them on.
+#[cold]
+fn edited(session: &Session, exchange: &mut Exchange, reply: &Reply) -> bool {
+    let head_request = exchange.request.method() == b"HEAD";
+    let mut bytes = Vec::new();
+    reply.write_h1(&mut bytes, true, false, Version::Http11);
+    let limits = Limits { head_bytes_max: usize::MAX, fields_max: usize::from(u16::MAX) };
+    let kind = RequestKind::of(&exchange.request);
+    let pooled = std::mem::take(exchange.response.buffer_mut());
+    exchange.response.clear();
+    *exchange.response.buffer_mut() = bytes;
+    let parsed = parse::response(&mut exchange.response, &limits, kind);
+    let whole = matches!(parsed, Ok(Parsed::Complete));
+    if whole {
+        route::after_response(session, exchange);
+        exchange.record.status = exchange.response.status();
+        exchange.keep_alive &= reply.may_keep_alive();
+        let hop = Hop {
+            keep_alive: exchange.keep_alive,
+            peer: exchange.request.version(),
+            framing: Framing::AsReceived,
+        };
+        write::write_response(&exchange.response, &mut exchange.out, &hop);
+        if !head_request {
+            exchange.out.extend_from_slice(exchange.response.rest());
+        }
+    }
+    exchange.response.clear();
+    *exchange.response.buffer_mut() = pooled;
+    exchange.response.buffer_mut().clear();
+    whole
 }
 
 /// An answer before the body was received keeps the connection only when the whole body is already there.

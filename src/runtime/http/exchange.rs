@@ -2,6 +2,7 @@
 
 use crate::proto::http::Head;
 use crate::rules::context::Record;
+use crate::rules::variable::StreamStore;
 use crate::runtime::buffer::Buffers;
 use crate::runtime::session::Session;
 use std::cell::{Cell, RefCell};
@@ -28,6 +29,8 @@ pub struct Exchange {
     pub next: Vec<u8>,
     /// Text of the log line.
     pub log_text: Vec<u8>,
+    /// What rules have set for this stream.
+    pub variables: StreamStore,
     /// Whether the client's connection stays open after this stream.
     pub keep_alive: bool,
     /// Whether the client may still be sending a body that nobody will read.
@@ -44,6 +47,7 @@ impl Exchange {
         self.received_us = now_us;
         self.silent = false;
         self.unread = false;
+        self.variables.clear(&shard.plan.variables);
         self.record = Record {
             start_us: shard.clock.wall_us(now_us),
             connections: shard.plan.connections.current(),

@@ -8,112 +8,153 @@
 
 use super::exchange::Exchange;
 use super::upload::{Upload, alongside};
-use super::{answer, route};
+use super::{answer, connect, route};
 use crate::metrics::Counter;
-use crate::plan::{Backend, ConnectionMode, Reuse};
+use crate::plan::{Backend, ConnectionMode, RetryOn, Reuse};
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::Hop;
-use crate::runtime::assign::{Assigned, Refused, Wish, assign, reassign};
+use crate::runtime::assign::{Assigned, Dispatch, Refused, Wish};
 use crate::runtime::deadline::Expired;
 use crate::runtime::session::Session;
 use crate::runtime::tcp::refused_letters;
 use crate::runtime::transport::Socket;
+use crate::runtime::upstream::{Take, Upstream};
+use std::cell::Cell;
 
 /// How forwarding failed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fail {
     /// A reused connection was closed by the server before it answered: the request may be repeated elsewhere.
     Stale,
+    /// The connection ended before anything of the request was sent: as good as none.
+    Unsent,
+    /// `retry-on` names what happened, and the request is at hand to be sent again.
+    Again(RetryOn),
     /// Nothing was sent to the client yet: it can be told.
     Status(u16, u8, u8),
     /// A rule refused the response, or the request's body is malformed: the client is told, and no server failed.
     Refused(u16),
     /// The response has begun, or there is nobody to tell: close.
     Cut(u8, u8),
+    /// What came of the response's body is malformed: close.
+    Malformed,
 }
 
 /// Forwards the request to a server of the backend and answers the client.
 pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: u32) {
-    let shard = &session.shard;
-    let backend = shard.backend(backend_index);
+    let backend = session.shard.backend(backend_index);
+    // A connection to one destination is none to another: servers that follow destinations keep none.
+    if backend.follows && !connect::may_follow(session, exchange, backend) {
+        return Box::pin(refuse(session, exchange, Refused::NoServer)).await;
+    }
     let wish = Wish {
         server: route::wanted_server(session, exchange, backend),
-        reuse: may_reuse(session, exchange, backend),
+        reuse: (!backend.follows).then(|| may_reuse(session, exchange, backend)),
+        watch: backend.abort_on_close || session.frontend().abort_on_close,
     };
-    let mut kept = None;
+    let mut dispatch = Dispatch::new(session, backend_index, wish);
     loop {
-        let assigned = match kept.take() {
-            None => assign(session, backend_index, wish, &mut exchange.record).await,
-            Some(slot) => {
-                Box::pin(reassign(session, backend_index, slot, &mut exchange.record)).await
-            }
-        };
-        let Assigned { slot, upstream } = match assigned {
+        let Assigned { slot, upstream } = match dispatch.assign(&mut exchange.record).await {
             Ok(assigned) => assigned,
             Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
         };
-        let conversation =
-            Conversation { session, backend, upstream: &upstream.socket, server: slot.server };
-        let fail = match conversation.run(exchange, upstream.reused).await {
+        let follows = backend.servers[slot.server].follow.is_some();
+        if follows {
+            if exchange.request.method() == b"CONNECT" {
+                let tunnel = connect::tunnel(session, exchange, backend, &upstream.socket);
+                return Box::pin(tunnel).await;
+            }
+            connect::to_origin_form(exchange);
+        }
+        let conversation = Conversation {
+            session,
+            backend,
+            upstream: &upstream.socket,
+            server: slot.server,
+            uses: upstream.uses,
+            retry: may_retry(exchange, backend, &dispatch),
+            watch: wish.watch,
+            private: Cell::new(upstream.private || backend.reuse == Reuse::Never),
+        };
+        let fail = match conversation.run(exchange).await {
             Ok(reusable) => {
-                if reusable {
-                    let now = shard.clock.coarse_ms();
-                    shard.upstreams.give(
-                        &shard.plan,
-                        backend_index,
-                        slot.server,
-                        upstream.socket,
-                        now,
-                    );
+                let private = conversation.private.get();
+                if reusable && !follows {
+                    keep(session, backend_index, slot.server, private, upstream);
                 }
                 return;
             }
             Err(fail) => fail,
         };
         match fail {
-            Fail::Stale => {
-                // The server closed the idle connection as we took it: nothing was answered, so once more on a fresh one.
-                kept = Some(slot);
-                continue;
+            // The server closed the idle connection as we took it: nothing was answered, so once more on a fresh one.
+            Fail::Stale => dispatch.hold(slot),
+            Fail::Unsent => {
+                let again = Box::pin(dispatch.reconnect(slot, true, &mut exchange.record)).await;
+                if let Err(refused) = again {
+                    return Box::pin(refuse(session, exchange, refused)).await;
+                }
             }
-            Fail::Refused(status) => {
-                end(exchange, b'P', b'H');
-                Box::pin(answer::error(session, exchange, status)).await;
+            Fail::Again(event) => {
+                if event == RetryOn::JUNK {
+                    conversation.count_failure(b'P', b'H');
+                }
+                forget_response(exchange);
+                dispatch.retry(slot, &mut exchange.record);
             }
-            Fail::Status(status, cause, phase) => {
-                conversation.count_failure(cause, phase);
-                end(exchange, cause, phase);
-                // The client's connection stays when its request was received whole.
-                Box::pin(answer::error(session, exchange, status)).await;
-            }
-            Fail::Cut(cause, phase) => {
-                conversation.count_failure(cause, phase);
-                end(exchange, cause, phase);
-                exchange.keep_alive = false;
-            }
+            fail => return Box::pin(conversation.fail(exchange, fail)).await,
         }
-        return;
     }
+}
+
+/// Keeps a server connection for the next request: of anybody, or of this client only.
+fn keep(session: &Session, backend: u32, server: usize, private: bool, mut upstream: Upstream) {
+    let shard = &session.shard;
+    upstream.uses += 1;
+    if private {
+        session.private.borrow_mut().give(backend, server, upstream);
+    } else {
+        shard.upstreams.give(shard.place(backend, server), upstream, shard.clock.coarse_ms());
+    }
+}
+
+/// Makes room for the response of another attempt.
+fn forget_response(exchange: &mut Exchange) {
+    let mut buffer = std::mem::take(exchange.response.buffer_mut());
+    exchange.response.clear();
+    buffer.clear();
+    *exchange.response.buffer_mut() = buffer;
 }
 
 pub(super) fn end(exchange: &mut Exchange, cause: u8, phase: u8) {
     (exchange.record.termination.cause, exchange.record.termination.phase) = (cause, phase);
 }
 
-/// Whether the first attempt may use an idle connection (manual 4.2, `http-reuse`, and docs/differences.md).
-fn may_reuse(session: &Session, exchange: &Exchange, backend: &Backend) -> bool {
+/// Which idle connections the first attempt may use (manual 4.2, `http-reuse`, and docs/differences.md).
+fn may_reuse(session: &Session, exchange: &Exchange, backend: &Backend) -> Take {
     match backend.reuse {
-        Reuse::Never => false,
-        Reuse::Always | Reuse::Aggressive => true,
-        Reuse::Safe => session.requests.get() > 1 || is_repeatable(exchange),
+        Reuse::Always => Take::Any,
+        Reuse::Aggressive if session.requests.get() > 1 => Take::Any,
+        Reuse::Aggressive => Take::Proven,
+        Reuse::Safe if session.requests.get() > 1 || is_repeatable(exchange) => Take::Any,
+        Reuse::Safe | Reuse::Never => Take::Own,
     }
+}
+
+/// Returns the failures behind connecting after which the request is sent again.
+fn may_retry(exchange: &Exchange, backend: &Backend, dispatch: &Dispatch<'_>) -> RetryOn {
+    let record = &exchange.record;
+    let may = backend.retry_on.keeps_request()
+        && !record.retry.get().connect_only
+        && dispatch.attempts_left(record) > 0;
+    if may { backend.retry_on } else { RetryOn::NONE }
 }
 
 /// Whether the request may be sent twice: safe by its method and complete in our buffer.
 fn is_repeatable(exchange: &Exchange) -> bool {
     let idempotent = matches!(
         exchange.request.method(),
-        b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
+        b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE" | b"QUERY"
     );
     let mut reader = BodyReader::new(exchange.request.body);
     idempotent && reader.advance(exchange.request.rest()).is_ok_and(|advance| advance.done)
@@ -122,6 +163,11 @@ fn is_repeatable(exchange: &Exchange) -> bool {
 async fn refuse(session: &Session, exchange: &mut Exchange, refused: Refused) {
     let (cause, phase) = refused_letters(refused);
     end(exchange, cause, phase);
+    if matches!(refused, Refused::LeftQueue | Refused::LeftConnect) {
+        // There is nobody to tell.
+        exchange.keep_alive = false;
+        return;
+    }
     answer::error(session, exchange, 503).await;
 }
 
@@ -131,18 +177,27 @@ pub(super) struct Conversation<'a> {
     pub(super) backend: &'a Backend,
     pub(super) upstream: &'a Socket,
     pub(super) server: usize,
+    /// How many requests the connection carried before.
+    uses: u32,
+    /// The failures after which the request is sent again.
+    pub(super) retry: RetryOn,
+    /// Whether the stream ends when its client closes before the response has begun.
+    pub(super) watch: bool,
+    /// Whether the connection stays with this client.
+    pub(super) private: Cell<bool>,
 }
 
 impl Conversation<'_> {
     /// Sends the request and relays the response; returns whether the upstream connection can be reused.
-    async fn run(&self, exchange: &mut Exchange, reused: bool) -> Result<bool, Fail> {
+    async fn run(&self, exchange: &mut Exchange) -> Result<bool, Fail> {
         let shard = &self.session.shard;
         let frontend = self.session.frontend();
+        let reuses_max = self.backend.servers[self.server].pool.reuses_max;
         let keep_server = [self.backend.connection_mode, frontend.connection_mode]
             == [ConnectionMode::KeepAlive; 2]
-            && self.backend.reuse != Reuse::Never;
-        // `http-reuse never` keeps quiet about it, as HAProxy does.
-        let stays = keep_server || self.backend.reuse == Reuse::Never;
+            && reuses_max.is_none_or(|max| self.uses < max);
+        let stays = keep_server || self.backend.pretend_keep_alive;
+        let reused = self.uses > 0;
         let repeatable = reused && is_repeatable(exchange);
         let mut body = BodyReader::new(exchange.request.body);
         let first = match body.advance(exchange.request.rest()) {
@@ -166,10 +221,13 @@ impl Conversation<'_> {
         self.session.arm(self.backend.timeouts.server);
         let sent = self.send_request(exchange, &Hop::to_server(stays), with_body).await;
         match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) if repeatable => return Err(Fail::Stale),
+            Ok((Ok(()), _)) => {}
+            // Not even its first byte reached the server: whatever the method is, it was not executed.
+            Ok((Err(_), 0)) if reused => return Err(Fail::Stale),
+            Ok((Err(_), 0)) if self.may_reconnect(exchange) => return Err(Fail::Unsent),
+            Ok((Err(_), _)) if repeatable => return Err(Fail::Stale),
             // The server may have answered before it closed: look for the response.
-            Ok(Err(_)) => {}
+            Ok((Err(_), _)) => {}
             Err(Expired) => return Err(Fail::Status(504, b's', b'D')),
         }
         let sent_us = shard.clock.now_us();
@@ -179,19 +237,62 @@ impl Conversation<'_> {
                 .await
                 .map(|ok| ok && keep_server);
         }
-        let upload = Upload::default();
+        let room = match self.retry.keeps_request() {
+            true => Some(shard.buffers.size().saturating_sub(exchange.request.buffer().len())),
+            false => None,
+        };
+        let upload = Upload::new(room);
         let up = self.upload(body, &upload);
         let down = self.respond(exchange, sent_us, false, &upload);
         // Rare and large: not part of every stream's state.
         let result = Box::pin(alongside(up, down)).await;
         exchange.record.bytes_in += upload.bytes.get();
+        if let (Err(Fail::Again(_)), Some(kept)) = (&result, upload.kept.take()) {
+            // The next attempt finds the whole request where this one found its beginning.
+            exchange.request.buffer_mut().extend_from_slice(&kept);
+            return result;
+        }
         exchange.next.extend_from_slice(&upload.next.borrow());
         if !upload.done.get() {
             // The response is complete and the request is not: what follows on either connection is unknown.
             exchange.keep_alive = false;
             exchange.unread = result.is_ok();
         }
-        result.map(|ok| ok && keep_server && upload.done.get())
+        result.map(|ok| ok && keep_server && upload.done.get() && !upload.lost.get())
+    }
+
+    /// Whether a connection that ended before anything was sent counts as one that was not made.
+    fn may_reconnect(&self, exchange: &Exchange) -> bool {
+        let record = &exchange.record;
+        let max = record.retry.get().max.map_or(self.backend.retries, u32::from);
+        self.backend.retry_on.has(RetryOn::CONNECT) && record.retries < max
+    }
+
+    /// Tells the client, when it can be told, and counts.
+    async fn fail(&self, exchange: &mut Exchange, fail: Fail) {
+        match fail {
+            Fail::Refused(status) => {
+                end(exchange, b'P', b'H');
+                answer::error(self.session, exchange, status).await;
+            }
+            Fail::Status(status, cause, phase) => {
+                self.count_failure(cause, phase);
+                end(exchange, cause, phase);
+                // The client's connection stays when its request was received whole.
+                answer::error(self.session, exchange, status).await;
+            }
+            Fail::Malformed => {
+                self.count_behind(Counter::ResponseErrors);
+                end(exchange, b'S', b'D');
+                exchange.keep_alive = false;
+            }
+            Fail::Cut(cause, phase) => {
+                self.count_failure(cause, phase);
+                end(exchange, cause, phase);
+                exchange.keep_alive = false;
+            }
+            Fail::Stale | Fail::Unsent | Fail::Again(_) => {}
+        }
     }
 
     pub(super) fn count_denied(&self, exchange: &Exchange) {
@@ -208,27 +309,27 @@ impl Conversation<'_> {
     }
 
     fn count_failure(&self, cause: u8, phase: u8) {
-        let shard = &self.session.shard;
-        let frontend = self.session.frontend().object;
-        let behind = [self.backend.object, self.backend.servers[self.server].object];
-        match cause {
-            b'C' | b'c' => {
-                for object in behind.into_iter().chain([frontend]) {
-                    shard.count(object, Counter::ClientAborts, 1);
-                }
+        match (cause, phase) {
+            (b'C' | b'c', _) => {
+                self.count_behind(Counter::ClientAborts);
+                self.session.shard.count(self.session.frontend().object, Counter::ClientAborts, 1);
             }
             // The client's own fault, counted where it was found.
-            b'P' if phase == b'D' => {}
-            _ => {
-                // Before the response began it is an error, within its body an abort.
-                let counter = match phase {
-                    b'D' => Counter::ServerAborts,
-                    _ => Counter::ResponseErrors,
-                };
-                for object in behind {
-                    shard.count(object, counter, 1);
-                }
+            (b'P', b'D') => {}
+            // Before the response began it is an error, within its body an abort, and both if the server broke off.
+            (b'S', b'D') => {
+                self.count_behind(Counter::ServerAborts);
+                self.count_behind(Counter::ResponseErrors);
             }
+            (_, b'D') => self.count_behind(Counter::ServerAborts),
+            _ => self.count_behind(Counter::ResponseErrors),
+        }
+    }
+
+    /// Counts on backend and server.
+    fn count_behind(&self, counter: Counter) {
+        for object in [self.backend.object, self.backend.servers[self.server].object] {
+            self.session.shard.count(object, counter, 1);
         }
     }
 }

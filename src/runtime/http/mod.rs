@@ -1,19 +1,23 @@
 //! HTTP on a client connection: receive a request, decide, forward, answer, log; again while the connection lives.
 //!
-//! The steps are in files of their own: [`receive`] (request heads), [`route`] (rules and choices), [`answer`]
+//! The steps are in files of their own: [`receive`] (request heads), [`route`] (rules and choices; `wait`
+//! for rules that wait), [`answer`]
 //! (responses of the proxy itself), [`forward`] (attempts at servers; `upload`, `respond` and `relay` for what flows),
-//! [`persist`] (cookies), [`finish`] (counters, logs).
+//! [`persist`] (cookies), [`identify`] (what the server learns of the client), [`finish`] (counters, logs).
 
 pub mod answer;
+mod connect;
 pub mod exchange;
 pub mod finish;
 pub mod forward;
+pub mod identify;
 pub mod persist;
 pub mod receive;
 mod relay;
 mod respond;
 pub mod route;
 mod upload;
+pub mod wait;
 
 use super::session::Session;
 use crate::metrics::Counter;
@@ -48,6 +52,7 @@ pub async fn serve(session: &Session, first: First) -> After {
     let shard = &session.shard;
     let mut exchange = shard.exchanges.take();
     let after = burst(session, &mut exchange, first).await;
+    exchange.variables.clear(&shard.plan.variables);
     exchange.release(&shard.buffers);
     shard.exchanges.give(exchange);
     after
@@ -91,14 +96,15 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     exchange.keep_alive = exchange.request.keep_alive
         && frontend.connection_mode != ConnectionMode::Close
         && !session.shard.is_draining();
-    let backend = match route::frontend(session, exchange) {
+    let backend = match route::frontend(session, exchange).await {
         Ok(backend) => backend,
         Err(stop) => return Box::pin(answer::stop(session, exchange, stop)).await,
     };
     exchange.record.backend = Some(backend);
+    session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
     let gauge = Inside::enter(&session.shard.backend(backend).streams);
     exchange.record.backend_streams = gauge.0.current();
-    match route::backend(session, exchange, backend) {
+    match route::backend(session, exchange, backend).await {
         Ok(()) => forward::forward(session, exchange, backend).await,
         Err(stop) => Box::pin(answer::stop(session, exchange, stop)).await,
     }

@@ -194,13 +194,16 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
         }
         Failure::Bad(error) => {
             (termination.cause, termination.phase) = (b'P', b'R');
+            exchange.record.bytes_in = exchange.request.buffer().len() as u64;
+            // What was understood of it is not to be logged as if it were a request.
+            exchange.request.clear();
             Some(error.kind.status())
         }
     };
     session.shard.count(frontend.object, Counter::Requests, 1);
     session.shard.count(frontend.object, Counter::RequestErrors, 1);
     if let Some(status) = status {
-        answer::error(session, exchange, status).await;
+        answer::refuse(session, exchange, status).await;
         answer::drain_refused(session).await;
     }
     finish::stream(session, exchange);

@@ -57,7 +57,7 @@ impl Conversation<'_> {
                 }
                 false => body.advance(&buffer),
             };
-            let advance = advance.map_err(|_| Fail::Cut(b'S', b'D'))?;
+            let advance = advance.map_err(|_| Fail::Malformed)?;
             let clean = advance.consumed == buffer.len();
             if decode {
                 let len = scratch.len();

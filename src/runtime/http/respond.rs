@@ -5,12 +5,15 @@ use super::forward::{Conversation, Fail, end};
 use super::upload::{Upload, strip_connection_fields};
 use super::{answer, persist, route};
 use crate::metrics::Phase;
+use crate::plan::RetryOn;
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
-use crate::runtime::tcp::{end_letters, tunnel_options};
+use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
 use crate::runtime::tunnel;
+use crate::runtime::watch::{self, Left};
+use std::future::Future;
 
 /// Interim responses (1xx) that a server may send before its final one.
 const INTERIM_MAX: u32 = 16;
@@ -26,6 +29,20 @@ impl Conversation<'_> {
     ) -> Result<bool, Fail> {
         let shard = &self.session.shard;
         self.receive_head(exchange, repeatable, upload).await?;
+        let status = exchange.response.status();
+        if self.retry.keeps_request()
+            && RetryOn::status(status)
+                .is_some_and(|event| self.retry.has(event) && upload.is_at_hand())
+        {
+            return Err(Fail::Again(RetryOn::NONE));
+        }
+        if status == 401 || status == 407 {
+            self.note_challenge(exchange);
+        }
+        if self.backend.prefer_last || self.session.challenged.get() {
+            let backend = exchange.record.backend.unwrap_or_default();
+            self.session.last_server.set(Some((backend, self.server)));
+        }
         upload.answering.set(true);
         self.count_response(exchange.response.status());
         let now = shard.clock.now_us();
@@ -34,8 +51,13 @@ impl Conversation<'_> {
         exchange.record.status = exchange.response.status();
         persist::mark(exchange, self.backend, self.server);
         let backend_index = exchange.record.backend.unwrap_or_default();
-        if let Err(stop) = route::response(self.session, exchange, backend_index) {
+        if let Err(stop) =
+            route::response(self.session, exchange, backend_index, self.upstream).await
+        {
             return Box::pin(self.refuse_response(exchange, stop)).await;
+        }
+        if route::has_after_response(self.session, exchange) {
+            route::after_response(self.session, exchange);
         }
         exchange.record.status = exchange.response.status();
         let kind = RequestKind::of(&exchange.request);
@@ -81,24 +103,75 @@ impl Conversation<'_> {
                 }
                 Ok(Parsed::Complete) => return Ok(()),
                 Ok(Parsed::Partial) => {}
-                Err(_) => return Err(Fail::Status(502, b'P', b'H')),
+                Err(_) => {
+                    let fail = Fail::Status(502, b'P', b'H');
+                    return Err(self.unanswered(RetryOn::JUNK, upload, fail));
+                }
             }
             let nothing_yet = exchange.response.buffer().is_empty() && interim == 0;
             let buffer = std::mem::take(exchange.response.buffer_mut());
-            let Ok((received, filled)) =
-                self.session.deadline.limit(self.upstream.recv_behind(buffer)).await
-            else {
+            let receiving = self.session.deadline.limit(self.upstream.recv_behind(buffer));
+            let received = match self.watch && upload.done.get() {
+                false => receiving.await,
+                true => Box::pin(self.unless_gone(receiving)).await?,
+            };
+            let Ok((received, filled)) = received else {
                 return Err(match upload.waits_for_client.get() {
-                    true => Fail::Status(408, b'c', b'D'),
-                    false => Fail::Status(504, b's', b'H'),
+                    true => Fail::Status(408, b'c', b'H'),
+                    false => {
+                        let fail = Fail::Status(504, b's', b'H');
+                        self.unanswered(RetryOn::TIMEOUT, upload, fail)
+                    }
                 });
             };
             *exchange.response.buffer_mut() = filled;
             match received {
                 Ok(count) if count > 0 => {}
                 _ if nothing_yet && repeatable => return Err(Fail::Stale),
-                _ => return Err(Fail::Status(502, b'S', b'H')),
+                _ => {
+                    let event = if nothing_yet { RetryOn::EMPTY } else { RetryOn::JUNK };
+                    return Err(self.unanswered(event, upload, Fail::Status(502, b'S', b'H')));
+                }
             }
+        }
+    }
+
+    /// Returns how an attempt without a response ends: with another one, if that is wanted and can be.
+    fn unanswered(&self, event: RetryOn, upload: &Upload, fail: Fail) -> Fail {
+        if self.retry.keeps_request() && self.retry.has(event) && upload.is_at_hand() {
+            return Fail::Again(event);
+        }
+        fail
+    }
+
+    /// Awaits bytes of the server unless the client goes away.
+    async fn unless_gone<F: Future>(&self, receiving: F) -> Result<F::Output, Fail> {
+        let gone = watch::unless_gone(self.session, watch::NOT_AT_ONCE, receiving).await;
+        gone.map_err(|left| {
+            // The server must not go on working for nobody.
+            self.upstream.shutdown_both();
+            match left {
+                Left::Closed => Fail::Status(400, b'C', b'H'),
+                Left::Reset => Fail::Cut(b'C', b'D'),
+            }
+        })
+    }
+
+    /// Notes that the server asks for authentication: the client stays with it, and with the very connection when the
+    /// scheme authenticates connections (manual 4.2, `http-reuse`, `option prefer-last-server`).
+    #[cold]
+    fn note_challenge(&self, exchange: &Exchange) {
+        self.session.challenged.set(true);
+        let name: &[u8] = match exchange.response.status() {
+            401 => b"www-authenticate",
+            _ => b"proxy-authenticate",
+        };
+        let bound = exchange.response.values(name).any(|value| {
+            let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+            scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+        });
+        if bound {
+            self.private.set(true);
         }
     }
 
@@ -169,17 +242,35 @@ impl Conversation<'_> {
         stop: route::Stop,
     ) -> Result<bool, Fail> {
         match stop {
-            route::Stop::Answer(replacement) | route::Stop::DenyAnswer(replacement) => {
-                // The client's connection stays when its request was received whole.
+            // The client's connection stays when its request was received whole.
+            route::Stop::Answer(replacement) => {
                 end(exchange, b'L', b'H');
                 answer::send(self.session, exchange, replacement).await;
+                Ok(false)
+            }
+            route::Stop::DenyAnswer(replacement) => {
+                self.count_denied(exchange);
+                end(exchange, b'P', b'H');
+                answer::send(self.session, exchange, replacement).await;
+                Ok(false)
+            }
+            route::Stop::Page(status) => {
+                end(exchange, b'L', b'H');
+                answer::error(self.session, exchange, status).await;
                 Ok(false)
             }
             route::Stop::Deny(status) => {
                 self.count_denied(exchange);
                 Err(Fail::Refused(status))
             }
-            _ => {
+            route::Stop::Failed { status: Some(status), cause, phase } => {
+                Err(Fail::Status(status, cause, phase))
+            }
+            route::Stop::Failed { status: None, cause, phase } => Err(Fail::Cut(cause, phase)),
+            stop => {
+                if let route::Stop::Drop(how) = stop {
+                    answer::drop_client(self.session, how);
+                }
                 self.count_denied(exchange);
                 end(exchange, b'P', b'H');
                 exchange.keep_alive = false;
@@ -208,6 +299,14 @@ impl Conversation<'_> {
         exchange.record.bytes_in += carried.from_client;
         exchange.record.bytes_out += len as u64 + carried.from_server;
         let (cause, phase) = end_letters(carried.end);
+        let objects = [
+            self.session.frontend().object,
+            self.backend.object,
+            self.backend.servers[self.server].object,
+        ];
+        for object in objects {
+            count_end(self.session, object, carried.end);
+        }
         end(exchange, cause, phase);
         exchange.keep_alive = false;
         Ok(false)

@@ -1,29 +1,33 @@
 //! Decides: runs the rules of frontend and backend and chooses backend and server.
 
 use super::exchange::Exchange;
-use super::persist;
+use super::wait::{self, Side, Waiting, resume};
+use super::{identify, persist};
 use crate::metrics::Counter;
-use crate::plan::{Backend, BackendTarget, ForwardFor, ServerTarget, StatsPage};
+use crate::plan::{Backend, BackendTarget, HeaderNames, ServerTarget, StatsPage};
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
+use crate::rules::variable::Variables;
 use crate::runtime::session::Session;
+use crate::runtime::transport::Socket;
 use crate::server::ServerId;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Why a request goes no further than the proxy.
 pub enum Stop {
     /// A rule refused it with that status.
     Deny(u16),
-    /// A rule refused it without an answer; the flag asks for silence instead of a close.
-    Drop(bool),
+    /// A rule refused it without an answer.
+    Drop(Drop),
     /// A rule refused it with an answer of its own.
     DenyAnswer(Answer),
     /// A rule holds it back before it is refused with that status or answer.
     Tarpit(u16, Option<Answer>),
     /// A rule answered it.
     Answer(Answer),
+    /// A rule answered it with the proxy's own page for that status.
+    Page(u16),
     /// A service answers it.
     Service(Service),
     /// The statistics page answers it.
@@ -32,6 +36,24 @@ pub enum Stop {
     Monitor(bool),
     /// There is no backend for it.
     NoBackend,
+    /// What a rule waited for did not come: the answer, if anybody is there to hear it, and why (manual 8.5).
+    Failed {
+        /// Status of the answer.
+        status: Option<u16>,
+        /// First letter of the termination state.
+        cause: u8,
+        /// Second letter of the termination state.
+        phase: u8,
+    },
+}
+
+/// How the connection of a client that gets no answer ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Drop {
+    /// By a close.
+    Close,
+    /// Without a word, or by a reset that so many routers may pass on.
+    Silent(Option<u8>),
 }
 
 /// Evaluates something on the stream as it is now.
@@ -50,6 +72,11 @@ pub fn with_context<T>(
         record: &exchange.record,
         farms: &shard.plan.farms,
         names: &shard.plan.names,
+        variables: Variables {
+            process: &shard.plan.variables,
+            session: &session.variables,
+            stream: &exchange.variables,
+        },
         now_us: shard.clock.wall_us(exchange.received_us),
     };
     f(&mut context)
@@ -59,7 +86,7 @@ pub fn with_context<T>(
 ///
 /// # Errors
 /// Why the request stops here.
-pub fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop> {
+pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop> {
     let frontend = session.frontend();
     if let Some(monitored) = &frontend.monitor_uri
         && exchange.request.target() == monitored.as_bytes()
@@ -69,7 +96,13 @@ pub fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop>
             with_context(session, exchange, |cx| frontend.monitor_fail.iter().any(|c| c.holds(cx)));
         return Err(Stop::Monitor(!failed));
     }
-    rules(session, exchange, &frontend.http_request)?;
+    if frontend.buffer_request {
+        Box::pin(wait::whole_request(session, exchange, frontend.timeouts.http_request)).await?;
+    }
+    rules(session, exchange, Side::Request, &frontend.http_request).await?;
+    if frontend.header_names != HeaderNames::Preserve {
+        identify::restrict_names(frontend.header_names, &mut exchange.request)?;
+    }
     stats(exchange, frontend.stats.as_ref())?;
     choose_backend(session, exchange).ok_or(Stop::NoBackend)
 }
@@ -78,33 +111,58 @@ pub fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop>
 ///
 /// # Errors
 /// Why the request stops here.
-pub fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
-    let frontend = session.frontend();
+pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
     let backend = session.shard.backend(index);
+    if backend.buffer_request {
+        Box::pin(wait::whole_request(session, exchange, backend.timeouts.http_request)).await?;
+    }
     // Both halves of a `listen` section have the same rules, and they ran in its front half.
     if backend.frontend != Some(session.info.frontend) {
-        rules(session, exchange, &backend.http_request)?;
+        rules(session, exchange, Side::Request, &backend.http_request).await?;
         stats(exchange, backend.stats.as_ref())?;
     }
-    if let Some(forward_for) = backend.forward_for.as_ref().or(frontend.forward_for.as_ref()) {
-        add_forwarded_for(session, exchange, forward_for);
+    if backend.header_names != HeaderNames::Preserve {
+        identify::restrict_names(backend.header_names, &mut exchange.request)?;
     }
+    identify::client(session, exchange, index);
     Ok(())
 }
 
-fn rules(session: &Session, exchange: &mut Exchange, rules: &[Rule]) -> Result<(), Stop> {
+async fn rules(
+    session: &Session,
+    exchange: &mut Exchange,
+    side: Side<'_>,
+    rules: &[Rule],
+) -> Result<(), Stop> {
     if rules.is_empty() {
         return Ok(());
     }
     match with_context(session, exchange, |cx| action::run(rules, cx)) {
+        Verdict::Wait(wait, next) => {
+            let waiting = Waiting { rules, wait, next };
+            Box::pin(resume(session, exchange, side, waiting)).await
+        }
+        verdict => decided(verdict),
+    }
+}
+
+/// Returns what the verdict of a list that is through means for the message.
+pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
+    match verdict {
         Verdict::Continue => Ok(()),
         Verdict::Deny(status) => Err(Stop::Deny(status)),
         Verdict::DenyAnswer(answer) => Err(Stop::DenyAnswer(answer)),
         Verdict::Answer(answer) => Err(Stop::Answer(answer)),
-        Verdict::Reject => Err(Stop::Drop(false)),
-        Verdict::SilentDrop => Err(Stop::Drop(true)),
+        Verdict::Page(status) => Err(Stop::Page(status)),
+        Verdict::Reject => Err(Stop::Drop(Drop::Close)),
+        Verdict::SilentDrop(ttl) => Err(Stop::Drop(Drop::Silent(ttl))),
         Verdict::Tarpit(status, answer) => Err(Stop::Tarpit(status, answer)),
         Verdict::Service(service) => Err(Stop::Service(service)),
+        // Whoever runs rules carries waits out before the list is through.
+        Verdict::Wait(..) => {
+            debug_assert!(false, "a wait was not carried out");
+            Err(Stop::Failed { status: Some(500), cause: b'I', phase: b'R' })
+        }
     }
 }
 
@@ -187,45 +245,60 @@ pub fn wanted_server(
     backend: &Backend,
 ) -> Option<ServerId> {
     let by_cookie = persist::wanted(session, exchange, backend);
-    by_cookie.or_else(|| use_server(session, exchange, backend))
+    by_cookie
+        .or_else(|| use_server(session, exchange, backend))
+        .or_else(|| last_server(session, exchange, backend))
 }
 
-fn add_forwarded_for(session: &Session, exchange: &mut Exchange, forward_for: &ForwardFor) {
-    let Some(source) = session.info.source else { return };
-    if forward_for.except.is_some_and(|net| net.contains(&source.ip())) {
-        return;
-    }
-    // A frontend that always adds the field is not held back by a backend that would not.
-    let if_none =
-        forward_for.if_none && session.frontend().forward_for.as_ref().is_none_or(|f| f.if_none);
-    if if_none && exchange.request.get(forward_for.header.as_bytes()).is_some() {
-        return;
-    }
-    let mut text = [0u8; 46];
-    let len = write_ip(source.ip(), &mut text);
-    exchange.request.add(forward_for.header.as_bytes(), &text[..len]);
-}
-
-/// Writes an address and returns its length; 46 bytes hold any.
-fn write_ip(ip: IpAddr, out: &mut [u8; 46]) -> usize {
-    use std::io::Write;
-    let mut cursor = &mut out[..];
-    let room = cursor.len();
-    // The longest textual address has 45 bytes, so writing cannot fail.
-    let _ = write!(cursor, "{ip}");
-    room - cursor.len()
+/// Returns the server of the client's last request, if requests are to stay there and it takes new streams.
+fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Option<ServerId> {
+    let (index, server) = session.last_server.get()?;
+    let farm = &session.shard.plan.farms[index as usize];
+    let stays = (backend.prefer_last || session.challenged.get())
+        && exchange.record.backend == Some(index)
+        && !backend.balance.is_keyed();
+    (stays && farm.is_chosen(server)).then_some(server)
 }
 
 /// Runs the response rules of backend, then frontend.
 ///
 /// # Errors
 /// Why the server's response is not sent.
-pub fn response(session: &Session, exchange: &mut Exchange, backend: u32) -> Result<(), Stop> {
+pub async fn response(
+    session: &Session,
+    exchange: &mut Exchange,
+    backend: u32,
+    server: &Socket,
+) -> Result<(), Stop> {
+    exchange.variables.end_request(&session.shard.plan.variables);
+    let side = Side::Response(server);
     let backend = session.shard.backend(backend);
     if backend.frontend != Some(session.info.frontend) {
-        rules(session, exchange, &backend.http_response)?;
+        rules(session, exchange, side, &backend.http_response).await?;
     }
-    rules(session, exchange, &session.frontend().http_response)
+    rules(session, exchange, side, &session.frontend().http_response).await
+}
+
+/// Returns whether `http-after-response` rules run on what the client gets.
+pub fn has_after_response(session: &Session, exchange: &Exchange) -> bool {
+    let of_backend = |index| !session.shard.backend(index).http_after_response.is_empty();
+    !session.frontend().http_after_response.is_empty()
+        || exchange.record.backend.is_some_and(of_backend)
+}
+
+/// Runs the `http-after-response` rules of backend, then frontend, on the response as it is.
+pub fn after_response(session: &Session, exchange: &mut Exchange) {
+    let backend = exchange.record.backend.map(|index| session.shard.backend(index));
+    // Both halves of a `listen` section have the same rules.
+    let backend = backend.filter(|backend| backend.frontend != Some(session.info.frontend));
+    let lists = [
+        backend.map_or(&[][..], |backend| &backend.http_after_response),
+        &session.frontend().http_after_response,
+    ];
+    for rules in lists.into_iter().filter(|rules| !rules.is_empty()) {
+        // Such rules edit and allow; none of them ends the response.
+        with_context(session, exchange, |cx| action::run(rules, cx));
+    }
 }
 
 /// Counts a refused request on its frontend and, when there is one, its backend.

@@ -13,22 +13,26 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
+/// How long the rest of a body that the server does not want is received, in microseconds.
+const DISCARD_US: u64 = 30_000_000;
+
 impl Conversation<'_> {
-    /// Sends the head and the body bytes that came with it.
+    /// Sends the head and the body bytes that came with it; returns also how many bytes the kernel took.
     pub(super) async fn send_request(
         &self,
         exchange: &mut Exchange,
         hop: &Hop,
         with_body: usize,
-    ) -> Result<io::Result<()>, Expired> {
+    ) -> Result<(io::Result<()>, usize), Expired> {
         let deadline = &self.session.deadline;
         strip_connection_fields(&mut exchange.request);
         if !write::needs_rewrite(&exchange.request, hop) {
             let buffer = std::mem::take(exchange.request.buffer_mut());
-            let mut sending = pin!(self.upstream.send_all(buffer, 0, with_body));
+            let count = Cell::new(0);
+            let mut sending = pin!(self.upstream.send_counted(buffer, with_body, &count));
             let sent = deadline.limit(sending.as_mut()).await;
             let (sent, buffer) = match sent {
-                Ok((sent, buffer)) => (Ok(sent), buffer),
+                Ok((sent, buffer)) => (Ok((sent, count.get())), buffer),
                 Err(Expired) => {
                     // The head is still needed for the answer and the log: get its buffer back from the kernel.
                     self.upstream.shutdown_both();
@@ -44,9 +48,10 @@ impl Conversation<'_> {
         let head_len = exchange.request.received().len();
         out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
         let len = out.len();
-        let (sent, out) = deadline.limit(self.upstream.send_all(out, 0, len)).await?;
+        let count = Cell::new(0);
+        let (sent, out) = deadline.limit(self.upstream.send_counted(out, len, &count)).await?;
         exchange.out = out;
-        Ok(sent)
+        Ok((sent, count.get()))
     }
 
     /// Relays the rest of a request body.
@@ -54,6 +59,7 @@ impl Conversation<'_> {
         let shard = &self.session.shard;
         let timeouts = &self.session.frontend().timeouts;
         let mut buffer = shard.buffers.take();
+        let mut lost_us = 0;
         loop {
             buffer.clear();
             upload.waits_for_client.set(true);
@@ -82,25 +88,36 @@ impl Conversation<'_> {
                 shard.count(self.session.frontend().object, Counter::RequestErrors, 1);
                 return Err(upload.fail(400, b'P'));
             };
-            self.session.arm(self.backend.timeouts.server);
             let full = buffer.len() == buffer.capacity();
-            let sent = self
-                .session
-                .deadline
-                .limit(self.upstream.send_all(buffer, 0, advance.consumed))
-                .await;
-            let Ok((sent, filled)) = sent else { return Err(upload.fail(504, b's')) };
-            buffer = filled;
-            upload.bytes.set(upload.bytes.get() + advance.consumed as u64);
-            if sent.is_err() {
-                // The server reads no more; it may have answered already, which the other direction finds out.
-                return Ok(());
+            upload.keep(&buffer);
+            let mut at = 0;
+            while at < advance.consumed && !upload.lost.get() {
+                // A slow server is not a silent one: whatever it takes begins the limit anew.
+                self.session.arm(self.backend.timeouts.server);
+                let sending = self.upstream.send_some(buffer, at, advance.consumed);
+                let Ok((sent, back)) = self.session.deadline.limit(sending).await else {
+                    return Err(upload.fail(504, b's'));
+                };
+                buffer = back;
+                match sent {
+                    Ok(count) => at += count,
+                    // The server reads no more; it may have answered already, which the other direction finds out.
+                    // The rest of the body is received all the same, so that the answer is not lost to a reset.
+                    Err(_) => {
+                        upload.lost.set(true);
+                        lost_us = shard.clock.now_us();
+                    }
+                }
             }
+            upload.bytes.set(upload.bytes.get() + advance.consumed as u64);
             if advance.done {
-                upload.done.set(true);
                 upload.next.borrow_mut().extend_from_slice(&buffer[advance.consumed..]);
+                upload.done.set(true);
                 shard.buffers.give(buffer);
                 self.session.arm(self.backend.timeouts.server);
+                return Ok(());
+            }
+            if upload.lost.get() && shard.clock.now_us() - lost_us > DISCARD_US {
                 return Ok(());
             }
             if full && buffer.capacity() < shard.buffers.large_size() {
@@ -117,13 +134,39 @@ pub(super) struct Upload {
     pub(super) waits_for_client: Cell<bool>,
     /// The response has begun: whatever happens to the request, no other answer can follow.
     pub(super) answering: Cell<bool>,
+    /// The server takes no more of it.
+    pub(super) lost: Cell<bool>,
     pub(super) bytes: Cell<u64>,
     pub(super) next: RefCell<Vec<u8>>,
+    /// What was received, for another attempt, as long as it fits the request's buffer.
+    pub(super) kept: RefCell<Option<Vec<u8>>>,
+    room: usize,
 }
 
 impl Upload {
     pub(super) fn complete() -> Self {
-        Self { done: Cell::new(true), ..Self::default() }
+        Self { done: Cell::new(true), kept: RefCell::new(Some(Vec::new())), ..Self::default() }
+    }
+
+    /// Returns the state of a body that was not received whole; it is kept as long as it has no more bytes than `room`.
+    pub(super) fn new(room: Option<usize>) -> Self {
+        let kept = RefCell::new(room.map(|_| Vec::new()));
+        Self { kept, room: room.unwrap_or_default(), ..Self::default() }
+    }
+
+    /// Returns whether the request can be sent again: it was received whole and nothing of it is gone.
+    pub(super) fn is_at_hand(&self) -> bool {
+        self.done.get() && self.kept.borrow().is_some()
+    }
+
+    fn keep(&self, received: &[u8]) {
+        let mut kept = self.kept.borrow_mut();
+        if let Some(bytes) = kept.as_mut() {
+            match bytes.len() + received.len() <= self.room {
+                true => bytes.extend_from_slice(received),
+                false => *kept = None,
+            }
+        }
     }
 
     /// Returns how a broken upload ends the stream: told to the client while nothing was answered yet.
@@ -131,18 +174,24 @@ impl Upload {
         match self.answering.get() {
             true => Fail::Cut(cause, b'D'),
             false if cause == b'P' => Fail::Refused(status),
-            false => Fail::Status(status, cause, b'D'),
+            // A client that stalls keeps us from the response (manual 8.5, `cH`), a server that does not take its
+            // request is in the data phase.
+            false => Fail::Status(status, cause, if cause == b'c' { b'H' } else { b'D' }),
         }
     }
 }
 
-/// Runs the upload beside the response until the response is done; a failing upload ends both.
+/// Runs the upload beside the response until both are done; what fails first ends both.
+///
+/// When the response is complete first, the rest of the body is waited for all the same: the server wants it, or the
+/// next request stands behind it.
 pub(super) async fn alongside<T>(
     up: impl Future<Output = Result<(), Fail>>,
     down: impl Future<Output = Result<T, Fail>>,
 ) -> Result<T, Fail> {
     let (mut up, mut down) = (pin!(up), pin!(down));
     let mut uploading = true;
+    let mut answered = None;
     poll_fn(|cx| {
         if uploading && let Poll::Ready(result) = up.as_mut().poll(cx) {
             uploading = false;
@@ -150,7 +199,17 @@ pub(super) async fn alongside<T>(
                 return Poll::Ready(Err(fail));
             }
         }
-        down.as_mut().poll(cx)
+        if answered.is_none() {
+            match down.as_mut().poll(cx) {
+                Poll::Ready(Ok(output)) => answered = Some(output),
+                Poll::Ready(Err(fail)) => return Poll::Ready(Err(fail)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if uploading {
+            return Poll::Pending;
+        }
+        answered.take().map_or(Poll::Pending, |output| Poll::Ready(Ok(output)))
     })
     .await
 }

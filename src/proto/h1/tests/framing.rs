@@ -179,11 +179,57 @@ fn connect_2xx_and_101_open_a_tunnel_section_6_3_rfc_9110_section_7_8() {
 
     let switch = "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     let asked = RequestKind { upgrade: true, ..RequestKind::default() };
-    assert!(parse_response(switch, asked).unwrap().upgrade);
-    assert_eq!(
-        parse_response(switch, RequestKind::default()).map(|_| ()),
-        Err(ErrorKind::UnexpectedUpgrade)
-    );
+    let foo = "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n";
+    assert!(parse_response(foo, asked).unwrap().upgrade);
+    let unexpected = Err(ErrorKind::UnexpectedUpgrade);
+    assert_eq!(parse_response(foo, RequestKind::default()).map(|_| ()), unexpected);
+    // Something else was asked for.
+    assert_eq!(parse_response(switch, asked).map(|_| ()), unexpected);
+    // A switch to nothing, and one whose `Upgrade` is not of this connection.
+    for fields in ["", "Upgrade: websocket\r\n", "Connection: upgrade\r\n"] {
+        let switch = format!("HTTP/1.1 101 Switching\r\n{fields}\r\n");
+        assert_eq!(parse_response(&switch, asked).map(|_| ()), unexpected, "{fields}");
+    }
+}
+
+#[test]
+fn websocket_needs_both_halves_of_its_handshake_rfc_6455_section_4() {
+    let ask = "Connection: upgrade\r\nUpgrade: WebSocket\r\n";
+    let keyed = get(&format!("{ask}Sec-WebSocket-Key: x\r\n"));
+    let kind = RequestKind::of(&parse_request(keyed).unwrap());
+    assert!(kind.upgrade && kind.websocket);
+    assert_eq!(parse_request(get(ask)).map(|_| ()), Err(ErrorKind::WebSocket));
+    let switch = |fields: &str| {
+        let text = format!("HTTP/1.1 101 Switching\r\n{ask}{fields}\r\n");
+        parse_response(&text, kind).map(|head| head.upgrade)
+    };
+    assert_eq!(switch("Sec-WebSocket-Accept: y\r\n"), Ok(true));
+    assert_eq!(switch(""), Err(ErrorKind::WebSocket));
+}
+
+#[test]
+fn connect_has_no_body_rfc_9110_section_9_3_6() {
+    let connect = |fields: &str| parse_request(format!("CONNECT a:80 HTTP/1.1\r\n{fields}\r\n"));
+    for length in ["0", "3"] {
+        let head = connect(&format!("Content-Length: {length}\r\n")).unwrap();
+        assert!(head.body == BodyLength::None && head.known(Known::ContentLength).is_none());
+    }
+    let chunked = connect("Transfer-Encoding: chunked\r\n").map(|_| ());
+    assert_eq!(chunked, Err(ErrorKind::UnexpectedBody));
+}
+
+#[test]
+fn http_2_is_not_asked_for_over_http_1() {
+    let fields = "Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\nUpgrade: ";
+    let alone = parse_request(get(&format!("{fields}h2c\r\n"))).unwrap();
+    assert!(!alone.upgrade && alone.known(Known::Upgrade).is_none());
+    assert_eq!(alone.get(b"http2-settings"), None);
+    let beside = parse_request(get(&format!("{fields}H2C, a/1 , h2\r\nUpgrade: b\r\n"))).unwrap();
+    assert!(beside.upgrade);
+    assert_eq!(beside.values(b"upgrade").collect::<Vec<_>>(), [b"a/1, b"]);
+    // Without the option the field means nothing here; a careless server may read it all the same.
+    let unnamed = parse_request(get("Upgrade: h2c\r\n")).unwrap();
+    assert!(unnamed.known(Known::Upgrade).is_none());
 }
 
 #[test]
@@ -214,11 +260,12 @@ fn persistence_section_9_3() {
 #[test]
 fn upgrade_needs_connection_http_1_1_and_no_body_rfc_9110_section_7_8() {
     let upgrades = |bytes: String| parse_request(bytes).unwrap().upgrade;
-    assert!(upgrades(get("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n")));
+    assert!(upgrades(get("Connection: keep-alive, Upgrade\r\nUpgrade: foo\r\n")));
     assert!(!upgrades(get("Upgrade: websocket\r\n")));
     assert!(!upgrades(get("Connection: upgrade\r\n")));
     let old = "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
     assert!(!upgrades(old.to_owned()));
+    assert!(parse_request(old).unwrap().known(Known::Upgrade).is_none());
     let with_body = post("Connection: upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n");
     let head = parse_request(with_body).unwrap();
     assert!(!head.upgrade && head.known(Known::Upgrade).is_none());

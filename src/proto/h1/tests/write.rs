@@ -56,8 +56,8 @@ fn connection_options_of_the_last_hop_are_taken_out_rfc_9110_section_7_6_1() {
             "Connection: foo\r\nConnection: bar\r\n",
         ),
         (
-            "A: b\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n",
-            "A: b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
+            "A: b\r\nConnection: keep-alive, Upgrade\r\nUpgrade: foo\r\n",
+            "A: b\r\nConnection: Upgrade\r\nUpgrade: foo\r\n",
         ),
         ("Proxy-Connection: keep-alive\r\n", "Proxy-Connection: keep-alive\r\n"),
     ] {
