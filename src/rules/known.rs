@@ -100,7 +100,7 @@ pub const ACLS: &[&str] = &[
 /// Converters, sorted.
 #[rustfmt::skip]
 pub const CONVERTERS: &[&str] = &[
-    "aes_gcm_enc", "capture-req", "capture-res", "debug", "in_table", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret", "jwt_verify_cert", "limit", "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn", "rfc7239_np", "secure_memcmp",
+    "capture-req", "capture-res", "debug", "in_table", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret", "jwt_verify_cert", "limit", "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn", "rfc7239_np", 
     "table_bytes_in_rate", "table_bytes_out_rate", "table_clr_gpc", "table_clr_gpc0",
     "table_clr_gpc1", "table_conn_cnt", "table_conn_cur", "table_conn_rate", "table_expire",
     "table_glitch_cnt", "table_glitch_rate", "table_gpc", "table_gpc0", "table_gpc0_rate",

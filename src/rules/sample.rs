@@ -251,6 +251,8 @@ pub enum ArgKind {
     Int,
     /// A number, or the name of a variable that holds one.
     IntOrVariable,
+    /// Text, or the name of a variable.
+    TextOrVariable,
     /// The name of a variable that is read.
     Variable,
     /// The name of a variable that is set or unset.

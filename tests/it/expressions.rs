@@ -166,4 +166,5 @@ tables! {
     mqtt_packets: "mqtt.txt",
     protocol_buffers: "protobuf.txt",
     points_in_time: "time.txt",
+    variables: "variable.txt",
 }

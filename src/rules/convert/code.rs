@@ -161,6 +161,11 @@ fn ub64enc<'a>(_: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Val
     owned(encode64(&value.into_bytes(), URL_SAFE, false))
 }
 
+/// Encodes in base64.
+pub(super) fn encode_standard(bytes: &[u8]) -> Vec<u8> {
+    encode64(bytes, STANDARD, true)
+}
+
 /// Decodes base64; nothing if it is none.
 pub(super) fn decode_standard(text: &[u8]) -> Option<Vec<u8>> {
     decode64(text, STANDARD, true)

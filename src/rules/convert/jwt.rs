@@ -6,6 +6,7 @@ use super::code::{decode_standard, decode_unpadded, decode_url_safe};
 use super::json::{QUERY, check_path, find, query_type, steps, to_value, wants_int};
 use super::{Call, Compiler, ConvertSpec, Prepared, Row, prepared, row};
 use crate::config::diagnostic::Diagnostic;
+use crate::rules::Names;
 use crate::rules::context::Context;
 use crate::rules::sample::{Arg, ArgKind, Type, Value};
 use aws_lc_rs::hmac;
@@ -13,12 +14,11 @@ use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-const VERIFY: &[ArgKind] = &[
-    ArgKind::OneOf(&[
-        "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256",
-        "PS384", "PS512", "none",
-    ]),
-    ArgKind::Str,
+const VERIFY: &[ArgKind] = &[ArgKind::TextOrVariable, ArgKind::TextOrVariable];
+
+const ALGORITHMS: &[&str] = &[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256",
+    "PS384", "PS512", "none",
 ];
 
 const fn part(eval: super::Eval) -> ConvertSpec {
@@ -61,7 +61,13 @@ pub enum Key {
     Public(Box<UnparsedPublicKey<Vec<u8>>>),
 }
 
-/// What is no token (`-3` in the manual's table).
+/// An algorithm that a variable holds and nobody knows (`-1` in the manual's table).
+const UNKNOWN_ALGORITHM: i64 = -1;
+
+/// No key for such an algorithm (`-5`).
+const UNKNOWN_KEY: i64 = -5;
+
+/// What is no token (`-3`).
 const INVALID: i64 = -3;
 
 fn section<'a>(args: &'a [Arg], value: Value<'a>, index: usize) -> Option<Value<'a>> {
@@ -74,10 +80,21 @@ fn section<'a>(args: &'a [Arg], value: Value<'a>, index: usize) -> Option<Value<
     }
 }
 
-fn verify<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
-    let Prepared::Key(key) = prepared(args)? else { return None };
+fn verify<'a>(args: &'a [Arg], value: Value<'a>, cx: &'a Context<'_>) -> Option<Value<'a>> {
     let text = value.into_bytes();
-    Some(Value::Int(check(key, &text)))
+    if let Some(Prepared::Key(key)) = prepared(args) {
+        return Some(Value::Int(check(key, &text)));
+    }
+    let name = super::text_of(args, 0, cx)?;
+    if !ALGORITHMS.iter().any(|known| known.as_bytes() == &*name) {
+        return Some(Value::Int(UNKNOWN_ALGORITHM));
+    }
+    let key = match args.get(2) {
+        // A key from a file is a public one: taken for a secret, whoever knows the file could sign.
+        Some(Arg::Str(der)) => public(&name, der),
+        _ => secret(&name, &super::text_of(args, 1, cx)?),
+    };
+    Some(Value::Int(key.map_or(UNKNOWN_KEY, |key| check(&key, &text))))
 }
 
 /// Returns 1, 0 or [`INVALID`].
@@ -100,35 +117,56 @@ fn check(key: &Key, token: &[u8]) -> i64 {
     i64::from(right)
 }
 
-/// Reads the key that `jwt_verify` names.
+/// Reads the key that `jwt_verify` names, unless a variable holds it.
 fn prepare(args: Box<[Arg]>, call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option<Box<[Arg]>> {
-    let (name, place) = (args[0].text()?, call.args.get(1).map_or(call.span, |arg| arg.span));
-    let written = args[1].text()?;
-    let key = if super::is_variable(written) {
-        Err("a key in a variable is not supported yet".to_string())
-    } else {
-        key(name, written, compiler)
+    let mut wrong = |at: usize, message: String| {
+        let span = call.args.get(at).map_or(call.span, |arg| arg.span);
+        compiler.diagnostics.push(Diagnostic::error(span, message));
+        None
+    };
+    let name = args[0].text();
+    if let Some(name) = name.filter(|name| !ALGORITHMS.iter().any(|a| a.as_bytes() == *name)) {
+        let name = String::from_utf8_lossy(name);
+        return wrong(
+            0,
+            format!("unknown algorithm `{name}`: expected one of `{}`", ALGORITHMS.join("`, `")),
+        );
+    }
+    let Some(written) = args[1].text() else { return Some(args) };
+    let key = match name {
+        None => {
+            // A file of a public key, or else a secret.
+            let path = String::from_utf8_lossy(written);
+            return match compiler.names.read_file(&path).ok().and_then(|file| public_key(&file)) {
+                Some(der) => Some([args[0].clone(), args[1].clone(), Arg::Str(der.into())].into()),
+                None => Some(args),
+            };
+        }
+        Some(name) => match secret(name, written) {
+            Some(key) => Ok(key),
+            None => from_file(name, written, compiler.names),
+        },
     };
     match key {
         Ok(key) => Some([Arg::Prepared(Arc::new(Prepared::Key(key)))].into()),
-        Err(message) => {
-            compiler.diagnostics.push(Diagnostic::error(place, message));
-            None
-        }
+        Err(message) => wrong(1, message),
     }
 }
 
-fn key(name: &[u8], written: &[u8], compiler: &Compiler<'_>) -> Result<Key, String> {
-    let secret = match name {
-        b"none" => return Ok(Key::None),
-        b"HS256" => Some(hmac::HMAC_SHA256),
-        b"HS384" => Some(hmac::HMAC_SHA384),
-        b"HS512" => Some(hmac::HMAC_SHA512),
-        _ => None,
+/// Returns the key of an algorithm that takes a secret.
+fn secret(name: &[u8], written: &[u8]) -> Option<Key> {
+    let algorithm = match name {
+        b"none" => return Some(Key::None),
+        b"HS256" => hmac::HMAC_SHA256,
+        b"HS384" => hmac::HMAC_SHA384,
+        b"HS512" => hmac::HMAC_SHA512,
+        _ => return None,
     };
-    if let Some(algorithm) = secret {
-        return Ok(Key::Secret(hmac::Key::new(algorithm, written)));
-    }
+    Some(Key::Secret(hmac::Key::new(algorithm, written)))
+}
+
+/// Returns the key of an algorithm that takes a public key, if this is one for it.
+fn public(name: &[u8], der: &[u8]) -> Option<Key> {
     let algorithm: &'static dyn VerificationAlgorithm = match name {
         b"RS256" => &signature::RSA_PKCS1_2048_8192_SHA256,
         b"RS384" => &signature::RSA_PKCS1_2048_8192_SHA384,
@@ -138,22 +176,26 @@ fn key(name: &[u8], written: &[u8], compiler: &Compiler<'_>) -> Result<Key, Stri
         b"PS512" => &signature::RSA_PSS_2048_8192_SHA512,
         b"ES256" => &signature::ECDSA_P256_SHA256_FIXED,
         b"ES384" => &signature::ECDSA_P384_SHA384_FIXED,
-        _ => &signature::ECDSA_P521_SHA512_FIXED,
+        b"ES512" => &signature::ECDSA_P521_SHA512_FIXED,
+        _ => return None,
     };
+    let key = UnparsedPublicKey::new(algorithm, der.to_vec());
+    // A key of another kind than the algorithm's would only fail later, token by token.
+    key.parse().ok()?;
+    Some(Key::Public(Box::new(key)))
+}
+
+fn from_file(name: &[u8], written: &[u8], names: &dyn Names) -> Result<Key, String> {
     let path = String::from_utf8_lossy(written);
-    let file = compiler
-        .names
+    let file = names
         .read_file(&path)
         .map_err(|why| format!("cannot read the key file `{path}`: {why}"))?;
     let der = public_key(&file)
         .ok_or_else(|| format!("`{path}` holds no public key and no certificate in PEM form"))?;
-    let key = UnparsedPublicKey::new(algorithm, der);
-    // A key of another kind than the algorithm's would only fail later, token by token.
-    key.parse().map_err(|_| {
+    public(name, &der).ok_or_else(|| {
         let name = String::from_utf8_lossy(name);
         format!("the key in `{path}` cannot verify {name} signatures")
-    })?;
-    Ok(Key::Public(Box::new(key)))
+    })
 }
 
 /// Returns the public key (SubjectPublicKeyInfo, DER) of the first PEM block of a file.

@@ -16,7 +16,7 @@ pub const TABLE: &[Row] = &[
         "<delim>,[<var>][,<suff>]",
         "Appends an item to a list, with the delimiter before it unless the list is empty.",
         "path,add_item(-,,end)",
-        text(add_item).args(&[ArgKind::Str, ArgKind::Str, ArgKind::Str], 2).check(check_item),
+        text(add_item).args(&[ArgKind::Str, ArgKind::Variable, ArgKind::Str], 1).check(check_item),
     ),
     row(
         "language",
@@ -67,23 +67,20 @@ fn arg(args: &[Arg], index: usize) -> &[u8] {
 }
 
 fn check_item(args: &mut [Arg]) -> Result<(), (usize, String)> {
-    let name = arg(args, 1);
-    if !name.is_empty() {
-        let name = String::from_utf8_lossy(name);
-        return Err((1, format!("variables such as `{name}` are not supported here yet")));
-    }
-    if arg(args, 2).is_empty() {
+    if matches!(args.get(1), Some(Arg::Absent)) && arg(args, 2).is_empty() {
         return Err((2, "without a variable there must be a suffix to append".to_string()));
     }
     Ok(())
 }
 
-fn add_item<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
+fn add_item<'a>(args: &'a [Arg], value: Value<'a>, cx: &'a Context<'_>) -> Option<Value<'a>> {
     let mut text = value.into_bytes().into_owned();
-    if !text.is_empty() {
+    let (item, suffix) = (super::text_of(args, 1, cx).unwrap_or_default(), arg(args, 2));
+    if !text.is_empty() && !(item.is_empty() && suffix.is_empty()) {
         text.extend_from_slice(arg(args, 0));
     }
-    text.extend_from_slice(arg(args, 2));
+    text.extend_from_slice(&item);
+    text.extend_from_slice(suffix);
     Some(Value::Str(Cow::Owned(text)))
 }
 

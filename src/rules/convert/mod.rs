@@ -24,9 +24,9 @@ use super::call::{self, Call};
 use super::context::Context;
 use super::known;
 use super::sample::{Arg, ArgKind, Check, Type, Value};
-use super::variable::looks_like_name;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
+use std::borrow::Cow;
 
 /// Converts a value of the row's input type.
 pub type Eval = for<'a, 'c> fn(&'a [Arg], Value<'a>, &'a Context<'c>) -> Option<Value<'a>>;
@@ -112,9 +112,18 @@ fn prepared(args: &[Arg]) -> Option<&Prepared> {
     }
 }
 
-/// Returns whether an argument is the name of a variable.
-fn is_variable(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(looks_like_name)
+/// Returns the text of an argument, or what the variable holds that it names.
+fn text_of<'a>(args: &'a [Arg], index: usize, cx: &'a Context<'_>) -> Option<Cow<'a, [u8]>> {
+    match args.get(index)? {
+        Arg::Str(text) => Some(Cow::Borrowed(text)),
+        Arg::Variable(variable) => cx.variables.get(*variable).map(Value::into_bytes),
+        _ => None,
+    }
+}
+
+/// Returns whether any argument is a variable.
+fn has_variables(args: &[Arg]) -> bool {
+    args.iter().any(|arg| matches!(arg, Arg::Variable(_)))
 }
 
 /// A row of a converter table.

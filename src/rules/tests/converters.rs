@@ -79,14 +79,46 @@ fn flags_of_acls_are_checked() {
         ("{ path -i -f list }", true),
         ("{ path -f list -i /zz }", false),
         ("{ path -n -f list -f map /A }", true),
-        ("{ path -m beg -f list -- -i /A }", true),
+        ("{ path -m sub -f list -- -i }", false),
         ("{ path -M -i -f map }", true),
         ("{ path -f virt@nothing /A }", true),
         ("{ path -f opt@nothing }", false),
-        ("{ src -u 7 -f nets }", true),
+        ("{ src -u 7 -f nets -- 192.168.1.7 }", true),
     ] {
         let condition = proxy.condition(&format!("if {test}"));
         proxy.clean();
         assert_eq!(condition.unwrap().holds(&stream.cx()), holds, "{test}");
     }
+}
+
+#[test]
+fn a_token_is_verified_with_what_variables_hold() {
+    let token = include_str!("../../../tests/expressions/jwt.txt")
+        .lines()
+        .find_map(|line| line.strip_prefix("str(")?.split_once("),jwt_verify(RS256,"))
+        .map(|(token, _)| token)
+        .unwrap();
+    let mut proxy = Proxy::new();
+    let mut stream = Stream::of(&format!("GET /\nX-T: {token}"));
+    let mut value = |text: &str| {
+        let expression = proxy.expression(&format!("'{text}'")).unwrap();
+        stream.eval(&expression)
+    };
+    for (algorithm, result) in [
+        ("RS256", "1"),
+        ("RS384", "0"),
+        ("ES256", "-5"),
+        ("HS256", "-5"),
+        ("none", "-5"),
+        ("x", "-1"),
+    ] {
+        value(&format!("str({algorithm}),set-var(txn.alg)"));
+        let found = value("req.hdr(x-t),jwt_verify(txn.alg,key.pem)");
+        assert_eq!(found.as_deref(), Some(result), "{algorithm}");
+    }
+    // What a variable holds is a secret, and no algorithm of public keys takes one.
+    value("str(HS256),set-var(txn.alg)");
+    value("str(secret),set-var(txn.key)");
+    assert_eq!(value("req.hdr(x-t),jwt_verify(txn.alg,txn.key)").as_deref(), Some("0"));
+    assert_eq!(value("req.hdr(x-t),jwt_verify(RS256,txn.key)").as_deref(), Some("-5"));
 }
