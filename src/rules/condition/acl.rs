@@ -7,7 +7,8 @@ use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::rules::call::{self, Call};
 use crate::rules::context::Context;
 use crate::rules::pattern::{
-    self, IntRange, Kind, List, Matcher, Method, Network, Networks, Output, TextPattern, unhex,
+    self, Entries, IntRange, Kind, List, Matcher, Method, Network, Networks, Output, TextPattern,
+    unhex,
 };
 use crate::rules::sample::{Expression, Type, parse_int};
 use crate::rules::text::Text;
@@ -60,8 +61,17 @@ impl Test {
                     .help(format!("write `-m {name}` behind `{}` to say which is meant", criterion.text)),
             );
         }
-        let (patterns, lists) = flags.load(method, compiler);
+        let (patterns, mut lists) = flags.load(method, compiler);
         let matcher = compile_patterns(method, expression.output(), &patterns, compiler);
+        let numbered = flags.id.filter(|_| matcher.is_some() && method.has_patterns());
+        let matcher = match (numbered, &mut lists) {
+            (Some((id, span)), Some(lists)) => {
+                lists.push(numbered_list(id, span, method, &patterns, compiler)?);
+                // They may change at run time: the list says what matches.
+                Some(Matcher::text(Method::Str, Vec::new()))
+            }
+            _ => matcher,
+        };
         let lists = lists?;
         let test = Self {
             expression,
@@ -99,7 +109,7 @@ struct File {
 struct Flags {
     method: Option<(Method, Span)>,
     /// The number that the runtime CLI may name the list by (`-u`).
-    id: Option<u32>,
+    id: Option<(u32, Span)>,
     files: Vec<File>,
     patterns: Vec<Pattern>,
 }
@@ -134,7 +144,7 @@ impl Flags {
                         compiler.diagnostics.push(Diagnostic::error(id.span, message));
                         return None;
                     };
-                    flags.id = Some(number);
+                    flags.id = Some((number, id.span));
                     at += 1;
                 }
                 ("-f", Some(path)) => {
@@ -179,12 +189,37 @@ impl Flags {
         for File { path, ignore_case, map, span } in std::mem::take(&mut self.files) {
             let output = Output::Str;
             let kind = Kind { path, method, ignore_case, is_map: map, output };
-            match (pattern::load(kind, self.id, span, compiler), &mut lists) {
+            match (pattern::load(kind, span, compiler), &mut lists) {
                 (Some(list), Some(lists)) => lists.push(list),
                 _ => lists = None,
             }
         }
         (std::mem::take(&mut self.patterns), lists)
+    }
+}
+
+/// Keeps the patterns of a line as a list that the runtime CLI may name by its number.
+fn numbered_list(
+    id: u32,
+    span: Span,
+    method: Method,
+    patterns: &[Pattern],
+    compiler: &mut Compiler<'_>,
+) -> Option<Arc<List>> {
+    let mut entries = Entries::new(false);
+    patterns.iter().for_each(|pattern| entries.push(pattern.text.as_bytes(), b"", 0));
+    let ignore_case = patterns.iter().any(|pattern| pattern.ignore_case);
+    let (path, output) = (String::new(), Output::Str);
+    let kind = Kind { path, method, ignore_case, is_map: false, output };
+    match compiler.names.patterns().numbered(kind, id, entries) {
+        Ok(list) => Some(list),
+        Err((_, message)) => {
+            let finding = Diagnostic::error(span, message);
+            compiler.diagnostics.push(
+                finding.help("behind `-u`, ranges take the place of operators: `10:` for `ge 10`"),
+            );
+            None
+        }
     }
 }
 

@@ -334,7 +334,7 @@ fn build(
         },
     };
     let kind = Kind { path, method, ignore_case: false, is_map: true, output };
-    let list = pattern::load(kind, None, place(0), compiler)?;
+    let list = pattern::load(kind, place(0), compiler)?;
     let map = Map { list, default };
     Some([Arg::Prepared(Arc::new(Prepared::Map(map)))].into())
 }

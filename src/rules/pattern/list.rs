@@ -6,7 +6,7 @@
 //! and the added ones are kept in a small index of their own, until they are so many that all is compiled anew. Readers
 //! on any shard see a version or the next one, never a part of one.
 
-use super::{Entries, Index, Method};
+use super::{Entries, Index, Method, Pending};
 use crate::rules::sample::Value;
 use arc_swap::ArcSwapOption;
 use std::borrow::Cow;
@@ -205,6 +205,39 @@ impl List {
         self.changed.store(true, Ordering::Release);
     }
 
+    /// Returns the key of the entry that a value matches.
+    pub fn key(&self, value: &Value<'_>) -> Option<Vec<u8>> {
+        let version = self.version();
+        let (index, entry) = version.find(value)?;
+        Some(index.entries().key(entry).to_vec())
+    }
+
+    /// Says what is wrong with entries that are to be added.
+    pub fn check(&self, entries: &Entries) -> Result<(), String> {
+        for entry in 0..entries.len() {
+            check_value(self.kind.output, entries.value(entry))?;
+        }
+        let keys = entries.clone();
+        Index::new(keys, self.kind.method, self.kind.ignore_case).map(|_| ()).map_err(
+            |(entry, message)| {
+                let key = String::from_utf8_lossy(entries.key(entry));
+                format!("bad pattern `{key}`: {message}")
+            },
+        )
+    }
+
+    /// Adds entries behind the others, one by one or all at once.
+    pub fn add_all(&self, entries: &Entries) -> Result<(), String> {
+        if entries.len() == 1 {
+            return self.add(entries.key(0), entries.value(0));
+        }
+        self.check(entries)?;
+        let _writing = self.lock();
+        let mut all = self.version().all(|_, _| true);
+        (0..entries.len()).for_each(|at| all.push(entries.key(at), entries.value(at), 0));
+        self.rebuild(all)
+    }
+
     /// Adds an entry behind the others; the error is a message fragment.
     pub fn add(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
         check_value(self.kind.output, value)?;
@@ -376,10 +409,19 @@ pub(in crate::rules) fn check_value(output: Output, value: &[u8]) -> Result<(), 
     }
 }
 
+/// Returns a number that no list has. Files count from a million on, so that `-u` may say any small one.
+fn free_id(lists: &[Arc<List>]) -> u32 {
+    (FILE_IDS..).find(|id| lists.iter().all(|list| list.id != *id)).unwrap_or(u32::MAX)
+}
+
+/// The first number of a file.
+const FILE_IDS: u32 = 1_000_000;
+
 /// All lists of a configuration.
 #[derive(Debug, Default)]
 pub struct Lists {
     lists: Mutex<Vec<Arc<List>>>,
+    pending: Pending,
 }
 
 impl Lists {
@@ -388,7 +430,6 @@ impl Lists {
     pub fn list(
         &self,
         kind: Kind,
-        id: Option<u32>,
         read: impl FnOnce(&str) -> Result<Vec<u8>, String>,
     ) -> Result<Arc<List>, (u32, String)> {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
@@ -397,14 +438,36 @@ impl Lists {
         }
         // One file has one number, whatever it is compiled for.
         let same = lists.iter().find(|list| list.kind.path == kind.path).map(|list| list.id);
-        let next = || (0..).find(|id| lists.iter().all(|list| list.id != *id)).unwrap_or(u32::MAX);
-        let id = id.or(same).unwrap_or_else(next);
+        let id = same.unwrap_or_else(|| free_id(&lists));
         let bytes = read(&kind.path).map_err(|message| (0, message))?;
         let entries = Entries::read(&bytes, kind.is_map);
         drop(bytes);
         let list = Arc::new(List::new(kind, id, entries)?);
         lists.push(list.clone());
         Ok(list)
+    }
+
+    /// Keeps the patterns of an ACL line under a number of their own (`-u`). The error is the number of an entry (from 1
+    /// on) and a message fragment.
+    pub fn numbered(
+        &self,
+        kind: Kind,
+        id: u32,
+        entries: Entries,
+    ) -> Result<Arc<List>, (u32, String)> {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        // A file that has the number by chance takes another one.
+        if lists.iter().any(|list| list.id == id && !list.kind.path.is_empty()) {
+            return Err((0, format!("the number {id} is taken by the list of a file")));
+        }
+        let list = Arc::new(List::new(kind, id, entries)?);
+        lists.push(list.clone());
+        Ok(list)
+    }
+
+    /// Returns the versions that are being prepared.
+    pub fn pending(&self) -> &Pending {
+        &self.pending
     }
 
     /// Returns all lists in the order in which the configuration names them.
@@ -514,7 +577,7 @@ mod tests {
             is_map: false,
             output: Output::Str,
         };
-        let get = |method| registry.list(kind(method), None, |_| Ok(b"a".to_vec())).unwrap();
+        let get = |method| registry.list(kind(method), |_| Ok(b"a".to_vec())).unwrap();
         assert!(Arc::ptr_eq(&get(Method::Str), &get(Method::Str)));
         assert_eq!(get(Method::Beg).id(), get(Method::Str).id());
         assert_eq!(registry.lists().len(), 2);

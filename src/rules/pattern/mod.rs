@@ -7,6 +7,7 @@ mod entries;
 mod index;
 mod list;
 mod network;
+mod pending;
 mod prefixes;
 mod table;
 mod text;
@@ -16,6 +17,7 @@ pub use index::Index;
 pub(in crate::rules) use list::check_value;
 pub use list::{Found, Kind, List, Lists, Output};
 pub use network::{Network, Networks};
+pub use pending::Pending;
 pub use text::{Affixes, Exact, Parts, TextPattern};
 
 use super::Compiler;
@@ -155,12 +157,7 @@ impl Method {
 /// Reads and compiles the list of a file, or takes the one that is there already; reports what is wrong.
 ///
 /// `virt@` before the name means that there is no file, `opt@` that there need not be one, `file@` nothing.
-pub(super) fn load(
-    kind: Kind,
-    id: Option<u32>,
-    span: Span,
-    compiler: &mut Compiler<'_>,
-) -> Option<Arc<List>> {
+pub(super) fn load(kind: Kind, span: Span, compiler: &mut Compiler<'_>) -> Option<Arc<List>> {
     let names = compiler.names;
     let read = |path: &str| match path.split_once('@') {
         Some(("virt", _)) => Ok(Vec::new()),
@@ -169,7 +166,7 @@ pub(super) fn load(
         _ => names.read_file(path),
     };
     let (path, is_map) = (kind.path.clone(), kind.is_map);
-    match names.patterns().list(kind, id, read) {
+    match names.patterns().list(kind, read) {
         Ok(list) => Some(list),
         Err((line, message)) => {
             let what = if is_map { "map" } else { "pattern" };
