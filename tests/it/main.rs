@@ -20,6 +20,7 @@ mod forward_proxy;
 mod hardening;
 mod health;
 mod http;
+mod patterns;
 mod process;
 mod retries;
 mod rules_options;

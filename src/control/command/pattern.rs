@@ -4,7 +4,7 @@
 //! all of them, or for none. Readers see a change at once and never a half of it.
 
 use super::Call;
-use crate::rules::pattern::{Entries, Found, List, Pending};
+use crate::rules::pattern::{Entries, Found, List, Method, Pending};
 use crate::rules::sample::Value;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -162,13 +162,22 @@ fn get(call: &mut Call<'_>, sort: Sort) -> Result<String, String> {
         let kind = list.kind();
         let case = if kind.ignore_case { "insensitive" } else { "sensitive" };
         let _ = write!(text, "type={}, case={case}, ", kind.method.name());
+        // How the closest entry is chosen: among all by length, or the first one.
+        let index = match kind.method {
+            Method::Str | Method::Beg | Method::Ip => "tree",
+            _ => "list",
+        };
         let value = Value::str(wanted.as_bytes());
         let _ = match (sort, list.lookup(&value)) {
             (Sort::Acl, None) => writeln!(text, "match=no"),
             (Sort::Map, None) => writeln!(text, "found=no"),
             (Sort::Acl, Some(_)) => {
                 let key = list.key(&value).unwrap_or_default();
-                writeln!(text, "match=yes, pattern=\"{}\"", String::from_utf8_lossy(&key))
+                writeln!(
+                    text,
+                    "match=yes, idx={index}, pattern=\"{}\"",
+                    String::from_utf8_lossy(&key)
+                )
             }
             (Sort::Map, Some(found)) => {
                 let key = list.key(&value).unwrap_or_default();
@@ -178,7 +187,10 @@ fn get(call: &mut Call<'_>, sort: Sort) -> Result<String, String> {
                     Found::Ip(address) => (address.to_string(), "ip"),
                 };
                 let key = String::from_utf8_lossy(&key);
-                writeln!(text, "found=yes, key=\"{key}\", value=\"{value}\", type=\"{sort}\"")
+                writeln!(
+                    text,
+                    "found=yes, idx={index}, key=\"{key}\", value=\"{value}\", type=\"{sort}\""
+                )
             }
         };
     }
@@ -226,8 +238,11 @@ pub(super) fn set_map(call: &mut Call<'_>) -> Result<String, String> {
     if any { Ok(String::new()) } else { Err("entry not found.\n".to_owned()) }
 }
 
+/// Tells whether a command means an entry, by its number and its key.
+type Matches = dyn Fn(u32, &[u8]) -> bool;
+
 /// Returns what tells whether an entry is the one of a key, or of `#` and its number.
-fn matcher(word: &str) -> Box<dyn Fn(u32, &[u8]) -> bool> {
+fn matcher(word: &str) -> Box<Matches> {
     let number = word.strip_prefix("#0x").and_then(|hex| u32::from_str_radix(hex, 16).ok());
     match number {
         Some(number) => Box::new(move |at, _| at == number),

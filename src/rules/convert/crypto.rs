@@ -94,13 +94,13 @@ pub enum Cipher {
     /// A digest.
     Digest(&'static digest::Algorithm),
     /// A key for message authentication.
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     /// Key, nonce, tag and associated data.
     Gcm(Box<Gcm>),
     /// Key and initialisation vector.
-    CbcEnc(PaddedBlockEncryptingKey, [u8; cipher::AES_CBC_IV_LEN]),
+    CbcEnc(Box<PaddedBlockEncryptingKey>, [u8; cipher::AES_CBC_IV_LEN]),
     /// Key and initialisation vector.
-    CbcDec(PaddedBlockDecryptingKey, [u8; cipher::AES_CBC_IV_LEN]),
+    CbcDec(Box<PaddedBlockDecryptingKey>, [u8; cipher::AES_CBC_IV_LEN]),
 }
 
 /// What decrypts in GCM mode.
@@ -250,7 +250,7 @@ fn hmac_key(_: i64, texts: &[Cow<'_, [u8]>]) -> Result<Cipher, (usize, String)> 
         }
     };
     let key = decoded(&texts[1], 1, "the key")?;
-    Ok(Cipher::Hmac(hmac::Key::new(algorithm, &key)))
+    Ok(Cipher::Hmac(Box::new(hmac::Key::new(algorithm, &key))))
 }
 
 fn check_hmac(args: &mut [Arg]) -> Result<(), (usize, String)> {
@@ -373,13 +373,13 @@ fn block_key(bits: i64, text: &[u8]) -> Result<UnboundCipherKey, (usize, String)
 fn cbc_enc_key(bits: i64, texts: &[Cow<'_, [u8]>]) -> Result<Cipher, (usize, String)> {
     let key = PaddedBlockEncryptingKey::cbc_pkcs7(block_key(bits, &texts[2])?);
     let iv = sized(&texts[1], 1, "the initialisation vector")?;
-    Ok(Cipher::CbcEnc(key.map_err(unusable)?, iv))
+    Ok(Cipher::CbcEnc(Box::new(key.map_err(unusable)?), iv))
 }
 
 fn cbc_dec_key(bits: i64, texts: &[Cow<'_, [u8]>]) -> Result<Cipher, (usize, String)> {
     let key = PaddedBlockDecryptingKey::cbc_pkcs7(block_key(bits, &texts[2])?);
     let iv = sized(&texts[1], 1, "the initialisation vector")?;
-    Ok(Cipher::CbcDec(key.map_err(unusable)?, iv))
+    Ok(Cipher::CbcDec(Box::new(key.map_err(unusable)?), iv))
 }
 
 fn check_cbc_enc(args: &mut [Arg]) -> Result<(), (usize, String)> {

@@ -56,7 +56,7 @@ pub enum Key {
     /// `none` verifies nothing.
     None,
     /// A secret.
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     /// A public key.
     Public(Box<UnparsedPublicKey<Vec<u8>>>),
 }
@@ -162,7 +162,7 @@ fn secret(name: &[u8], written: &[u8]) -> Option<Key> {
         b"HS512" => hmac::HMAC_SHA512,
         _ => return None,
     };
-    Some(Key::Secret(hmac::Key::new(algorithm, written)))
+    Some(Key::Secret(Box::new(hmac::Key::new(algorithm, written))))
 }
 
 /// Returns the key of an algorithm that takes a public key, if this is one for it.

@@ -76,7 +76,8 @@ fn check_item(args: &mut [Arg]) -> Result<(), (usize, String)> {
 fn add_item<'a>(args: &'a [Arg], value: Value<'a>, cx: &'a Context<'_>) -> Option<Value<'a>> {
     let mut text = value.into_bytes().into_owned();
     let (item, suffix) = (super::text_of(args, 1, cx).unwrap_or_default(), arg(args, 2));
-    if !text.is_empty() && !(item.is_empty() && suffix.is_empty()) {
+    let grows = !(item.is_empty() && suffix.is_empty());
+    if grows && !text.is_empty() {
         text.extend_from_slice(arg(args, 0));
     }
     text.extend_from_slice(&item);
