@@ -53,6 +53,8 @@ counters! {
     Reuses "Streams served over an upstream connection that was already open.",
     RewriteErrors "Header rewrites that did not fit.",
     InternalErrors "Streams ended by an error of the proxy itself.",
+    MaxconnReached "Times new connections had to wait because a maxconn was reached.",
+    AcceptPauses "Times accepting paused because the kernel had no descriptor or memory left.",
     LogsDropped "Log lines dropped because a queue was full.",
 }
 

@@ -14,7 +14,7 @@ packages_of() {
     compiler) echo cc:build-essential ;;
     demo) echo curl:curl socat:socat ;;
     peers) echo haproxy:haproxy nginx:nginx-light /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
-                curl:curl h2load:nghttp2-client wrk:wrk openssl:openssl python3:python3 ;;
+                curl:curl h2load:nghttp2-client wrk:wrk openssl:openssl python3:python3 node:nodejs ;;
     valgrind) echo valgrind:valgrind ;;
     perf) echo perf:linux-perf ;;
   esac

@@ -60,9 +60,21 @@ fn parse_request(head: &mut Head) -> Result<Parsed, ParseError> {
     parse::request(head, &Limits::default())
 }
 
+const RELAXED: Limits =
+    Limits { head_bytes_max: 16 * 1024, fields_max: 100, relaxed: true, proxy_header: true };
+
+fn parse_relaxed_request(head: &mut Head) -> Result<Parsed, ParseError> {
+    parse::request(head, &RELAXED)
+}
+
+fn parse_relaxed_response(head: &mut Head) -> Result<Parsed, ParseError> {
+    let kind = RequestKind { upgrade: true, ..RequestKind::default() };
+    parse::response(head, &RELAXED, kind)
+}
+
 /// As the next hop does, whose limits leave room for what the proxy adds.
 fn parse_forwarded_request(head: &mut Head) -> Result<Parsed, ParseError> {
-    let limits = Limits { head_bytes_max: 32 * 1024, fields_max: 110 };
+    let limits = Limits { head_bytes_max: 32 * 1024, fields_max: 110, ..Limits::default() };
     parse::request(head, &limits)
 }
 
@@ -74,6 +86,7 @@ fn parse_response(head: &mut Head) -> Result<Parsed, ParseError> {
 /// Request heads: cuts change nothing, and what is forwarded reads as the same message.
 fn request(bytes: &[u8]) -> u64 {
     let (outcome, head) = heads(bytes, parse_request);
+    relaxed_request(bytes, head.as_ref());
     if let Some(head) = head {
         for keep_alive in [true, false] {
             let hop = Hop::to_server(keep_alive);
@@ -95,9 +108,53 @@ fn request(bytes: &[u8]) -> u64 {
     outcome
 }
 
+/// Whoever is lenient repairs: what goes on has one reading, and what is well formed reads as it always does.
+fn relaxed_request(bytes: &[u8], strict: Option<&Head>) {
+    let (_, relaxed) = heads(bytes, parse_relaxed_request);
+    if let Some(strict) = strict {
+        let relaxed = relaxed.as_ref().expect("what is well formed is accepted");
+        assert_eq!((relaxed.body, relaxed.received()), (strict.body, strict.received()));
+    }
+    let Some(head) = relaxed else { return };
+    let mut out = Vec::new();
+    write::write_request(&head, &mut out, &Hop::to_server(true));
+    has_one_reading(&out);
+    let again = reparse(&out, parse_relaxed_request);
+    assert_eq!((again.body, again.upgrade), (head.body, head.upgrade));
+    assert_eq!((again.method(), again.target()), (head.method(), head.target()));
+}
+
+/// Asserts that every line ends in CRLF, that no line is empty but the last, and that no blank stands before a colon.
+fn has_one_reading(out: &[u8]) {
+    let mut lines = out.split(|byte| *byte == b'\n').peekable();
+    let mut first = true;
+    while let Some(line) = lines.next() {
+        if lines.peek().is_none() {
+            assert!(line.is_empty());
+            break;
+        }
+        let line = line.strip_suffix(b"\r").expect("a line ends in CRLF");
+        assert!(!line.contains(&b'\r'));
+        if !first && !line.is_empty() {
+            let colon = line.iter().position(|byte| *byte == b':').expect("a field has a name");
+            assert!(line[..colon].iter().all(|byte| *byte > b' ' && *byte != 0x7f));
+        }
+        first = false;
+    }
+}
+
 /// Response heads: the same.
 fn response(bytes: &[u8]) -> u64 {
     let (outcome, head) = heads(bytes, parse_response);
+    if let (_, Some(relaxed)) = heads(bytes, parse_relaxed_response) {
+        let mut out = Vec::new();
+        let hop = Hop::to_client(true, Version::Http11, relaxed.body);
+        write::write_response(&relaxed, &mut out, &hop);
+        has_one_reading(&out);
+        assert_eq!(reparse(&out, parse_relaxed_response).body, relaxed.body);
+    } else {
+        assert!(head.is_none());
+    }
     if let Some(head) = head {
         for client in [Version::Http11, Version::Http10] {
             let hop = Hop::to_client(true, client, head.body);
@@ -136,6 +193,7 @@ fn chunked(bytes: &[u8]) -> u64 {
         }
     }
     assert_eq!(content, by_byte);
+    forwarded(bytes, whole.is_ok_and(|advance| advance.done), &content);
     match whole {
         Ok(advance) => {
             assert_eq!((error, advance.consumed), (None, consumed));
@@ -147,6 +205,34 @@ fn chunked(bytes: &[u8]) -> u64 {
             1000 + problem as u64 + 16 * (consumed as u64).min(64)
         }
     }
+}
+
+/// What goes on of a chunked body: however it comes, the same bytes, which have the same content and nothing to take out.
+fn forwarded(bytes: &[u8], done: bool, content: &[u8]) {
+    let walk = |bytes: &[u8], size: usize| {
+        let mut body = BodyReader::new(BodyLength::Chunked);
+        let mut out = Vec::new();
+        for piece in bytes.chunks(size) {
+            let mut buffer = piece.to_vec();
+            let advance = body.forward(&mut buffer, 0).ok()?;
+            out.extend_from_slice(&buffer[..advance.consumed]);
+            if body.is_done() {
+                return Some(out);
+            }
+        }
+        None
+    };
+    let whole = walk(bytes, bytes.len().max(1));
+    assert_eq!(whole.is_some(), done);
+    let Some(whole) = whole else { return };
+    assert_eq!(walk(bytes, 1).as_ref(), Some(&whole));
+    assert_eq!(walk(bytes, 7).as_ref(), Some(&whole));
+    assert_eq!(walk(&whole, 5).as_ref(), Some(&whole), "a second hop takes out nothing");
+    let mut again = Vec::new();
+    let mut body = ChunkedDecoder::new();
+    let advance = body.advance_with(&whole, |range| again.extend_from_slice(&whole[range]));
+    assert_eq!(advance.map(|advance| advance.done), Ok(true));
+    assert_eq!(again, content);
 }
 
 /// Targets, authorities, encodings and cookies: pieces stay pieces, edits do what they say.
@@ -164,6 +250,9 @@ fn uri_and_cookies(bytes: &[u8]) -> u64 {
     uri::with_path(bytes, b"/new", &mut out);
     assert_eq!(uri::path(&out), b"/new");
     assert_eq!(uri::query(&out), query);
+    let end = uri::host_end(bytes);
+    assert!(end <= bytes.len());
+    outcome |= u64::from(end == bytes.len()) << 30;
     let (host, port) = uri::host_and_port(bytes);
     assert!(host.len() <= bytes.len());
     outcome |= u64::from(port.is_some()) << 8;

@@ -213,13 +213,15 @@ pub const FIELDS: &[Field] = fields! {
         gauge("start_time_seconds"), |i| u32(i.rates.process().started.as_secs());
     "Tainted" "SGP" "Whether experimental features were used; never." None, |_| text("0");
     "TotalWarnings" "MCP" "Warnings given at run time (not counted)." None, |_| Value::Empty;
-    "MaxconnReached" "MCP" "Times the connection limit was reached (not counted)."
-        None, |_| Value::Empty;
+    "MaxconnReached" "MCP" "Times new connections had to wait because a maxconn was reached."
+        None, |i| i.fronts(Counter::MaxconnReached);
     "BootTime_ms" "MDP" "Milliseconds that the start took (not measured)." None, |_| Value::Empty;
     "Niced_tasks" "MGP" "Tasks of another priority (there are none)." None, |_| u32(0);
     "CurrStreams" "MGP" "Streams that backends work on now." None, |i| u32(streams(i));
     "Resident_bytes" "MGP" "Resident memory of the process (fastlb's own field)."
         None, |i| i.rates.process().resident_bytes().map_or(Value::Empty, Value::U64);
+    "AcceptPauses" "MCP" "Times accepting paused for want of descriptors or memory (fastlb's own field)."
+        None, |i| i.fronts(Counter::AcceptPauses);
 };
 
 /// Returns what `show info` prints; `words` are those behind the command: `typed`, `json`, `desc`.

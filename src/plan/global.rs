@@ -39,6 +39,7 @@ impl Default for GlobalDraft {
                 log_tag: "haproxy".to_owned(),
                 buffer_size: 16_384,
                 headers_max: 101,
+                rewrite_room: 1024,
                 idle_pool_shared: true,
                 ..Global::default()
             },
@@ -177,6 +178,11 @@ pub(super) static TABLE: &[Entry<Handler>] = &[
             "off" => false,
             _ => return args.not_one_of(cx, word, &["auto", "full", "off", "on"]),
         };
+    }),
+    global!("tune.maxrewrite", "tune.maxrewrite 2k", |cx, draft, args| {
+        if let Some(size) = args.size(cx, "a size in bytes", 0..=16 << 20) {
+            draft.global.rewrite_room = size as usize;
+        }
     }),
     global!("tune.vars.global-max-size", "tune.vars.global-max-size 1m", |cx, draft, args| {
         variable_limit(cx, args, &mut draft.variable_limits.process);

@@ -527,7 +527,8 @@ fn every_example_loads() {
     }
     let proxy = |line: &str| {
         format!(
-            "defaults\n mode http\nlisten x\n server mail1 127.0.0.1:9\n {line}\n\
+            "http-errors site\n errorfile 403 /dev/null\n errorfile 503 /dev/null\n\
+             defaults\n mode http\nlisten x\n server mail1 127.0.0.1:9\n {line}\n\
              backend app\n server a 127.0.0.1:1\nbackend api\n server a 127.0.0.1:1\n"
         )
     };
@@ -652,6 +653,47 @@ fn tags_and_descriptions_belong_to_their_proxy() {
     assert_eq!(app.log_tag.as_deref(), Some("shop"));
     assert_eq!(app.description.as_deref(), Some("our shop"));
     assert_eq!(plan.frontends[0].description, None);
+}
+
+#[test]
+fn retry_on_is_a_set_that_a_later_line_replaces() {
+    use super::RetryOn;
+    let set = |lines: &str| {
+        let text = format!("{BASE}backend b\n{lines} server s 127.0.0.1:1\n");
+        let plan = plan(&text);
+        plan.backends[plan.backend("b").unwrap() as usize].retry_on
+    };
+    assert_eq!(set(""), RetryOn::CONNECT);
+    assert_eq!(set(" retry-on none\n"), RetryOn::NONE);
+    assert_eq!(set(" retry-on 503 conn-failure\n retry-on 0rtt-rejected\n"), RetryOn::NONE);
+    let all = set(" retry-on all-retryable-errors\n");
+    for event in [RetryOn::CONNECT, RetryOn::EMPTY, RetryOn::JUNK, RetryOn::TIMEOUT] {
+        assert!(all.has(event) && set(" retry-on all-retryable-errors 404\n").has(event));
+    }
+    for code in RetryOn::STATUSES {
+        let status = RetryOn::status(*code).expect("a status that can be named");
+        assert_eq!(all.has(status), [500, 502, 503, 504].contains(code), "{code}");
+        assert_eq!(set(&format!(" retry-on {code}\n")), status);
+        assert!(status.keeps_request());
+    }
+    assert!(!RetryOn::CONNECT.keeps_request());
+    // In TCP mode there is nothing but connecting, whatever the line says.
+    assert_eq!(set(" mode tcp\n retry-on 503\n"), RetryOn::CONNECT);
+}
+
+#[test]
+fn the_pool_of_a_server_takes_limits_and_minus_one() {
+    let pools = |line: &str| {
+        let text = format!(
+            "{BASE}backend b\n default-server pool-max-conn 9 max-reuse 3\n server s 127.0.0.1:1{line}\n"
+        );
+        let plan = plan(&text);
+        plan.backends[plan.backend("b").unwrap() as usize].servers[0].pool
+    };
+    assert_eq!((pools("").idle_max, pools("").reuses_max), (Some(9), Some(3)));
+    let none = pools(" pool-max-conn -1 max-reuse -1 pool-low-conn 4 pool-purge-delay 2s");
+    assert_eq!((none.idle_max, none.reuses_max, none.idle_low), (None, None, 4));
+    assert_eq!(none.idle_delay, Duration::from_secs(2));
 }
 
 #[test]

@@ -147,6 +147,10 @@ pub struct Head {
     /// One bit per [`Known`] that may be among the fields; set when one is added, not cleared on removal.
     pub(super) known_seen: u16,
     pub(super) edited: bool,
+    /// Whether an edit may have changed how the message is framed or routed.
+    reframed: bool,
+    /// The method that came, when an edit replaced it.
+    came_as: Option<Slice>,
     /// Body length as framed by the sender.
     pub body: BodyLength,
     /// Whether the sender wants the connection to stay open after this message.
@@ -191,6 +195,8 @@ impl Head {
         self.status = 0;
         self.version = Version::Http11;
         self.edited = false;
+        self.reframed = false;
+        self.came_as = None;
         self.body = BodyLength::None;
         self.keep_alive = false;
         self.upgrade = false;
@@ -326,8 +332,25 @@ impl Head {
 
     /// Replaces the method.
     pub fn set_method(&mut self, method: &[u8]) {
+        self.came_as.get_or_insert(self.method);
         self.method = self.keep(method);
         self.edited = true;
+    }
+
+    /// Returns the method as the client sent it, whatever edits made of it.
+    pub fn client_method(&self) -> &[u8] {
+        self.text(self.came_as.unwrap_or(self.method))
+    }
+
+    /// Returns whether an edit replaced the method.
+    pub fn has_other_method(&self) -> bool {
+        self.came_as.is_some()
+    }
+
+    /// Returns whether an edit may have changed how the message is framed or routed: its status, or a field such as
+    /// `Content-Length`, `Connection` or `Host`.
+    pub fn is_reframed(&self) -> bool {
+        self.reframed
     }
 
     /// Replaces the request target.
@@ -342,6 +365,7 @@ impl Head {
         self.status = status;
         self.target = self.keep(reason);
         self.edited = true;
+        self.reframed = true;
     }
 
     /// Appends a field.
@@ -349,6 +373,7 @@ impl Head {
         let field =
             Field { name: self.keep(name), value: self.keep(value), known: known(name), tail: 0 };
         self.known_seen |= 1 << field.known as u16;
+        self.reframed |= frames(field.known);
         self.fields.push(field);
         self.edited = true;
     }
@@ -365,7 +390,8 @@ impl Head {
         let Some(mut at) = self.fields.iter().position(|field| self.is_named(field, name)) else {
             return false;
         };
-        self.fields.remove(at);
+        let gone = self.fields.remove(at);
+        self.reframed |= frames(gone.known);
         while let Some(step) = self.fields[at..].iter().position(|field| self.is_named(field, name))
         {
             at += step;
@@ -391,8 +417,14 @@ impl Head {
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) -> bool {
         let before = self.fields.len();
         let mut fields = std::mem::take(&mut self.fields);
-        fields.retain(|field| keep(self.text(field.name), self.text(field.value)));
+        let mut reframed = self.reframed;
+        fields.retain(|field| {
+            let kept = keep(self.text(field.name), self.text(field.value));
+            reframed |= !kept && frames(field.known);
+            kept
+        });
         self.fields = fields;
+        self.reframed = reframed;
         let removed = self.fields.len() != before;
         self.edited |= removed;
         removed
@@ -403,12 +435,14 @@ impl Head {
         let value = self.keep(value);
         self.fields[index].value = value;
         self.fields[index].tail = 0;
+        self.reframed |= frames(self.fields[index].known);
         self.edited = true;
     }
 
     /// Removes the field at `index` in [`Head::fields`].
     pub fn remove_field(&mut self, index: usize) {
-        self.fields.remove(index);
+        let gone = self.fields.remove(index);
+        self.reframed |= frames(gone.known);
         self.edited = true;
     }
 
@@ -421,6 +455,18 @@ impl Head {
         self.arena.extend_from_slice(text);
         Slice { start, len: text.len() as u32 }
     }
+}
+
+/// Returns whether a field says where a message ends, where it goes or what becomes of its connection.
+const fn frames(known: Known) -> bool {
+    matches!(
+        known,
+        Known::Connection
+            | Known::ContentLength
+            | Known::Host
+            | Known::TransferEncoding
+            | Known::Upgrade
+    )
 }
 
 /// Returns what the proxy knows a field name as, compared without case.

@@ -204,13 +204,51 @@ pub fn same_authority(one: &[u8], other: &[u8], default_port: Option<u16>) -> bo
         && one_port.or(default_port) == other_port.or(default_port)
 }
 
-/// Returns whether a byte may stand in `uri-host [ ":" port ]` (RFC 3986 section 3.2.2).
+/// Returns the first byte that cannot stand in `uri-host [ ":" port ]`, and the length when all is well (RFC 3986
+/// section 3.2.2).
+///
+/// An empty text is well: it is what `Host` says when the target has no authority (RFC 9112 section 3.2).
 #[inline]
-pub fn is_host_byte(byte: u8) -> bool {
-    HOST[usize::from(byte)]
+pub fn host_end(text: &[u8]) -> usize {
+    // Without a way out of the loop: a wrong byte is rare.
+    if text.iter().fold(true, |plain, byte| plain & REG_NAME[usize::from(*byte)]) {
+        return text.len();
+    }
+    odd_host_end(text)
 }
 
-static HOST: [bool; 256] = super::scan::alphanumeric_and(b"-._~%!$&'()*+,;=:[]");
+/// The same for what has a port, brackets, encoded or wrong bytes.
+fn odd_host_end(text: &[u8]) -> usize {
+    let name_end = match text {
+        [b'[', inner @ ..] => {
+            let is_inner = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+            match inner.iter().position(|byte| !is_inner(byte)) {
+                Some(end) if end > 1 && inner[end] == b']' => end + 2,
+                Some(end) => return end + 1,
+                None => return 0,
+            }
+        }
+        _ => {
+            let name = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
+            let mut at = 0;
+            while at < name {
+                at += match &text[at..name] {
+                    [b'%', high, low, ..] if hex(*high).and(hex(*low)).is_some() => 3,
+                    [byte, ..] if REG_NAME[usize::from(*byte)] => 1,
+                    _ => return at,
+                };
+            }
+            name
+        }
+    };
+    match &text[name_end..] {
+        [] | [b':'] => text.len(),
+        [b':', port @ ..] if number(port).is_some() => text.len(),
+        _ => name_end,
+    }
+}
+
+static REG_NAME: [bool; 256] = super::scan::alphanumeric_and(b"-._~!$&'()*+,;=");
 
 /// Decodes `%XX`, and `+` as a blank when `plus`; `None` when a `%` is not followed by two hex digits.
 pub fn percent_decode(text: &[u8], plus: bool) -> Option<Cow<'_, [u8]>> {

@@ -122,7 +122,7 @@ impl Forwarded {
         if let Some(host) = &self.host
             && let Some(host) = host.text(cx, |cx| cx.request.get(b"host").map(Value::str))
             && !host.is_empty()
-            && host.iter().all(|byte| uri::is_host_byte(*byte))
+            && uri::host_end(&host) == host.len()
         {
             begin(out, b"host=\"");
             out.extend_from_slice(&host);

@@ -96,6 +96,7 @@ pub fn start(shard: &Rc<Shard>, accepted: Accepted) {
         launch(shard, accepted);
         return;
     }
+    shard.count(shard.frontend(accepted.frontend).object, Counter::MaxconnReached, 1);
     let shard = shard.clone();
     monoio::spawn(async move {
         while !try_enter(&shard, accepted.frontend) {
@@ -181,9 +182,9 @@ async fn run(session: Session) {
     match session.frontend().mode {
         Mode::Tcp => Box::pin(tcp::relay(&session)).await,
         Mode::Http => loop {
-            let ready = match session.shard.post_idle() {
-                true => http::First::Posted,
-                false => http::wait_idle(&session).await,
+            let ready = match session.shard.idle_permit() {
+                Some(permit) => http::First::Posted(permit),
+                None => http::wait_idle(&session).await,
             };
             // The state of a running stream is large: it lives in a box of its own while it is needed.
             match Box::pin(http::serve(&session, ready)).await {

@@ -223,8 +223,8 @@ impl Shard {
                     RefCell::new(Balancer::new(&backend.balance, farm, setup.index))
                 })
                 .collect(),
-            waiters: Waiters::default(),
             resolver: Resolver::default(),
+            waiters: Waiters::default(),
             parcels: Waiters::default(),
             log: RefCell::new(setup.log),
             services: setup.services,
@@ -285,29 +285,19 @@ impl Shard {
         next
     }
 
-    /// Takes a permit to wait for bytes with a posted receive; `false` when too many do.
-    pub fn post_idle(&self) -> bool {
+    /// Takes a permit to wait for bytes with a posted receive, given back when it is dropped; none when too many do.
+    pub fn idle_permit(&self) -> Option<IdlePermit<'_>> {
         let posted = self.posted_idle.get();
         if posted >= POSTED_IDLE_MAX {
-            return false;
+            return None;
         }
         self.posted_idle.set(posted + 1);
-        true
-    }
-
-    /// Takes the same permit as [`Shard::post_idle`], given back when it is dropped.
-    pub fn idle_permit(&self) -> Option<IdlePermit<'_>> {
-        self.post_idle().then(|| IdlePermit(self))
+        Some(IdlePermit(self))
     }
 
     /// Returns how many permits are taken.
     pub(super) fn posted_idle(&self) -> u32 {
         self.posted_idle.get()
-    }
-
-    /// Gives the permit back.
-    pub fn unpost_idle(&self) {
-        self.posted_idle.set(self.posted_idle.get() - 1);
     }
 
     /// Sends a message to a shard (possibly this one).
@@ -408,9 +398,15 @@ impl Shard {
 /// A permit to wait for bytes with a posted receive.
 pub struct IdlePermit<'a>(&'a Shard);
 
+impl std::fmt::Debug for IdlePermit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdlePermit")
+    }
+}
+
 impl Drop for IdlePermit<'_> {
     fn drop(&mut self) {
-        self.0.unpost_idle();
+        self.0.posted_idle.set(self.0.posted_idle.get() - 1);
     }
 }
 
@@ -633,6 +629,7 @@ async fn accept_all(
                     Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)
                 ) =>
             {
+                shard.count(shard.frontend(frontend).object, Counter::AcceptPauses, 1);
                 monoio::time::sleep(ACCEPT_PAUSE).await;
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return,
@@ -645,11 +642,15 @@ async fn accept_all(
 /// Waits while the frontend or the process is at its `maxconn`: the kernel's backlog queues meanwhile.
 async fn wait_for_room(shard: &Shard, frontend: u32) {
     let frontend = shard.frontend(frontend);
+    let mut waits = false;
     while frontend.connections.current() >= frontend.maxconn
         || shard.plan.connections.current() >= shard.plan.global.maxconn
     {
         if shard.is_draining() {
             return;
+        }
+        if !std::mem::replace(&mut waits, true) {
+            shard.count(frontend.object, Counter::MaxconnReached, 1);
         }
         monoio::time::sleep(Duration::from_millis(5)).await;
     }

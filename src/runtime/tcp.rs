@@ -30,9 +30,16 @@ pub async fn relay(session: &Session) {
     let wish = Wish {
         server: super::http::route::use_server(session, &mut exchange, backend),
         reuse: None,
-        watch: backend.abort_on_close || frontend.abort_on_close,
+        watch: backend.abort_on_close,
     };
-    match Dispatch::new(session, backend_index, wish).assign(&mut exchange.record).await {
+    let mut dispatch = Dispatch::new(session, backend_index, wish);
+    let assigned =
+        match backend.follows && !super::http::connect::may_follow(session, &exchange, backend) {
+            // It would come back to the frontend that it came in by.
+            true => Err(Refused::NoServer),
+            false => dispatch.assign(&mut exchange.record).await,
+        };
+    match assigned {
         Ok(assigned) => carry(session, frontend, backend, assigned, &mut exchange.record).await,
         Err(refused) => {
             let (cause, phase) = refused_letters(refused);

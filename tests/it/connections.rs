@@ -235,7 +235,7 @@ fn an_idle_connection_is_counted_by_its_kind_and_closed_after_the_delay() {
     let setup = Setup::new(Kind::Fastlb).origin(&origin).listen("front");
     let proxy = setup.start(&format!(
         "global\n stats socket @dir@/cli\ndefaults\n mode http\n{TIMES}\
-         listen l\n bind @front@\n server s @o@ pool-purge-delay 800ms pool-max-conn 7\n"
+         listen l\n bind @front@\n server s @o@ pool-purge-delay 1600ms pool-max-conn 7\n"
     ));
     let socket = proxy.folder().join("cli");
     let counts = || {
@@ -244,13 +244,16 @@ fn an_idle_connection_is_counted_by_its_kind_and_closed_after_the_delay() {
             .join(" ")
     };
     let mut client = Client::connect(proxy.address("front"));
+    // The answer is there a moment before the connection is idle.
+    let become_idle =
+        |expected: &str| eventually(expected, || (counts() == expected).then_some(()));
     client.ask(GET);
-    assert_eq!(counts(), "1 1 0 7");
-    client.ask(GET);
-    assert_eq!(counts(), "1 0 1 7");
+    become_idle("1 1 0 7");
     let since = Instant::now();
-    eventually("it is closed", || (counts() == "0 0 0 7").then_some(()));
-    assert!(since.elapsed() > Duration::from_millis(500), "{:?}", since.elapsed());
+    client.ask(GET);
+    become_idle("1 0 1 7");
+    become_idle("0 0 0 7");
+    assert!(since.elapsed() > Duration::from_millis(1500), "{:?}", since.elapsed());
 }
 
 #[test]
@@ -374,18 +377,13 @@ fn stale_trials(driver: &str, trials: usize) -> usize {
 }
 
 #[test]
-fn a_get_over_a_connection_that_the_server_closes_is_answered_all_the_same() {
-    for driver in ["io_uring", "epoll"] {
-        assert_eq!(stale_trials(driver, 1000), 0, "{driver}");
-    }
+fn ten_thousand_gets_over_connections_that_the_server_closes_are_answered_on_io_uring() {
+    assert_eq!(stale_trials("io_uring", 10_000), 0);
 }
 
 #[test]
-#[ignore = "minutes; cargo nextest run --run-ignored only -E 'test(ten_thousand)'"]
-fn ten_thousand_gets_over_connections_that_the_server_closes_are_answered() {
-    for driver in ["io_uring", "epoll"] {
-        assert_eq!(stale_trials(driver, 10_000), 0, "{driver}");
-    }
+fn ten_thousand_gets_over_connections_that_the_server_closes_are_answered_on_epoll() {
+    assert_eq!(stale_trials("epoll", 10_000), 0);
 }
 
 /// What a server does that answers a request of which it has only a part.

@@ -11,6 +11,7 @@ const LEGAL: &[&str] = &[
     "acl-that-nobody-uses",
     "cookie-in-tcp-mode",
     "deny-that-encoding-passes-by",
+    "error-answers-without-effect",
     "http-rule-in-tcp-mode",
     "rule-after-an-unconditional-verdict",
     "same-cookie-value-twice",

@@ -2,7 +2,7 @@
 //!
 //! Each file runs in one process of either proxy, every case with a frontend, a backend and an origin of its own, all at
 //! once. A case that is marked as different asserts fastlb's very lines, and its reason must stand in
-//! `docs/differences.md`. `UPDATE=1` rewrites the lines of such cases; whether they are right is for its reader to judge.
+//! `docs/differences.md`. `UPDATE=1` rewrites the lines of such cases, and unmarks those that differ no longer; whether they are right is for its reader to judge.
 //! To add a case, write it into a file; to add a file, name it in [`files!`].
 
 use crate::support::play::{End, Outcome, Received, Script};
@@ -209,6 +209,8 @@ fn run(name: &str) {
 struct Finding {
     text: String,
     ours: Vec<String>,
+    /// Whether haproxy does the same.
+    same: bool,
 }
 
 /// Plays one case on both sides; returns what is not as expected.
@@ -241,7 +243,7 @@ fn judge(
         _ => return None,
     };
     let group = if case.group.is_empty() { String::new() } else { format!("{}: ", case.group) };
-    Some(Finding { text: format!("\n=== {group}{}\n{text}", case.name), ours })
+    Some(Finding { text: format!("\n=== {group}{}\n{text}", case.name), ours, same: left == right })
 }
 
 /// Writes what fastlb did into the cases that are marked as different.
@@ -250,6 +252,10 @@ fn update(path: &Path, text: &str, file: &Cases, found: &[(usize, Finding)]) {
     for (number, finding) in found.iter().rev() {
         let case = &file.cases[*number];
         let Expected::Differs { reason, .. } = &case.expected else { continue };
+        if finding.same {
+            lines.splice(case.lines.clone(), ["-- same".to_owned(), String::new()]);
+            continue;
+        }
         let mut block = vec![format!("-- differs: {reason}"), "-- fastlb".to_owned()];
         block.extend(finding.ours.iter().cloned());
         block.push(String::new());

@@ -393,6 +393,26 @@ fn a_tarpitted_client_that_waits_gets_its_answer_and_keeps_its_connection() {
 }
 
 #[test]
+fn the_connection_of_a_tarpitted_client_serves_on() {
+    let proxy = start(
+        Kind::Fastlb,
+        "frontend f\n bind @front@\n timeout tarpit 50ms\n http-request tarpit if { path /slow }\n \
+         http-request return content-type text/plain lf-string %[req.hdr(x-long),length]\n",
+    );
+    let mut client = Client::connect(proxy.address("front"));
+    let long = "x".repeat(3000);
+    for _ in 0..2 {
+        // Both in one piece, and the second alone.
+        client.send(get("/slow") + &get("/next"));
+        assert_eq!(client.response("GET").status, 500);
+        assert_eq!(client.response("GET").status, 200);
+        assert_eq!(client.get("/slow").status, 500);
+        let answer = client.ask(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {long}\r\n\r\n"));
+        assert_eq!(answer.text(), "3000");
+    }
+}
+
+#[test]
 fn a_large_answer_of_a_rule_is_sent_whole() {
     let setup = Setup::new(Kind::Fastlb).listen("front");
     let body = "x".repeat(100_000);

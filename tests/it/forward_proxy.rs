@@ -326,6 +326,35 @@ fn curl_uses_the_proxy_both_ways() {
 }
 
 #[test]
+fn a_server_without_an_address_needs_a_rule_that_sets_one() {
+    if !Kind::Fastlb.is_fastlb() {
+        return;
+    }
+    let said = |rule: &str, server: &str| {
+        let output = Kind::Fastlb.check(&format!(
+            "{DEFAULTS}frontend f\n bind 127.0.0.1:1080\n{rule} default_backend b\nbackend b\n server s {server}\n"
+        ));
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let set = " http-request set-dst req.hdr(x-to)\n";
+    for server in ["0.0.0.0:0", "*", "0.0.0.0"] {
+        let (code, text) = said("", server);
+        assert_eq!(code, Some(0), "{server}: {text}");
+        assert!(text.contains("is the frontend that a stream came in by"), "{server}: {text}");
+        let (_, text) = said(set, server);
+        assert!(!text.contains("warning"), "{server}: {text}");
+    }
+    let (code, text) = said(set, "0.0.0.0:80 check");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("has no address of its own that could be checked"), "{text}");
+    let (code, text) = said("", "127.0.0.1 check");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("has no port of its own that could be checked"), "{text}");
+    let (code, text) = said("", "127.0.0.1 check port 80");
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
 fn mistakes_of_a_forward_proxy_are_reported() {
     let said = |section: &str, line: &str| {
         let output = Kind::Fastlb.check(&format!(

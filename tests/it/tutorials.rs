@@ -315,3 +315,59 @@ fn access_logs_have_haproxy_s_fields() {
         lines
     });
 }
+
+#[test]
+fn the_forward_proxy_serves_its_network_and_protects_itself() {
+    use crate::support::dns::{NameServer, Says};
+    if !Kind::Fastlb.is_fastlb() {
+        return;
+    }
+    let dns = NameServer::start(&[
+        ("site.example", Says::Addresses(vec!["127.0.0.1".parse().unwrap()])),
+        ("inside.example", Says::Addresses(vec!["192.168.7.7".parse().unwrap()])),
+        ("ads.blocked.example", Says::Addresses(vec!["192.0.2.1".parse().unwrap()])),
+    ]);
+    let origin = Origin::echo("site");
+    let start = |forbidden: &str| {
+        tutorial(
+            Setup::new(Kind::Fastlb).listen("front").address("dns", dns.address()),
+            "forward-proxy.cfg",
+            &[
+                ("bind 127.0.0.1:3128", "bind @front@"),
+                ("parse-resolv-conf", "nameserver test @dns@"),
+                ("127.0.0.0/8 169.254.0.0/16", forbidden),
+            ],
+        )
+    };
+    let port = origin.address().port();
+    let ask = |proxy: &Proxy, method: &str, target: &str| {
+        let host = target.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+        Client::connect(proxy.address("front")).ask(format!(
+            "{method} {target} HTTP/1.1\r\nHost: {host}\r\nProxy-Authorization: Basic eDp5\r\n\
+             X-Forwarded-For: 10.1.1.1\r\nVia: 1.1 me\r\nProxy-Connection: keep-alive\r\n\r\n"
+        ))
+    };
+    // As it stands, nothing leads to the proxy's own machine or its neighbours.
+    let proxy = start("127.0.0.0/8 169.254.0.0/16");
+    for target in [
+        format!("http://site.example:{port}/"),
+        format!("http://127.0.0.1:{port}/"),
+        "http://inside.example/".to_owned(),
+        "http://[::1]/".to_owned(),
+        "http://ads.blocked.example/".to_owned(),
+    ] {
+        assert_eq!(ask(&proxy, "GET", &target).status, 403, "{target}");
+    }
+    assert_eq!(ask(&proxy, "GET", "http://nowhere.example/").status, 502);
+    assert_eq!(ask(&proxy, "GET", "/").status, 400);
+    for target in [format!("site.example:{port}"), "ads.blocked.example:443".to_owned()] {
+        assert_eq!(ask(&proxy, "CONNECT", &target).status, 403, "{target}");
+    }
+    assert_eq!(origin.connections(), 0);
+    // Where the loopback is no secret, the request arrives without what tells of the client.
+    let proxy = start("169.254.0.0/16");
+    let answer = ask(&proxy, "GET", &format!("http://site.example:{port}/page"));
+    assert_eq!((answer.status, answer.sent_by().as_str()), (200, "site"));
+    let seen = origin.received().remove(0);
+    assert_eq!((seen.target.as_str(), seen.headers.len()), ("/page", 1), "{:?}", seen.headers);
+}

@@ -406,3 +406,46 @@ fn a_slow_reader_holds_the_sender_back_and_memory_stays_bounded() {
         }
     }
 }
+
+#[test]
+fn websocket_programs_talk_through_the_proxy() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/websocket.py");
+    let mut server = std::process::Command::new("python3")
+        .args([script, "serve"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("python3 runs");
+    let mut line = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(server.stdout.take().unwrap()),
+        &mut line,
+    )
+    .unwrap();
+    let port: u16 = line.trim().parse().unwrap();
+    let proxy = Setup::new(Kind::Fastlb)
+        .address("o", ([127, 0, 0, 1], port).into())
+        .listen("front")
+        .start(&format!(
+            "defaults\n mode http\n{TIMES}frontend f\n bind @front@\n default_backend b\nbackend b\n server s @o@\n"
+        ));
+    let address = proxy.address("front");
+    let clients: Vec<_> = (0..3)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let (host, port) = (address.ip().to_string(), address.port().to_string());
+                std::process::Command::new("python3")
+                    .args([script, "talk", &host, &port])
+                    .output()
+                    .expect("python3 runs")
+            })
+        })
+        .collect();
+    for client in clients {
+        let output = client.join().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("there and back, closed with 1000"), "{said}{errors}");
+    }
+    let _ = server.kill();
+    let _ = server.wait();
+}

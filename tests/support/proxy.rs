@@ -4,7 +4,7 @@
 //! is ended by its own process id only.
 
 use super::{Origin, eventually, free_address};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -158,14 +158,14 @@ impl Setup {
     /// Starts the proxy on `text` and waits until it listens.
     pub fn start(self, text: &str) -> Proxy {
         let mut proxy = self.launch(text);
-        for address in proxy.listening.clone() {
-            eventually(&format!("{:?} listens on {address}", proxy.kind), || {
-                if let Some(status) = proxy.child.try_wait().unwrap() {
-                    panic!("{:?} ended ({status}):\n{}", proxy.kind, proxy.output());
-                }
-                is_listening(address.port()).then_some(())
-            });
-        }
+        // The kernel's tables are long on a busy machine: one look is for all addresses.
+        eventually(&format!("{:?} listens on {:?}", proxy.kind, proxy.listening), || {
+            if let Some(status) = proxy.child.try_wait().unwrap() {
+                panic!("{:?} ended ({status}):\n{}", proxy.kind, proxy.output());
+            }
+            let ports = listening_ports();
+            proxy.listening.iter().all(|address| ports.contains(&address.port())).then_some(())
+        });
         proxy
     }
 
@@ -322,13 +322,23 @@ pub fn memory_kib(pid: u32) -> usize {
 
 /// Returns whether any TCP socket listens on that port, from the kernel's tables.
 pub fn is_listening(port: u16) -> bool {
+    listening_ports().contains(&port)
+}
+
+/// Returns the ports that TCP sockets listen on, from the kernel's tables.
+fn listening_ports() -> BTreeSet<u16> {
     const LISTEN: &str = "0A";
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        fs::read_to_string(table).unwrap_or_default().lines().skip(1).any(|line| {
+    let mut ports = BTreeSet::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for line in fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
             let mut words = line.split_whitespace().skip(1);
             let local = words.next().unwrap_or_default();
-            let state = words.nth(1).unwrap_or_default();
-            state == LISTEN && local.ends_with(&format!(":{port:04X}"))
-        })
-    })
+            if words.nth(1) == Some(LISTEN)
+                && let Some((_, port)) = local.rsplit_once(':')
+            {
+                ports.extend(u16::from_str_radix(port, 16));
+            }
+        }
+    }
+    ports
 }

@@ -29,8 +29,12 @@ pub(super) struct Peer {
     pub(super) sent: Vec<u8>,
     /// Everything that came.
     pub(super) received: Vec<u8>,
-    /// Whether the other side ended its stream, and not with an error.
+    /// Whether the other side ended its stream.
     pub(super) ended: bool,
+    /// When what was sent and what had come by then: milliseconds and lengths, whenever something changed.
+    pub(super) moments: Vec<(u64, usize, usize)>,
+    /// Whether it did not always read at once.
+    pub(super) was_slow: bool,
     socket: Option<UnixStream>,
     ops: Vec<Op>,
     at: usize,
@@ -55,6 +59,8 @@ impl Peer {
             sent: Vec::new(),
             received: Vec::new(),
             ended: false,
+            moments: Vec::new(),
+            was_slow: false,
             socket: None,
             ops,
             at: 0,
@@ -76,6 +82,10 @@ impl Peer {
         let mut acted = self.read(now);
         while let Some(progress) = self.step(now) {
             acted |= progress;
+        }
+        let lengths = (self.sent.len(), self.received.len());
+        if acted && self.moments.last().is_none_or(|last| (last.1, last.2) != lengths) {
+            self.moments.push((now, lengths.0, lengths.1));
         }
         acted
     }
@@ -134,6 +144,10 @@ impl Peer {
             return self.send();
         }
         let Some(op) = self.ops.get(self.at) else { return self.rest(now) };
+        if self.socket.is_none() && !matches!(op, Op::Pause(_)) {
+            // A client connects when it first has something to do.
+            return None;
+        }
         match op {
             Op::Send(text) => {
                 let mark = [b'@', b'@', self.letter];
@@ -175,6 +189,7 @@ impl Peer {
             Op::Close => self.close(),
             Op::Read(rate) => {
                 self.rate = *rate;
+                self.was_slow |= rate.is_some();
                 self.allowance = rate.unwrap_or_default();
                 self.refill_ms = now + READ_EVERY_MS;
                 self.wake_ms = None;

@@ -11,7 +11,8 @@ use fastlb::proto::http::Head;
 use fastlb::proto::uri;
 
 /// Far above what the set-ups admit: only the syntax is judged here.
-const LIMITS: Limits = Limits { head_bytes_max: 1 << 20, fields_max: 1000 };
+const LIMITS: Limits =
+    Limits { head_bytes_max: 1 << 20, fields_max: 1000, relaxed: false, proxy_header: false };
 
 /// A message as its receiver reads it.
 struct Message {
@@ -95,10 +96,46 @@ fn check_server(server: &Peer, peers: &Peers, asked: &[Stream]) -> Vec<u8> {
     {
         panic!("server {name} got a malformed request: {error}");
     }
+    if !switched && !server.was_slow {
+        check_unasked(server, &stream);
+    }
     if switched {
         from.extend(peers.clients.iter().map(|client| client.letter));
     }
     from
+}
+
+/// A connection on which a server spoke although nothing was asked carries no further request: its words would be taken
+/// for the answer.
+fn check_unasked(server: &Peer, asked: &Stream) {
+    let (mut answered, mut came) = (0, 0);
+    for (index, request) in asked.messages.iter().enumerate() {
+        let kind = RequestKind::of(&request.head);
+        // Interim responses are part of the answer.
+        loop {
+            let parse = |head: &mut Head| parse::response(head, &LIMITS, kind);
+            match message(&server.sent[answered..], parse) {
+                Ok(Some(message)) if message.complete => {
+                    answered += message.len;
+                    if message.head.status() >= 200 {
+                        break;
+                    }
+                }
+                _ => return,
+            }
+        }
+        came += request.len;
+        let spoke = server.moments.iter().find(|&&(_, sent, got)| sent > answered && got == came);
+        let last = server.moments.last().map_or(0, |last| last.0);
+        if let Some(&(when, ..)) = spoke {
+            let later = server.moments.iter().find(|&&(at, _, got)| at > when && got > came);
+            let name = server.letter as char;
+            assert!(
+                later.is_none(),
+                "server {name} spoke unasked after request {index} at {when} ms and was asked again (until {last} ms)"
+            );
+        }
+    }
 }
 
 /// Whether the server may have taken the request as the beginning of a tunnel.

@@ -273,7 +273,7 @@ pub(super) static ROWS: &[Row] = &[
     moot("tune.max-rules-at-once", G, "<number>", "Bounds the rules evaluated per turn.", SCHEDULER),
     moot("tune.maxaccept", G, "<number>", "Bounds the connections accepted per turn.", SCHEDULER),
     moot("tune.maxpollevents", G, "<number>", "Bounds the events taken per turn.", SCHEDULER),
-    moot("tune.maxrewrite", G, "<number>", "Reserves room for rewriting headers.", BUFFERS),
+    yes("tune.maxrewrite", G, "<number>", "Reserves room for rewriting headers."),
     moot("tune.memory.hot-size", G, "<number>", "Sizes the cache of freed memory of a thread.", MEMORY),
     moot("tune.notsent-lowat.client", G, "<size>",
         "Bounds unsent data in the kernel towards clients.", SOCKET_BUFFERS),

@@ -1,9 +1,9 @@
-//! Rules that can never match, and denies that a client can get around.
+//! Rules that can never match, denies that a client can get around, and destinations that no rule sets.
 
 use crate::config::ast::Span;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::diagnostic::Diagnostics;
-use crate::plan::UseBackend;
+use crate::plan::{Backend, Frontend, UseBackend};
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
 
@@ -25,6 +25,35 @@ impl<'r> Ending<'r> {
 /// How many rules before a rule are compared with it, so that long lists load in no time; rules that always win are
 /// found at any distance.
 const LOOK_BACK_MAX: usize = 200;
+
+/// Warns of servers without an address where no rule says where streams go: to the frontend that they came from.
+pub(in crate::plan) fn destinations(
+    diagnostics: &mut Diagnostics,
+    frontends: &[Frontend],
+    backends: &[Backend],
+) {
+    let sets = |rules: &[Rule]| rules.iter().any(|rule| rule.name == "set-dst");
+    let set_before = frontends.iter().any(|frontend| sets(&frontend.http_request));
+    for backend in backends {
+        if set_before || sets(&backend.http_request) {
+            continue;
+        }
+        let circular = |follow: crate::plan::Follow| follow.address && follow.port == Some(0);
+        for server in backend.servers.iter().filter(|server| server.follow.is_some_and(circular)) {
+            diagnostics.push(
+                Diagnostic::warning(
+                    server.span,
+                    format!(
+                        "the server `{}` is the frontend that a stream came in by",
+                        server.name
+                    ),
+                )
+                .label("it has no address of its own, and no rule sets another destination")
+                .help("add `http-request set-dst <expression>`, or give the server an address"),
+            );
+        }
+    }
+}
 
 /// Looks at a list of `use_backend` rules.
 pub(in crate::plan) fn use_backend(diagnostics: &mut Diagnostics, rules: &[UseBackend]) {

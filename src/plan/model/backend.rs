@@ -1,13 +1,14 @@
 //! Backends, their servers, and how servers are chosen, checked and remembered.
 
 use super::{
-    Address, AddressField, ConnectionMode, ErrorFiles, Gauge, HeaderNames, Mode, SocketOptions,
-    Splice, StatsPage, Timeouts,
+    Address, AddressField, ConnectionMode, ErrorFiles, Gauge, HeaderNames, Messages, Mode,
+    SocketOptions, Splice, StatsPage, Timeouts,
 };
 use crate::balance::Algorithm;
 use crate::config::ast::Span;
 use crate::log::LogTarget;
 use crate::metrics::ObjectId;
+use crate::proto::h1::parse::Limits;
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
 use crate::rules::forwarded::Forwarded;
@@ -40,6 +41,10 @@ pub struct Backend {
     pub redispatch: Option<i32>,
     /// Connection handling.
     pub connection_mode: ConnectionMode,
+    /// How messages are read and passed on.
+    pub messages: Messages,
+    /// The bounds of response heads.
+    pub limits: Limits,
     /// `http-reuse`
     pub reuse: Reuse,
     /// `option http-pretend-keepalive`: a server is not told that its connection will be closed.

@@ -1,11 +1,12 @@
 //! Frontends, their listening sockets and the rules that choose a backend.
 
 use super::{
-    Address, AddressField, ConnectionMode, ErrorFiles, Gauge, HeaderNames, LogSettings, Mode,
-    SocketOptions, Splice, StatsPage, Timeouts,
+    Address, AddressField, ConnectionMode, ErrorFiles, Gauge, HeaderNames, LogSettings, Messages,
+    Mode, SocketOptions, Splice, StatsPage, Timeouts,
 };
 use crate::config::ast::Span;
 use crate::metrics::ObjectId;
+use crate::proto::h1::parse::Limits;
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
 use crate::rules::log_format::LogFormat;
@@ -29,8 +30,10 @@ pub struct Frontend {
     pub timeouts: Timeouts,
     /// Connection handling.
     pub connection_mode: ConnectionMode,
-    /// `option abortonclose`
-    pub abort_on_close: bool,
+    /// How messages are read and passed on.
+    pub messages: Messages,
+    /// The bounds of request heads.
+    pub limits: Limits,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.

@@ -49,6 +49,8 @@ pub struct Global {
     pub buffer_size: usize,
     /// `tune.http.maxhdr`
     pub headers_max: usize,
+    /// `tune.maxrewrite`: bytes of a buffer that a received head may not fill.
+    pub rewrite_room: usize,
     /// `tune.idle-pool.shared`: whether a shard may take idle server connections of another.
     pub idle_pool_shared: bool,
     /// `spread-checks`, percent.

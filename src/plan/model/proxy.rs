@@ -70,6 +70,23 @@ pub enum ConnectionMode {
     Close,
 }
 
+/// How messages are read and passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// `option accept-unsafe-violations-in-http-request`
+    pub relaxed_requests: bool,
+    /// `option accept-unsafe-violations-in-http-response`
+    pub relaxed_responses: bool,
+    /// `option http-use-proxy-header`
+    pub proxy_header: bool,
+    /// `option http-ignore-probes`
+    pub ignore_probes: bool,
+    /// `option http-drop-request-trailers`
+    pub drop_request_trailers: bool,
+    /// `option http-drop-response-trailers`
+    pub drop_response_trailers: bool,
+}
+
 /// `option forwardfor` or `option originalto`
 #[derive(Clone, Debug)]
 pub struct AddressField {

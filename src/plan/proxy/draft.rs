@@ -9,8 +9,8 @@ use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::section::SectionKind;
 use crate::plan::server_line::{ServerDraft, ServerParams};
 use crate::plan::{
-    AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Mode, RetryOn, Reuse, Splice,
-    Timeouts,
+    AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Messages, Mode, RetryOn, Reuse,
+    Splice, Timeouts,
 };
 
 /// The four sections that share these directives.
@@ -105,6 +105,7 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) log: LogDraft<'a>,
     /// In order: a later line takes the place of an earlier one.
     pub(in crate::plan) error_files: Vec<ErrorLine<'a>>,
+    pub(in crate::plan) messages: Messages,
     pub(in crate::plan) keep_alive_client: bool,
     pub(in crate::plan) keep_alive_server: bool,
     pub(in crate::plan) no_linger: bool,

@@ -63,6 +63,10 @@ macro_rules! connection_mode {
 /// One row per option.
 pub(super) static TABLE: &[Entry<Row>] = &[
     switch!("abortonclose", |draft| draft.settings.abort_on_close),
+    switch!("accept-invalid-http-request", |draft| draft.settings.messages.relaxed_requests),
+    switch!("accept-invalid-http-response", |draft| draft.settings.messages.relaxed_responses),
+    switch!("accept-unsafe-violations-in-http-request", |d| d.settings.messages.relaxed_requests),
+    switch!("accept-unsafe-violations-in-http-response", |d| d.settings.messages.relaxed_responses),
     switch!("allbackups", |draft| draft.settings.all_backups),
     switch!("clitcpka", |draft| draft.settings.keep_alive_client),
     switch!("dontlog-normal", |draft| draft.settings.log.dont_log_normal),
@@ -82,6 +86,9 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         build: Row::new(forward_for).http(),
     },
     http_switch!("http-buffer-request", |draft| draft.settings.buffer_request),
+    switch!("http-drop-request-trailers", |draft| draft.settings.messages.drop_request_trailers),
+    switch!("http-drop-response-trailers", |draft| draft.settings.messages.drop_response_trailers),
+    switch!("http-ignore-probes", |draft| draft.settings.messages.ignore_probes),
     connection_mode!("http-keep-alive", ConnectionMode::KeepAlive),
     switch!("http-pretend-keepalive", |draft| draft.settings.pretend_keep_alive),
     Entry {
@@ -90,6 +97,7 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         build: Row::new(header_names).http(),
     },
     connection_mode!("http-server-close", ConnectionMode::ServerClose),
+    switch!("http-use-proxy-header", |draft| draft.settings.messages.proxy_header),
     Entry {
         name: "option httpchk",
         example: "option httpchk GET /health",
@@ -98,12 +106,12 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     connection_mode!("httpclose", ConnectionMode::Close),
     Entry { name: "option httplog", example: "option httplog", build: Row::new(httplog) },
     switch!("nolinger", |draft| draft.settings.no_linger),
-    switch!("prefer-last-server", |draft| draft.settings.prefer_last),
     Entry {
         name: "option originalto",
         example: "option originalto except 127.0.0.1",
         build: Row::new(original_to).http(),
     },
+    switch!("prefer-last-server", |draft| draft.settings.prefer_last),
     Entry {
         name: "option redispatch",
         example: "option redispatch 1",

@@ -5,17 +5,20 @@ mod rules;
 mod variables;
 
 use super::global::GlobalDraft;
+use super::lint;
 use super::load::{Loader, read_file};
 use super::proxy::{Draft, HttpErrors};
 use super::resolvers;
 use super::server_line::ServerDraft;
 use super::{
-    Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, Server, SocketOptions, Splice,
+    Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, RetryOn, Server, SocketOptions,
+    Splice,
 };
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
 use crate::metrics::{self, ObjectId};
+use crate::proto::h1::parse::Limits;
 use crate::rules::context::NameTable;
 use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
@@ -63,6 +66,7 @@ pub(super) fn plan(
     // A line that could not be read may set any variable.
     if cx.errors() == 0 {
         index.variables.never_set(cx.diagnostics);
+        lint::rules::destinations(cx.diagnostics, &frontends, &backends);
     }
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
@@ -309,7 +313,8 @@ impl Build<'_> {
             connections: Gauge::default(),
             timeouts: settings.timeouts,
             connection_mode: settings.connection_mode,
-            abort_on_close: settings.abort_on_close,
+            messages: settings.messages,
+            limits: self.limits(settings.messages.relaxed_requests, settings.messages.proxy_header),
             http_request: rules.http_request,
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
@@ -362,8 +367,10 @@ impl Build<'_> {
             timeouts: settings.timeouts,
             retries: settings.retries.unwrap_or(3),
             redispatch: settings.redispatch,
-            retry_on: settings.retry_on,
+            retry_on: if http { settings.retry_on } else { RetryOn::default() },
             connection_mode: settings.connection_mode,
+            messages: settings.messages,
+            limits: self.limits(settings.messages.relaxed_responses, false),
             reuse: settings.reuse.unwrap_or_default(),
             pretend_keep_alive: settings.pretend_keep_alive,
             abort_on_close: settings.abort_on_close,
@@ -395,6 +402,18 @@ impl Build<'_> {
             description: settings.description.clone(),
             disabled: settings.disabled,
             object,
+        }
+    }
+
+    /// Returns the bounds of heads.
+    fn limits(&self, relaxed: bool, proxy_header: bool) -> Limits {
+        let size = self.global.buffer_size;
+        Limits {
+            // No more than half of a buffer is reserved (manual 3.2, `tune.maxrewrite`).
+            head_bytes_max: size - self.global.rewrite_room.min(size / 2),
+            fields_max: self.global.headers_max.saturating_sub(1).max(1),
+            relaxed,
+            proxy_header,
         }
     }
 

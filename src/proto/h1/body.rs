@@ -2,7 +2,8 @@
 //!
 //! A [`BodyReader`] is fed what was received and says how much of it belongs to the body. The bytes themselves are
 //! forwarded from where they are, chunk framing included; a caller that needs the payload without framing uses
-//! [`BodyReader::advance_with`]. When the body is one long run of payload, [`BodyReader::opaque`] says for how many
+//! [`BodyReader::advance_with`]. What of the framing must not reach the next reader (chunk extensions, trailers that
+//! frame or route) is taken out by [`BodyReader::forward`] in `odd`, away from the common path. When the body is one long run of payload, [`BodyReader::opaque`] says for how many
 //! bytes nobody has to look, so that they can be moved inside the kernel.
 //!
 //! The chunk decoder accepts what the grammar says and blanks behind a size; line ends are CRLF, and every part that
@@ -11,7 +12,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::proto::http::{BodyLength, Known, known};
+use super::odd::Odd;
+use crate::proto::http::BodyLength;
 use crate::proto::{scan, uri};
 
 /// Most bytes of one chunk-size line behind its digits: blanks and extensions.
@@ -24,8 +26,6 @@ const SIZE_DIGITS_MAX: u8 = 16;
 const TRAILER_FIELDS_MAX: u16 = 101;
 /// Most bytes of the trailer section.
 const TRAILER_BYTES_MAX: u32 = 8 * 1024;
-/// Longest name of a trailer field that may not stand there: `transfer-encoding`.
-const NAME_KEPT: usize = 17;
 
 /// How far a body came with the bytes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum BodyError {
     ChunkExtension,
     /// Something else than CRLF where a line or a chunk ends.
     LineEnd,
-    /// A trailer field that is malformed, forbidden there, or one too many.
+    /// A trailer field that is malformed, or one too many.
     Trailer,
     /// The connection ended before the body did.
     Truncated,
@@ -89,6 +89,37 @@ impl BodyReader {
             BodyLength::Chunked => Self::Chunked(ChunkedDecoder::new()),
             BodyLength::UntilClose => Self::UntilClose,
         }
+    }
+
+    /// Lets no trailers pass [`BodyReader::forward`].
+    pub fn drop_trailers(&mut self) {
+        if let Self::Chunked(decoder) = self {
+            decoder.odd.get_or_insert_default().drop_all();
+        }
+    }
+
+    /// Returns whether [`BodyReader::forward`] took something out of this body, which is not complete yet.
+    pub fn is_changed(&self) -> bool {
+        matches!(self, Self::Chunked(decoder) if decoder.odd.as_ref().is_some_and(|odd| odd.has_cut()))
+    }
+
+    /// Takes as many bytes of `buffer[from..]` as belong to the body, and leaves of them what may go on.
+    ///
+    /// Chunk extensions go, and trailers that may not stand there (RFC 9110 section 6.5.1, RFC 9112 section 7.1.1).
+    /// Trailers are held back until all have come, so that `buffer` may grow by what was held. The result says how much
+    /// of `buffer[from..]` is body afterwards.
+    pub fn forward(&mut self, buffer: &mut Vec<u8>, from: usize) -> Result<Advance, BodyError> {
+        let Self::Chunked(decoder) = self else {
+            return self.advance(buffer.get(from..).unwrap_or_default());
+        };
+        let mut advance = decoder.advance(buffer.get(from..).unwrap_or_default())?;
+        if let Some(odd) = &mut decoder.odd {
+            advance.consumed = odd.clean(buffer, from, advance);
+        }
+        if advance.done {
+            *self = Self::None;
+        }
+        Ok(advance)
     }
 
     /// Takes as many of `bytes` as belong to the body.
@@ -218,15 +249,14 @@ enum At {
 pub struct ChunkedDecoder {
     at: At,
     digits: u8,
-    /// Bytes of the name of the trailer field that were seen, counted up to one beyond what is kept.
-    name_len: u8,
-    name: [u8; NAME_KEPT],
     trailers: u16,
     /// Size being read, then bytes of the chunk that are still to come.
     size: u64,
     extension: u32,
     extensions: u32,
     trailer_bytes: u32,
+    /// What was seen that does not simply go on.
+    odd: Option<Box<Odd>>,
 }
 
 impl ChunkedDecoder {
@@ -246,6 +276,9 @@ impl ChunkedDecoder {
         bytes: &[u8],
         mut payload: impl FnMut(Range<usize>),
     ) -> Result<Advance, BodyError> {
+        if let Some(odd) = &mut self.odd {
+            odd.begin();
+        }
         let mut at = 0;
         while at < bytes.len() && self.at != At::Done {
             if self.at == At::Content {
@@ -257,7 +290,7 @@ impl ChunkedDecoder {
             } else if let Some(taken) = self.plain_line(&bytes[at..]) {
                 at += taken;
             } else {
-                self.step(bytes[at])?;
+                self.step(bytes[at], at)?;
                 at += 1;
             }
         }
@@ -303,18 +336,18 @@ impl ChunkedDecoder {
         None
     }
 
-    /// Takes one byte that is not content.
-    fn step(&mut self, byte: u8) -> Result<(), BodyError> {
+    /// Takes the byte at `place`, which is not content.
+    fn step(&mut self, byte: u8, place: usize) -> Result<(), BodyError> {
         self.at = match (self.at, byte) {
-            (At::Size, b' ' | b'\t') if self.digits > 0 => self.extended(At::Blanks)?,
-            (At::Blanks, b' ' | b'\t') => self.extended(At::Blanks)?,
-            (At::Size, b';') if self.digits > 0 => self.extended(At::Extension)?,
-            (At::Blanks, b';') => self.extended(At::Extension)?,
+            (At::Size, b' ' | b'\t') if self.digits > 0 => self.extended(At::Blanks, place)?,
+            (At::Blanks, b' ' | b'\t') => self.extended(At::Blanks, place)?,
+            (At::Size, b';') if self.digits > 0 => self.extended(At::Extension, place)?,
+            (At::Blanks, b';') => self.extended(At::Extension, place)?,
             (At::Size, b'\r') if self.digits > 0 => At::SizeLf,
             (At::Blanks | At::Extension, b'\r') => At::SizeLf,
             (At::Size, _) => self.digit(byte)?,
             (At::Blanks, _) => return Err(BodyError::ChunkSize),
-            (At::Extension, b'\t' | b' '..=b'~' | 0x80..) => self.extended(At::Extension)?,
+            (At::Extension, b'\t' | b' '..=b'~' | 0x80..) => self.extended(At::Extension, place)?,
             (At::Extension, _) => return Err(BodyError::ChunkExtension),
             (At::SizeLf, b'\n') => {
                 self.digits = 0;
@@ -323,11 +356,17 @@ impl ChunkedDecoder {
             }
             (At::ContentCr, b'\r') => At::ContentLf,
             (At::ContentLf, b'\n') => At::Size,
-            (At::Trailer, b'\r') => At::LastLf,
-            (At::Trailer | At::TrailerName | At::TrailerValue | At::TrailerLf, _) => {
-                self.trailer(byte)?
+            (At::Trailer, b'\r') => {
+                self.hold(byte, place);
+                At::LastLf
             }
-            (At::LastLf, b'\n') => At::Done,
+            (At::Trailer | At::TrailerName | At::TrailerValue | At::TrailerLf, _) => {
+                self.trailer(byte, place)?
+            }
+            (At::LastLf, b'\n') => {
+                self.hold(byte, place);
+                At::Done
+            }
             // `advance_with` never steps within content or behind the end.
             (At::Content | At::Done, _) => self.at,
             (At::SizeLf | At::ContentCr | At::ContentLf | At::LastLf, _) => {
@@ -350,7 +389,9 @@ impl ChunkedDecoder {
         Ok(At::Size)
     }
 
-    fn extended(&mut self, at: At) -> Result<At, BodyError> {
+    #[cold]
+    fn extended(&mut self, at: At, place: usize) -> Result<At, BodyError> {
+        self.odd.get_or_insert_default().cut(place);
         self.extension += 1;
         self.extensions += 1;
         if self.extension > EXTENSION_BYTES_MAX || self.extensions > EXTENSIONS_BYTES_MAX {
@@ -359,7 +400,19 @@ impl ChunkedDecoder {
         Ok(at)
     }
 
-    fn trailer(&mut self, byte: u8) -> Result<At, BodyError> {
+    /// Holds back a byte behind trailers, which go on before it.
+    fn hold(&mut self, byte: u8, place: usize) {
+        if self.trailers > 0
+            && let Some(odd) = &mut self.odd
+        {
+            odd.hold(byte, place);
+        }
+    }
+
+    #[cold]
+    fn trailer(&mut self, byte: u8, place: usize) -> Result<At, BodyError> {
+        let odd = self.odd.get_or_insert_default();
+        odd.hold(byte, place);
         self.trailer_bytes += 1;
         if self.trailer_bytes > TRAILER_BYTES_MAX {
             return Err(BodyError::Trailer);
@@ -367,40 +420,26 @@ impl ChunkedDecoder {
         match (self.at, byte) {
             (At::Trailer, _) => {
                 self.trailers += 1;
-                self.name_len = 0;
-                if self.trailers > TRAILER_FIELDS_MAX {
+                if self.trailers > TRAILER_FIELDS_MAX || !scan::is_token(&[byte]) {
                     return Err(BodyError::Trailer);
                 }
-                self.trailer_name(byte)
+                odd.begin_line();
+                Ok(At::TrailerName)
             }
             (At::TrailerName, b':') => {
-                // Fields of framing and routing that come this late are an attack (RFC 9110 section 6.5.1).
-                let name = self.name.get(..usize::from(self.name_len)).unwrap_or_default();
-                match known(name) {
-                    Known::ContentLength | Known::TransferEncoding | Known::Host => {
-                        Err(BodyError::Trailer)
-                    }
-                    _ => Ok(At::TrailerValue),
-                }
+                odd.judge_name();
+                Ok(At::TrailerValue)
             }
-            (At::TrailerName, _) => self.trailer_name(byte),
+            (At::TrailerName, _) if scan::is_token(&[byte]) => Ok(At::TrailerName),
+            (At::TrailerName, _) | (At::TrailerValue, b'\n' | 0) => Err(BodyError::Trailer),
             (At::TrailerValue, b'\r') => Ok(At::TrailerLf),
-            (At::TrailerValue, b'\n' | 0) => Err(BodyError::Trailer),
             (At::TrailerValue, _) => Ok(At::TrailerValue),
-            (At::TrailerLf, b'\n') => Ok(At::Trailer),
+            (At::TrailerLf, b'\n') => {
+                odd.end_line();
+                Ok(At::Trailer)
+            }
             _ => Err(BodyError::LineEnd),
         }
-    }
-
-    fn trailer_name(&mut self, byte: u8) -> Result<At, BodyError> {
-        if !scan::is_token(&[byte]) {
-            return Err(BodyError::Trailer);
-        }
-        if let Some(place) = self.name.get_mut(usize::from(self.name_len)) {
-            *place = byte;
-        }
-        self.name_len = (self.name_len + 1).min(NAME_KEPT as u8 + 1);
-        Ok(At::TrailerName)
     }
 }
 

@@ -3,10 +3,10 @@
 //! Everything that could make the next hop see another message than the proxy does is refused here, or taken out of the
 //! head so that only one reading is left. A refused request gets a 4xx, a refused response becomes a 502.
 
-use super::parse::{ErrorKind, ParseError, RequestKind};
-use super::upgrade;
-use crate::proto::http::{BodyLength, Field, Head, Known, Version};
-use crate::proto::{scan, uri};
+use super::parse::{ErrorKind, Limits, ParseError, RequestKind};
+use super::{hop, target, upgrade};
+use crate::proto::http::{BodyLength, Head, Known, Version};
+use crate::proto::scan;
 
 /// What the framing fields of either kind of message say.
 #[derive(Default)]
@@ -36,16 +36,19 @@ struct Connection {
     close: bool,
     keep_alive: bool,
     upgrade: bool,
+    /// Whether there are options that name other fields.
+    nominates: bool,
 }
 
 /// Judges a request and fills `body`, `keep_alive`, `upgrade` and `expect_continue` of the head.
-pub(super) fn request(head: &mut Head) -> Result<(), ParseError> {
+#[inline]
+pub(super) fn request(head: &mut Head, limits: &Limits) -> Result<(), ParseError> {
     let mut found = Found::default();
-    find(head, FRAMING | bit(Known::Host), &mut found)?;
+    find(head, FRAMING | bit(Known::Host), limits, &mut found)?;
     if found.hosts {
-        repeated_hosts(head)?;
+        target::repeated_hosts(head, limits)?;
     }
-    host(head, found.host)?;
+    target::judge(head, found.host, limits)?;
     if found.chunked && found.length.is_some() {
         return Err(ErrorKind::AmbiguousLength.at(found.length_at));
     }
@@ -62,17 +65,35 @@ pub(super) fn request(head: &mut Head) -> Result<(), ParseError> {
     {
         return Err(ErrorKind::UnexpectedBody.at(found.length_at));
     }
+    if limits.proxy_header {
+        proxy_connection(head, &mut found.connection);
+    }
     head.keep_alive = found.connection.keeps_alive(head.version);
     head.expect_continue = !http10
         && head
             .known(Known::Expect)
             .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
     if (found.chunked || found.length.is_some()) && head.method() == b"CONNECT" {
-        upgrade::connect(head, found.chunked)?;
+        upgrade::connect(head, head.body != BodyLength::None)?;
     }
-    head.upgrade = false;
     if head.may_have(Known::Upgrade) {
-        upgrade::request(head, found.connection.upgrade)?;
+        judge_upgrade(head, found.connection.upgrade, limits)?;
+    }
+    if found.connection.nominates {
+        hop::remove_nominated(head)?;
+    }
+    Ok(())
+}
+
+/// Judges an `Upgrade` of a request; what does not go on is taken out.
+#[cold]
+fn judge_upgrade(head: &mut Head, named: bool, limits: &Limits) -> Result<(), ParseError> {
+    match upgrade::request(head, named) {
+        Err(error) if limits.relaxed && error.kind == ErrorKind::WebSocket => head.upgrade = true,
+        result => result?,
+    }
+    if !head.upgrade {
+        head.remove_known(Known::Upgrade);
     }
     Ok(())
 }
@@ -80,15 +101,31 @@ pub(super) fn request(head: &mut Head) -> Result<(), ParseError> {
 /// Judges a response and fills `body`, `keep_alive` and `upgrade` of the head.
 ///
 /// `upgrade` of a response means that a tunnel follows the head: 101, or 2xx to CONNECT.
-pub(super) fn response(head: &mut Head, request_was: RequestKind) -> Result<(), ParseError> {
+#[inline]
+pub(super) fn response(
+    head: &mut Head,
+    request_was: RequestKind,
+    limits: &Limits,
+) -> Result<(), ParseError> {
     let mut found = Found::default();
-    find(head, FRAMING, &mut found)?;
+    find(head, FRAMING, limits, &mut found)?;
     let status = head.status();
     head.keep_alive = found.connection.keeps_alive(head.version);
     if status == 101 {
-        upgrade::response(head, found.connection.upgrade, request_was)?;
+        match upgrade::response(head, found.connection.upgrade, request_was) {
+            Err(error) if limits.relaxed && error.kind == ErrorKind::WebSocket => {}
+            result => result?,
+        }
     }
     head.upgrade = status == 101 || (request_was.connect && (200..300).contains(&status));
+    // An offer of other protocols is for the next hop only; 426 cannot be understood without it.
+    let offer_goes_on = status == 101 || status == 426 && found.connection.upgrade;
+    if head.may_have(Known::Upgrade) && !offer_goes_on {
+        head.remove_known(Known::Upgrade);
+    }
+    if found.connection.nominates {
+        hop::remove_nominated(head)?;
+    }
     if head.upgrade || status < 200 || status == 204 {
         // Such a response has no body, and neither field may stand in it (RFC 9110 section 8.6, RFC 9112 section 6.1).
         head.remove_known(Known::ContentLength);
@@ -114,7 +151,12 @@ pub(super) fn response(head: &mut Head, request_was: RequestKind) -> Result<(), 
 
 /// Reads the fields that are among `wanted`.
 #[inline(always)]
-fn find(head: &mut Head, wanted: u16, found: &mut Found) -> Result<(), ParseError> {
+fn find(
+    head: &mut Head,
+    wanted: u16,
+    limits: &Limits,
+    found: &mut Found,
+) -> Result<(), ParseError> {
     let mut from = 0;
     while let Some(fields) = head.fields.get(from..) {
         let Some(step) = fields.iter().position(|field| wanted & bit(field.known) != 0) else {
@@ -123,7 +165,7 @@ fn find(head: &mut Head, wanted: u16, found: &mut Found) -> Result<(), ParseErro
         let index = from + step;
         from = index + 1;
         if head.fields[index].known != Known::Host {
-            from = note(head, index, found)?;
+            from = note(head, index, limits, found)?;
         } else if found.host.is_none() {
             found.host = Some(index);
         } else {
@@ -135,7 +177,12 @@ fn find(head: &mut Head, wanted: u16, found: &mut Found) -> Result<(), ParseErro
 
 /// Reads one field; returns the index behind it. Drops a `Content-Length` that repeats the first one.
 #[inline(never)]
-fn note(head: &mut Head, index: usize, found: &mut Found) -> Result<usize, ParseError> {
+fn note(
+    head: &mut Head,
+    index: usize,
+    limits: &Limits,
+    found: &mut Found,
+) -> Result<usize, ParseError> {
     let field = head.fields[index];
     let at = field.value.offset();
     match field.known {
@@ -162,15 +209,69 @@ fn note(head: &mut Head, index: usize, found: &mut Found) -> Result<usize, Parse
             }
         }
         Known::TransferEncoding => {
-            if found.chunked || head.version == Version::Http10 {
-                return Err(ErrorKind::TransferEncoding.at(at));
+            let http10 = head.version == Version::Http10;
+            match chunked(head.received_text(field.value)) {
+                Ok(()) if !found.chunked && !http10 => found.chunked = true,
+                _ if limits.relaxed && head.status != 0 && !http10 => {
+                    return odd_coding(head, index, found);
+                }
+                Ok(()) => return Err(ErrorKind::TransferEncoding.at(at)),
+                Err(kind) => return Err(kind.at(at)),
             }
-            chunked(head.received_text(field.value)).map_err(|kind| kind.at(at))?;
-            found.chunked = true;
         }
         _ => {}
     }
+    if field.known != Known::Connection {
+        write_plainly(head, index);
+    }
     Ok(index + 1)
+}
+
+/// Has a field line written anew when it holds more blanks than one: not every reader removes tabs and folds.
+fn write_plainly(head: &mut Head, index: usize) {
+    let field = head.fields[index];
+    let name_end = field.name.offset() + field.name.len();
+    let before = head.bytes.get(name_end..field.value.offset());
+    let plain = matches!(before, Some(b":" | b": ")) && usize::from(field.tail) == b"\r\n".len();
+    if field.tail != 0 && !plain {
+        head.fields[index].tail = 0;
+        head.edited = true;
+    }
+}
+
+/// Repairs a `Transfer-Encoding` that is empty or says `chunked` again, which relaxed readers take; returns the index
+/// of the next field to read.
+#[cold]
+fn odd_coding(head: &mut Head, index: usize, found: &mut Found) -> Result<usize, ParseError> {
+    let value = head.fields[index].value;
+    let empty = value.is_empty();
+    let repeats =
+        tokens(head.received_text(value)).all(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+    if !repeats {
+        return Err(ErrorKind::TransferEncoding.at(value.offset()));
+    }
+    if empty || found.chunked {
+        head.fields.remove(index);
+        head.edited = true;
+        return Ok(index);
+    }
+    found.chunked = true;
+    head.set_value(index, b"chunked");
+    Ok(index + 1)
+}
+
+/// Lets `Proxy-Connection` speak for `Connection` in a request whose target is a whole URI or an authority.
+#[cold]
+fn proxy_connection(head: &Head, connection: &mut Connection) {
+    if matches!(head.target().first(), Some(b'/' | b'*')) {
+        return;
+    }
+    for (_, value) in head.fields_known(Known::ProxyConnection) {
+        for token in tokens(value) {
+            connection.close |= token.eq_ignore_ascii_case(b"close");
+            connection.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
 }
 
 /// Reads `Content-Length`, also as a list that repeats one value; returns the length and the bytes of its first mention.
@@ -197,18 +298,19 @@ fn content_length_list(value: &[u8]) -> Option<(u64, usize)> {
     found
 }
 
-/// Reads decimal digits only, one at least.
+/// Reads decimal digits only, one at least, to what 63 bits hold: nobody behind us has more than these for certain.
 fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0u64, |number, byte| {
-        let digit = u64::from(byte.wrapping_sub(b'0'));
+    let number = text.iter().try_fold(0i64, |number, byte| {
+        let digit = i64::from(byte.wrapping_sub(b'0'));
         if digit > 9 {
             return None;
         }
         number.checked_mul(10)?.checked_add(digit)
-    })
+    })?;
+    u64::try_from(number).ok()
 }
 
 /// Accepts exactly `chunked`; everything else is an error, for which codings before a last `chunked` have their own.
@@ -235,9 +337,15 @@ impl Connection {
             return;
         }
         for token in tokens(value) {
-            self.close |= token.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-            self.upgrade |= token.eq_ignore_ascii_case(b"upgrade");
+            if token.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if token.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            } else {
+                self.nominates |= !token.eq_ignore_ascii_case(b"te");
+            }
         }
     }
 
@@ -250,85 +358,4 @@ impl Connection {
 /// Iterates over the members of a comma-separated list, without blanks around them and without empty ones.
 pub fn tokens(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(scan::trim).filter(|token| !token.is_empty())
-}
-
-/// Drops `Host` fields that say what the first one says (RFC 9112 section 3.2).
-#[cold]
-fn repeated_hosts(head: &mut Head) -> Result<(), ParseError> {
-    let mut first: Option<usize> = None;
-    let mut index = 0;
-    while let Some(field) = head.fields.get(index) {
-        index += 1;
-        if field.known != Known::Host {
-            continue;
-        }
-        let field = *field;
-        let Some(first) = first else {
-            valid_host(head, field)?;
-            first = Some(index - 1);
-            continue;
-        };
-        if !head
-            .received_text(field.value)
-            .eq_ignore_ascii_case(head.received_text(head.fields[first].value))
-        {
-            return Err(ErrorKind::Host.at(field.value.offset()));
-        }
-        index -= 1;
-        head.fields.remove(index);
-        head.edited = true;
-    }
-    Ok(())
-}
-
-/// Checks that a `Host` holds only bytes of hosts and ports.
-fn valid_host(head: &Head, field: Field) -> Result<(), ParseError> {
-    let value = head.received_text(field.value);
-    // Without a way out of the loop: a wrong byte is rare.
-    if value.iter().fold(true, |valid, byte| valid & uri::is_host_byte(*byte)) {
-        return Ok(());
-    }
-    let wrong = value.iter().position(|byte| !uri::is_host_byte(*byte)).unwrap_or(0);
-    Err(ErrorKind::Host.at(field.value.offset() + wrong))
-}
-
-/// Checks `Host` and the target's form, each and against each other (RFC 9112 sections 3.2 and 3.3).
-fn host(head: &Head, first: Option<usize>) -> Result<(), ParseError> {
-    if let Some(first) = first {
-        valid_host(head, head.fields[first])?;
-    }
-    let (method, target) = (head.received_text(head.method), head.received_text(head.target));
-    if target.first() == Some(&b'/') && method != b"CONNECT" {
-        return Ok(());
-    }
-    let host = first.map(|index| head.received_text(head.fields[index].value));
-    target_form(method, target, host).map_err(|kind| kind.at(head.target.offset()))
-}
-
-/// Checks a target that is not in origin form.
-fn target_form(method: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(), ErrorKind> {
-    if method == b"CONNECT" {
-        let (name, port) = uri::host_and_port(target);
-        if name.is_empty() || port.is_none() || target.contains(&b'/') || target.contains(&b'@') {
-            return Err(ErrorKind::Target);
-        }
-        return match host {
-            Some(host) if !uri::same_authority(target, host, Some(443)) => Err(ErrorKind::Host),
-            _ => Ok(()),
-        };
-    }
-    let split = uri::Target::parse(target).ok_or(ErrorKind::Target)?;
-    if split.form == uri::Form::Authority {
-        return Err(ErrorKind::Target);
-    }
-    let Some(authority) = split.authority else {
-        return Ok(());
-    };
-    let default_port = split.scheme.and_then(uri::default_port);
-    match host {
-        Some(host) if !uri::same_authority(uri::without_user(authority), host, default_port) => {
-            Err(ErrorKind::Host)
-        }
-        _ => Ok(()),
-    }
 }

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use super::{fields, framing, upgrade};
+use super::{fields, framing, relaxed, upgrade};
 use crate::proto::http::{Head, Known, Slice, Version};
 use crate::proto::scan;
 
@@ -20,13 +20,22 @@ use crate::proto::scan;
 pub struct Limits {
     /// Most bytes from start line to empty line (`tune.bufsize` less `tune.maxrewrite`).
     pub head_bytes_max: usize,
-    /// Most field lines (`tune.http.maxhdr`).
+    /// Most field lines (`tune.http.maxhdr`, which counts the start line too).
     pub fields_max: usize,
+    /// Whether malformed heads that can still be read in one way are repaired (`option accept-unsafe-violations-…`).
+    pub relaxed: bool,
+    /// Whether `Proxy-Connection` speaks for `Connection` in proxied requests (`option http-use-proxy-header`).
+    pub proxy_header: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head_bytes_max: 16384 - 1024, fields_max: 101 }
+        Self {
+            head_bytes_max: 16384 - 1024,
+            fields_max: 101 - 1,
+            relaxed: false,
+            proxy_header: false,
+        }
     }
 }
 
@@ -107,6 +116,8 @@ pub enum ErrorKind {
     TooManyFields,
     /// More bytes than `head_bytes_max`.
     HeadTooLarge,
+    /// More than that in the request line alone.
+    TargetTooLong,
     /// `Content-Length` is no number, too large, or given twice with different values.
     ContentLength,
     /// Both `Content-Length` and `Transfer-Encoding`.
@@ -115,8 +126,12 @@ pub enum ErrorKind {
     TransferEncoding,
     /// Transfer codings besides `chunked`, which the proxy does not know.
     UnsupportedCoding,
-    /// `Host` is invalid, given twice with different values, or differs from the authority of the target.
+    /// `Host` is invalid, given twice, or differs from the authority of the target.
     Host,
+    /// An HTTP/1.1 request without `Host`.
+    HostMissing,
+    /// `Connection` names more fields than anybody has reason to.
+    Connection,
     /// A body on an HTTP/1.0 request whose method has none.
     UnexpectedBody,
     /// The response is 101 although no upgrade was asked for, or does not name what it switches to.
@@ -132,6 +147,8 @@ impl ErrorKind {
             Self::Version => 505,
             Self::UnsupportedCoding => 422,
             Self::UnexpectedBody => 413,
+            Self::TargetTooLong => 414,
+            Self::HeadTooLarge | Self::TooManyFields => 431,
             _ => 400,
         }
     }
@@ -149,11 +166,14 @@ impl ErrorKind {
             Self::FieldValue => "invalid field value",
             Self::TooManyFields => "too many fields",
             Self::HeadTooLarge => "message head too large",
+            Self::TargetTooLong => "request target too long",
             Self::ContentLength => "invalid Content-Length",
             Self::AmbiguousLength => "both Content-Length and Transfer-Encoding",
             Self::TransferEncoding => "invalid Transfer-Encoding",
             Self::UnsupportedCoding => "unsupported transfer coding",
             Self::Host => "invalid or contradicting Host",
+            Self::HostMissing => "missing Host",
+            Self::Connection => "too many connection options",
             Self::UnexpectedBody => "body with a method that has none",
             Self::UnexpectedUpgrade => "protocol switch that was not asked for",
             Self::WebSocket => "incomplete WebSocket handshake",
@@ -172,8 +192,8 @@ impl ErrorKind {
 /// everything about the message, and its buffer behind [`Head::received`] is body or the next message. After an error
 /// the connection cannot be used any further.
 pub fn request(head: &mut Head, limits: &Limits) -> Result<Parsed, ParseError> {
-    drop_empty_lines(head);
-    parse(head, limits, request_line, framing::request)
+    drop_empty_lines(head, limits);
+    parse(head, limits, true, request_line, |head| framing::request(head, limits))
 }
 
 /// Parses a response head from the front of the head's buffer.
@@ -185,8 +205,8 @@ pub fn response(
     limits: &Limits,
     request_was: RequestKind,
 ) -> Result<Parsed, ParseError> {
-    drop_empty_lines(head);
-    parse(head, limits, status_line, |head| framing::response(head, request_was))
+    drop_empty_lines(head, limits);
+    parse(head, limits, false, status_line, |head| framing::response(head, request_was, limits))
 }
 
 /// A step of the parse: the offset behind it, `None` when the buffer ends first.
@@ -195,22 +215,28 @@ pub(super) type Step = Result<Option<usize>, ParseError>;
 fn parse(
     head: &mut Head,
     limits: &Limits,
+    is_request: bool,
     start_line: fn(&mut Head) -> Step,
     frame: impl FnOnce(&mut Head) -> Result<(), ParseError>,
 ) -> Result<Parsed, ParseError> {
     // A lone CR may be the first half of an empty line.
-    if !may_be_complete(head) || head.bytes == b"\r" {
+    if !may_be_complete(head, limits) || head.bytes == b"\r" {
         return partial(head, limits);
     }
     head.forget();
-    let Some(at) = start_line(head)? else {
-        return partial(head, limits);
+    let read = match start_line(head) {
+        Ok(Some(at)) => fields::read(head, at, limits),
+        other => other,
     };
-    let Some(end) = fields::read(head, at, limits)? else {
+    let read = match read {
+        Err(_) if limits.relaxed => relaxed::repair(head, limits, is_request),
+        read => read,
+    };
+    let Some(end) = read? else {
         return partial(head, limits);
     };
     if end > limits.head_bytes_max {
-        return Err(ErrorKind::HeadTooLarge.at(limits.head_bytes_max));
+        return Err(too_large(head, limits));
     }
     head.head_len = end;
     head.searched = end;
@@ -219,10 +245,15 @@ fn parse(
 }
 
 /// Drops CRLFs that stand before a start line; what is left starts with the message.
-fn drop_empty_lines(head: &mut Head) {
+#[inline]
+fn drop_empty_lines(head: &mut Head, limits: &Limits) {
     let mut start = 0;
-    while head.bytes[start..].starts_with(b"\r\n") {
-        start += 2;
+    loop {
+        match &head.bytes[start..] {
+            [b'\r', b'\n', ..] => start += 2,
+            [b'\n', ..] if limits.relaxed => start += 1,
+            _ => break,
+        }
     }
     if start > 0 {
         head.bytes.drain(..start);
@@ -231,13 +262,17 @@ fn drop_empty_lines(head: &mut Head) {
 }
 
 /// Returns false when the bytes that came since the last parse hold no end of a head.
-fn may_be_complete(head: &Head) -> bool {
+fn may_be_complete(head: &Head, limits: &Limits) -> bool {
     let seen = head.searched.min(head.bytes.len());
     if seen == 0 {
         return true;
     }
     // The empty line may have begun up to two bytes before the new ones.
     let fresh = &head.bytes[seen.saturating_sub(2)..];
+    // A request of HTTP/0.9 has one line.
+    if limits.relaxed && !head.bytes[..seen].contains(&b'\n') && fresh.contains(&b'\n') {
+        return true;
+    }
     memchr::memchr_iter(b'\n', fresh).any(|at| {
         let behind = &fresh[at + 1..];
         behind.starts_with(b"\r\n") || behind.starts_with(b"\n")
@@ -249,9 +284,21 @@ fn partial(head: &mut Head, limits: &Limits) -> Result<Parsed, ParseError> {
     head.forget();
     head.searched = have;
     if have >= limits.head_bytes_max {
-        return Err(ErrorKind::HeadTooLarge.at(limits.head_bytes_max));
+        return Err(too_large(head, limits));
     }
     Ok(Parsed::Partial)
+}
+
+/// Says which part of a head is too large: its first line, or everything together.
+#[cold]
+fn too_large(head: &Head, limits: &Limits) -> ParseError {
+    let first = head.bytes.get(..limits.head_bytes_max).unwrap_or(&head.bytes);
+    let kind = match (memchr::memchr(b'\n', first), memchr::memchr(b' ', first)) {
+        (Some(_), _) => ErrorKind::HeadTooLarge,
+        (None, Some(_)) => ErrorKind::TargetTooLong,
+        (None, None) => ErrorKind::Method,
+    };
+    kind.at(limits.head_bytes_max)
 }
 
 /// `method SP request-target SP HTTP-version CRLF` (RFC 9112 section 3).

@@ -50,9 +50,11 @@ pub(super) fn response(
 }
 
 /// Takes the lengths out of a CONNECT, which has no body: what follows its head is for the tunnel.
+///
+/// One that says it has a body is refused: if no tunnel opens, its bytes would be read as the next request.
 #[cold]
-pub(super) fn connect(head: &mut Head, chunked: bool) -> Result<(), ParseError> {
-    if chunked {
+pub(super) fn connect(head: &mut Head, has_body: bool) -> Result<(), ParseError> {
+    if has_body {
         return Err(ErrorKind::UnexpectedBody.at(0));
     }
     head.remove_known(Known::ContentLength);

@@ -1,9 +1,9 @@
 //! A head as HTTP/1 bytes.
 //!
 //! Field lines that are still as received are copied in runs, so that one edit costs two copies and not one per field.
-//! The fields of the connection (`Connection`, `TE`) are rewritten for the next hop the way HAProxy does it: `close` and
-//! `keep-alive` are taken out and written anew where the peer needs them, other options (`upgrade` …) and the fields
-//! they name stay, `TE` is reduced to `trailers`.
+//! The fields of the connection are rewritten for the next hop (RFC 9110 section 7.6.1): of the options of `Connection`
+//! only `te`, and `upgrade` where an upgrade goes on, are left; `close` and `keep-alive` are written anew where the peer
+//! needs them. `TE` is reduced to `trailers`. The fields that options named went when the head was read (`hop`).
 
 use std::ops::Range;
 
@@ -59,7 +59,7 @@ pub fn needs_rewrite(head: &Head, hop: &Hop) -> bool {
         || own_connection(head, hop).is_some()
         || (head.may_have(Known::Te) || head.may_have(Known::Connection))
             && head.fields().iter().any(|field| match field.known {
-                Known::Connection => is_filtered(head.text(field.value)),
+                Known::Connection => is_filtered(head, head.text(field.value)),
                 Known::Te => head.text(field.value) != b"trailers",
                 _ => false,
             })
@@ -150,7 +150,7 @@ fn rest(head: &Head, out: &mut Vec<u8>, hop: &Hop, mut run: Range<usize>) {
     let mut te_written = false;
     for field in head.fields() {
         let kept = match field.known {
-            Known::Connection => !is_filtered(head.text(field.value)),
+            Known::Connection => !is_filtered(head, head.text(field.value)),
             Known::Te => head.text(field.value) == b"trailers",
             Known::TransferEncoding | Known::ContentLength => hop.framing == Framing::AsReceived,
             _ => true,
@@ -173,7 +173,7 @@ fn rest(head: &Head, out: &mut Vec<u8>, hop: &Hop, mut run: Range<usize>) {
         match field.known {
             Known::Connection => {
                 flush(head, out, &mut run);
-                filtered(out, head.text(field.name), head.text(field.value));
+                filtered(out, head, field);
             }
             Known::Te if !te_written && accepts_trailers(head.text(field.value)) => {
                 flush(head, out, &mut run);
@@ -215,25 +215,27 @@ fn raw_line(field: &Field) -> Option<Range<usize>> {
     })
 }
 
-/// Returns whether a `Connection` value holds options that are the proxy's to say, or nothing at all.
-fn is_filtered(value: &[u8]) -> bool {
+/// Returns whether a `Connection` value holds options that end here, or nothing at all.
+fn is_filtered(head: &Head, value: &[u8]) -> bool {
     let mut count = 0;
-    let own = tokens(value).any(|token| {
+    let ends = tokens(value).any(|token| {
         count += 1;
-        is_own(token)
+        !goes_on(head, token)
     });
-    own || count == 0
+    ends || count == 0
 }
 
-fn is_own(token: &[u8]) -> bool {
-    token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close")
+/// Returns whether an option of `Connection` is for the next hop too.
+fn goes_on(head: &Head, token: &[u8]) -> bool {
+    token.eq_ignore_ascii_case(b"te")
+        || (head.upgrade || head.status() == 426) && token.eq_ignore_ascii_case(b"upgrade")
 }
 
-/// Appends a `Connection` field without the options that are the proxy's to say; nothing when none is left.
-fn filtered(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// Appends a `Connection` field with the options that go on; nothing when none is left.
+fn filtered(out: &mut Vec<u8>, head: &Head, field: &Field) {
     let mut any = false;
-    for token in tokens(value).filter(|token| !is_own(token)) {
-        out.extend_from_slice(if any { b"," } else { name });
+    for token in tokens(head.text(field.value)).filter(|token| goes_on(head, token)) {
+        out.extend_from_slice(if any { b"," } else { head.text(field.name) });
         if !any {
             out.extend_from_slice(b": ");
         }

@@ -1,7 +1,7 @@
 //! Actions on header fields: set, add, delete, replace.
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row, RuleSet};
+use super::{Action, ActionSpec, Row, RuleSet, target};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::http::{Head, Known, known};
@@ -295,18 +295,37 @@ fn put(head: Option<&mut Head>, name: &[u8], value: &[u8], replace: bool) {
     let value = trim(clean.as_deref().unwrap_or(value));
     if replace {
         head.set(name, value);
+        if name == b"host" {
+            target::follow_host(head);
+        }
     } else {
         head.add(name, value);
     }
 }
 
-/// Returns the value without what would end the field line, if there is any of it.
+/// Returns the value with escapes in place of control bytes, which end the field line or should not be in it, if there
+/// are any.
 pub(super) fn sanitised(value: &[u8]) -> Option<Vec<u8>> {
-    let bad = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
-    value
-        .iter()
-        .any(bad)
-        .then(|| value.iter().map(|byte| if bad(byte) { b' ' } else { *byte }).collect())
+    escaped(value, |byte| byte.is_ascii_control() && byte != b'\t')
+}
+
+/// Returns the text with `%XX` in place of each of those bytes, if there is any of them.
+pub(super) fn escaped(text: &[u8], bad: impl Fn(u8) -> bool) -> Option<Vec<u8>> {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if !text.iter().any(|byte| bad(*byte)) {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len() + 8);
+    for byte in text {
+        match bad(*byte) {
+            true => {
+                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+                out.extend_from_slice(&[b'%', DIGITS[high], DIGITS[low]]);
+            }
+            false => out.push(*byte),
+        }
+    }
+    Some(out)
 }
 
 /// Removes blanks around a value, as a receiver of the field would (RFC 9110 section 5.5).
@@ -334,6 +353,9 @@ fn rewrite(head: &mut Head, name: &[u8], regex: &Regex, template: &[u8], whole: 
             head.set_value(index, clean.as_deref().unwrap_or(&new));
         }
     }
+    if name == b"host" {
+        target::follow_host(head);
+    }
 }
 
 /// Writes the template if the value matches anywhere; returns whether it does.
@@ -343,22 +365,33 @@ pub(super) fn replace_one(old: &[u8], regex: &Regex, template: &[u8], new: &mut 
     true
 }
 
-/// Does the same for each comma-separated value, keeping what stands between them.
+/// Iterates over what stands between the commas of a list; those within quotes separate nothing.
+fn list_items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    list.split(move |&byte| {
+        let literal = std::mem::take(&mut escaped);
+        match byte {
+            b'"' if !literal => quoted = !quoted,
+            b'\\' if quoted && !literal => escaped = true,
+            _ => {}
+        }
+        byte == b',' && !quoted
+    })
+}
+
+/// Does the same for each comma-separated value.
 fn replace_list(old: &[u8], regex: &Regex, template: &[u8], new: &mut Vec<u8>) -> bool {
     let mut changed = false;
-    for (index, value) in old.split(|&byte| byte == b',').enumerate() {
+    for (index, value) in list_items(old).enumerate() {
         if index > 0 {
             new.push(b',');
         }
-        let inside = value.trim_ascii();
-        let start = value.len() - value.trim_ascii_start().len();
-        new.extend_from_slice(&value[..start]);
-        if replace_one(inside, regex, template, new) {
+        // What is replaced goes with the blanks around it.
+        if replace_one(value.trim_ascii(), regex, template, new) {
             changed = true;
         } else {
-            new.extend_from_slice(inside);
+            new.extend_from_slice(value);
         }
-        new.extend_from_slice(&value[start + inside.len()..]);
     }
     changed
 }

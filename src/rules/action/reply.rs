@@ -6,9 +6,9 @@ use super::headers::{field_name, sanitised};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::error_file;
-use crate::rules::Compiler;
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
+use crate::rules::{Compiler, Names};
 use std::sync::Arc;
 
 /// A compiled answer.
@@ -150,6 +150,21 @@ impl ErrorReply {
             compiler.diagnostics.push(no_page(span, status));
             return None;
         }
+        if let Some((Body::ErrorFiles(section), _)) = &arguments.body
+            && compiler
+                .names
+                .http_errors(section.as_str())
+                .is_some_and(|f| !f.contains_key(&status))
+        {
+            // What the proxy answers without this line holds on (manual 4.2).
+            compiler.diagnostics.push(missing(
+                section,
+                status,
+                "it has no effect here",
+                compiler.names,
+            ));
+            return None;
+        }
         let kind = kind(arguments, status, false, compiler)?;
         Some(Self { status, reply: Reply { status, kind } })
     }
@@ -212,13 +227,11 @@ fn kind(
                 return None;
             }
             if !is_empty && matches!(status, 204 | 304) {
+                let text = format!("a response with status {status} has no body");
                 compiler.diagnostics.push(
-                    Diagnostic::warning(
-                        span,
-                        format!("a response with status {status} has no body"),
-                    )
-                    .label("it is not sent"),
+                    Diagnostic::error(span, text).help("leave the body and its `content-type` out"),
                 );
+                return None;
             }
             let content_type = content_type.filter(|_| !is_empty);
             let content_type = content_type.map(|word| word.text.as_bytes().into());
@@ -253,16 +266,22 @@ fn of_section(section: &Word, status: u16, compiler: &mut Compiler<'_>) -> Optio
     if let Some(raw) = files.get(&status) {
         return Some(Kind::Complete(raw.clone()));
     }
-    let known: Vec<String> = files.keys().map(u16::to_string).collect();
-    compiler.diagnostics.push(
-        Diagnostic::warning(
-            section.span,
-            format!("`http-errors {}` has no answer for status {status}", section.as_str()),
-        )
-        .label("an answer without a body is sent")
-        .help(format!("it has answers for {}", known.join(", "))),
-    );
+    let label = "an answer without a body is sent";
+    compiler.diagnostics.push(missing(section, status, label, compiler.names));
     Some(Kind::Built { fields: Vec::new(), content_type: None, body: LogFormat::constant(b"") })
+}
+
+/// Reports a status that an `http-errors` section has no answer for.
+fn missing(section: &Word, status: u16, label: &str, names: &dyn Names) -> Diagnostic {
+    let files = names.http_errors(section.as_str());
+    let known = files.into_iter().flat_map(|files| files.keys()).map(u16::to_string);
+    let name = section.as_str();
+    Diagnostic::warning(
+        section.span,
+        format!("`http-errors {name}` has no answer for status {status}"),
+    )
+    .label(label)
+    .help(format!("it has answers for {}", known.collect::<Vec<_>>().join(", ")))
 }
 
 /// Reports the name of an `http-errors` section that there is not.

@@ -1,9 +1,10 @@
 //! Actions on the request line and the status line, and `set-log-level`.
 
 use super::cursor::Cursor;
-use super::headers::{compile_regex, replace_one};
+use super::headers::{compile_regex, escaped, replace_one};
 use super::{Action, ActionSpec, Row, RuleSet};
 use crate::config::diagnostic::{Diagnostic, suggest};
+use crate::proto::http::{Head, Known};
 use crate::proto::{status, uri};
 use crate::rules::Compiler;
 use crate::rules::context::{Context, LogLevel};
@@ -122,11 +123,12 @@ fn replace(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>, part: Part) -> 
 
 fn set_status(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     let word = cursor.next("a status code", compiler)?;
-    let code = word.text.parse().ok().filter(|code| (100..=999).contains(code));
+    let code = word.text.parse().ok().filter(|code| (200..=999).contains(code));
     if code.is_none() {
         compiler.diagnostics.push(
             Diagnostic::error(word.span, format!("bad status `{}`", word.text))
-                .label("expected a number between 100 and 999"),
+                .label("expected a number between 200 and 999")
+                .help("a response that a rule sees is a final one; 1xx are not"),
         );
     }
     let reason = match cursor.peek() {
@@ -196,7 +198,12 @@ impl Edit {
                 }
             }
             Edit::Status(code, reason) => {
-                if let Some(head) = cx.response.as_deref_mut() {
+                // A tunnel that was agreed on, or refused, stays so.
+                let tunnel = cx.request.method() == b"CONNECT";
+                if let Some(head) = cx.response.as_deref_mut()
+                    && !tunnel
+                    && !head.upgrade
+                {
                     head.set_status(*code, reason);
                 }
             }
@@ -215,28 +222,55 @@ fn current<'c>(cx: &'c Context<'_>, part: Part) -> &'c [u8] {
     }
 }
 
-/// Writes a part of the request line. What would break the line is left out; an empty method or target changes
-/// nothing.
+/// Writes a part of the request line. Bytes that would break the line are escaped; an empty target, and a method that
+/// is none, change nothing.
 fn store(cx: &mut Context<'_>, part: Part, value: &[u8]) {
-    let mut clean = value.to_vec();
-    clean.retain(|byte| *byte > b' ' && *byte != 0x7f);
+    let clean = escaped(value, |byte| byte <= b' ' || byte == 0x7f);
+    let clean = clean.as_deref().unwrap_or(value);
     let target = cx.request.target();
     let mut new = Vec::with_capacity(target.len() + clean.len() + 1);
+    // A path is never empty on a request line (RFC 9112 section 3.2.1).
+    let path: &[u8] = if clean.is_empty() { b"/" } else { clean };
     match part {
-        Part::Method => {
-            if !clean.is_empty() {
-                cx.request.set_method(&clean);
-            }
-            return;
-        }
-        Part::Target => new = clean,
-        Part::Path => uri::with_path(target, &clean, &mut new),
-        Part::PathQuery => uri::with_path_and_query(target, &clean, &mut new),
-        Part::Query => with_query(target, &clean, &mut new),
+        Part::Method => return set_method(cx.request, value),
+        Part::Target => new.extend_from_slice(clean),
+        Part::Path => uri::with_path(target, path, &mut new),
+        Part::PathQuery => uri::with_path_and_query(target, path, &mut new),
+        Part::Query => with_query(target, clean, &mut new),
     }
-    if !new.is_empty() {
-        cx.request.set_target(&new);
+    if new.is_empty() {
+        return;
     }
+    cx.request.set_target(&new);
+    if part == Part::Target
+        && let Some(authority) = uri::authority(&new)
+        && cx.request.known(Known::Host).is_some_and(|host| host != authority)
+    {
+        cx.request.set(b"host", uri::without_user(authority));
+    }
+}
+
+/// Replaces the method, unless the new one is no token. CONNECT stays what it is and nothing becomes one: client and
+/// server would not agree on whether a tunnel follows.
+fn set_method(head: &mut Head, method: &[u8]) {
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let valid = !method.is_empty() && method.iter().all(token);
+    if valid && method != b"CONNECT" && head.method() != b"CONNECT" {
+        head.set_method(method);
+    }
+}
+
+/// Makes the authority of an absolute target the one of a `Host` that a rule wrote.
+pub(super) fn follow_host(head: &mut Head) {
+    let target = head.target();
+    let Some(authority) = uri::authority(target) else { return };
+    let Some(host) = head.known(Known::Host).filter(|host| !host.is_empty()) else { return };
+    if host == authority || uri::host_end(host) != host.len() {
+        return;
+    }
+    let start = authority.as_ptr() as usize - target.as_ptr() as usize;
+    let new = [&target[..start], host, &target[start + authority.len()..]].concat();
+    head.set_target(&new);
 }
 
 /// Writes `target` with another query; a question mark that was there stays even when the query is empty.

@@ -41,7 +41,7 @@ fn headers_are_added_set_deleted_and_replaced() {
             "GET /p?q\nHost: h\nX-B: 1\nx-b:  3;2",
         ),
         ("http-request replace-header X-B 1 %[method]", "GET /p?q\nHost: h\nX-B: GET\nx-b: 2, 3"),
-        ("http-request replace-value X-B (3) <\\1>", "GET /p?q\nHost: h\nX-B: 1\nx-b: 2, <3>"),
+        ("http-request replace-value X-B (3) <\\1>", "GET /p?q\nHost: h\nX-B: 1\nx-b: 2,<3>"),
         (
             "http-request set-header X-A a if { path /other }",
             "GET /p?q\nHost: h\nX-B: 1\nx-b: 2, 3",
@@ -81,8 +81,8 @@ fn a_value_cannot_end_the_field_line() {
     );
     let mut stream = Stream::of("GET /?a=1%0d%0aEvil:%20x");
     let Verdict::Answer(answer) = run(&rules, &mut stream.cx()) else { panic!("no answer") };
-    assert_eq!(fields(&stream.request), "x-a: 1  Evil: x");
-    assert_eq!(answer.fields, [(b"x-b".to_vec(), b"1  Evil: x".to_vec())]);
+    assert_eq!(fields(&stream.request), "x-a: 1%0D%0AEvil: x");
+    assert_eq!(answer.fields, [(b"x-b".to_vec(), b"1%0D%0AEvil: x".to_vec())]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn the_request_line_is_rewritten_part_by_part() {
         ("replace-path /nope /x", "/bar?q=1", "GET /bar?q=1"),
         ("replace-pathq ([^?]*)(\\?(.*))? \\1/foo\\2", "/bar?q=1", "GET /bar/foo?q=1"),
         ("replace-uri ^http://(.*) https://\\1", "http://h/a", "GET https://h/a"),
-        ("set-path \"/a b\"", "/x", "GET /ab"),
+        ("set-path \"/a b\"", "/x", "GET /a%20b"),
         ("set-uri %[str()]", "/x", "GET /x"),
     ] {
         // Quotes keep the backslashes of templates.

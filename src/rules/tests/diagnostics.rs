@@ -314,7 +314,7 @@ fn actions_are_checked() {
     );
     rule(
         "http-request deny deny_status 418",
-        "error at `418`: there is no error page for status 418 | help: give the answer a body, such as `string \"…\"`, or use one of 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500, 501, 502, 503, 504",
+        "error at `418`: there is no error page for status 418 | help: expected one of 200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502, 503, 504, 505 | help: give the answer a body, such as `content-type text/plain string \"…\"`",
     );
     rule(
         "http-request deny deny_status 99",

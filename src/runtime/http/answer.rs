@@ -4,6 +4,7 @@ use super::exchange::Exchange;
 use super::route::{self, Drop, Stop, count_denied, with_context};
 use crate::metrics::Counter;
 use crate::proto::h1::parse::{self, Limits, Parsed, RequestKind};
+use crate::proto::h1::seal;
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
 use crate::proto::reply::Reply;
@@ -95,6 +96,10 @@ async fn tarpit(session: &Session, exchange: &mut Exchange) -> bool {
     session.arm(Some(limit));
     let stayed = session.deadline.limit(leaves(session)).await.is_err();
     exchange.record.queue_us = session.shard.clock.now_us().saturating_sub(begun) as i64;
+    // The next request is received into it.
+    let mut buffer = session.shard.buffers.take();
+    buffer.extend_from_slice(exchange.request.buffer());
+    *exchange.request.buffer_mut() = buffer;
     stayed
 }
 
@@ -172,7 +177,7 @@ fn reply_of(answer: Answer) -> Reply {
 
 /// Sends an answer; `rules` says whether `http-after-response` rules run on it.
 async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply, rules: bool) {
-    let head_request = exchange.request.method() == b"HEAD";
+    let head_request = exchange.request.client_method() == b"HEAD";
     skip_body(exchange);
     exchange.out.clear();
     exchange.record.status = reply.status;
@@ -203,10 +208,14 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply, r
 /// Writes an answer as `http-after-response` rules make it; false when there is nothing to run them on.
 #[cold]
 fn edited(session: &Session, exchange: &mut Exchange, reply: &Reply) -> bool {
-    let head_request = exchange.request.method() == b"HEAD";
+    let head_request = exchange.request.client_method() == b"HEAD";
     let mut bytes = Vec::new();
     reply.write_h1(&mut bytes, true, false, Version::Http11);
-    let limits = Limits { head_bytes_max: usize::MAX, fields_max: usize::from(u16::MAX) };
+    let limits = Limits {
+        head_bytes_max: usize::MAX,
+        fields_max: usize::from(u16::MAX),
+        ..Limits::default()
+    };
     let kind = RequestKind::of(&exchange.request);
     let pooled = std::mem::take(exchange.response.buffer_mut());
     exchange.response.clear();
@@ -217,13 +226,18 @@ fn edited(session: &Session, exchange: &mut Exchange, reply: &Reply) -> bool {
         route::after_response(session, exchange);
         exchange.record.status = exchange.response.status();
         exchange.keep_alive &= reply.may_keep_alive();
+        let sealed = match exchange.response.is_reframed() {
+            true => seal::response(&mut exchange.response, head_request),
+            false => seal::Sealed::default(),
+        };
+        exchange.keep_alive &= !sealed.closes;
         let hop = Hop {
             keep_alive: exchange.keep_alive,
             peer: exchange.request.version(),
             framing: Framing::AsReceived,
         };
         write::write_response(&exchange.response, &mut exchange.out, &hop);
-        if !head_request {
+        if !head_request && !sealed.discards {
             exchange.out.extend_from_slice(exchange.response.rest());
         }
     }

@@ -19,7 +19,11 @@ const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// Returns whether any server of a backend that follows destinations could take the stream: one that would come back
 /// to the frontend it came in by never does.
-pub(super) fn may_follow(session: &Session, exchange: &Exchange, backend: &Backend) -> bool {
+pub(in crate::runtime) fn may_follow(
+    session: &Session,
+    exchange: &Exchange,
+    backend: &Backend,
+) -> bool {
     let asked = exchange.record.destination.get().or(session.info.destination);
     backend.servers.iter().any(|server| {
         let followed = server.follow.is_some();

@@ -14,7 +14,6 @@ use crate::plan::{Backend, ConnectionMode, RetryOn, Reuse};
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::Hop;
 use crate::runtime::assign::{Assigned, Dispatch, Refused, Wish};
-use crate::runtime::deadline::Expired;
 use crate::runtime::session::Session;
 use crate::runtime::tcp::refused_letters;
 use crate::runtime::transport::Socket;
@@ -50,7 +49,7 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
     let wish = Wish {
         server: route::wanted_server(session, exchange, backend),
         reuse: (!backend.follows).then(|| may_reuse(session, exchange, backend)),
-        watch: backend.abort_on_close || session.frontend().abort_on_close,
+        watch: backend.abort_on_close,
     };
     let mut dispatch = Dispatch::new(session, backend_index, wish);
     loop {
@@ -200,15 +199,20 @@ impl Conversation<'_> {
         let reused = self.uses > 0;
         let repeatable = reused && is_repeatable(exchange);
         let mut body = BodyReader::new(exchange.request.body);
-        let first = match body.advance(exchange.request.rest()) {
+        let head_len = exchange.request.received().len();
+        if self.backend.messages.drop_request_trailers {
+            body.drop_trailers();
+        }
+        let first = match body.forward(exchange.request.buffer_mut(), head_len) {
             Ok(first) => first,
             Err(_) => {
                 shard.count(frontend.object, Counter::RequestErrors, 1);
                 return Err(Fail::Refused(400));
             }
         };
-        let head_len = exchange.request.received().len();
         let with_body = head_len + first.consumed;
+        // Something was taken out of the first part of a body, which another attempt could not read on from.
+        let whole = first.done || !body.is_changed();
         if first.done {
             exchange.next.clear();
             let rest = exchange.request.buffer();
@@ -223,12 +227,12 @@ impl Conversation<'_> {
         match sent {
             Ok((Ok(()), _)) => {}
             // Not even its first byte reached the server: whatever the method is, it was not executed.
-            Ok((Err(_), 0)) if reused => return Err(Fail::Stale),
-            Ok((Err(_), 0)) if self.may_reconnect(exchange) => return Err(Fail::Unsent),
+            Ok((Err(_), 0)) if reused && whole => return Err(Fail::Stale),
+            Ok((Err(_), 0)) if whole && self.may_reconnect(exchange) => return Err(Fail::Unsent),
             Ok((Err(_), _)) if repeatable => return Err(Fail::Stale),
             // The server may have answered before it closed: look for the response.
             Ok((Err(_), _)) => {}
-            Err(Expired) => return Err(Fail::Status(504, b's', b'D')),
+            Err(fail) => return Err(fail),
         }
         let sent_us = shard.clock.now_us();
         if first.done {
@@ -237,7 +241,7 @@ impl Conversation<'_> {
                 .await
                 .map(|ok| ok && keep_server);
         }
-        let room = match self.retry.keeps_request() {
+        let room = match self.retry.keeps_request() && whole {
             true => Some(shard.buffers.size().saturating_sub(exchange.request.buffer().len())),
             false => None,
         };
@@ -293,6 +297,18 @@ impl Conversation<'_> {
             }
             Fail::Stale | Fail::Unsent | Fail::Again(_) => {}
         }
+    }
+
+    /// Counts a head that rules made larger than a buffer (`tune.bufsize`), and returns what becomes of it.
+    #[cold]
+    pub(super) fn outgrown(&self) -> Fail {
+        let frontend = self.session.frontend().object;
+        let server = self.backend.servers[self.server].object;
+        for object in [frontend, self.backend.object, server] {
+            self.session.shard.count(object, Counter::RewriteErrors, 1);
+            self.session.shard.count(object, Counter::InternalErrors, 1);
+        }
+        Fail::Refused(500)
     }
 
     pub(super) fn count_denied(&self, exchange: &Exchange) {

@@ -6,7 +6,7 @@
 //! [`persist`] (cookies), [`identify`] (what the server learns of the client), [`finish`] (counters, logs).
 
 pub mod answer;
-mod connect;
+pub(super) mod connect;
 pub mod exchange;
 pub mod finish;
 pub mod forward;
@@ -20,16 +20,17 @@ mod upload;
 pub mod wait;
 
 use super::session::Session;
+use super::shard::IdlePermit;
 use crate::metrics::Counter;
 use crate::plan::{ConnectionMode, Gauge};
 use exchange::Exchange;
 pub use receive::wait_idle;
 
 /// How the wait for a burst's first bytes begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum First {
+#[derive(Debug)]
+pub enum First<'s> {
     /// With a permit to post a receive at once.
-    Posted,
+    Posted(IdlePermit<'s>),
     /// After the socket was found readable.
     Readable,
     /// After the time limit passed without a byte.
@@ -48,7 +49,7 @@ pub enum After {
 }
 
 /// Serves requests until the connection is idle or done.
-pub async fn serve(session: &Session, first: First) -> After {
+pub async fn serve(session: &Session, first: First<'_>) -> After {
     let shard = &session.shard;
     let mut exchange = shard.exchanges.take();
     let after = burst(session, &mut exchange, first).await;
@@ -58,7 +59,7 @@ pub async fn serve(session: &Session, first: First) -> After {
     after
 }
 
-async fn burst(session: &Session, exchange: &mut Exchange, first: First) -> After {
+async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'s>) -> After {
     let mut first = first;
     loop {
         exchange.request.clear();
@@ -80,10 +81,8 @@ async fn burst(session: &Session, exchange: &mut Exchange, first: First) -> Afte
         }
         first = First::Readable;
         if exchange.next.is_empty() {
-            if !session.shard.post_idle() {
-                return After::Park;
-            }
-            first = First::Posted;
+            let Some(permit) = session.shard.idle_permit() else { return After::Park };
+            first = First::Posted(permit);
         }
     }
 }

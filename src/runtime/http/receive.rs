@@ -3,15 +3,11 @@
 use super::exchange::Exchange;
 use super::{First, answer, finish};
 use crate::metrics::Counter;
-use crate::proto::h1::parse::{self, Limits, ParseError, Parsed};
+use crate::proto::h1::parse::{self, ParseError, Parsed};
 use crate::runtime::session::Session;
 use crate::runtime::shard::IDLE_GRACE;
-use crate::runtime::shard::Shard;
 use std::io;
 use std::time::Duration;
-
-/// Room that is left behind a head for rewriting, as `tune.maxrewrite`.
-const REWRITE_ROOM: usize = 1024;
 
 /// Why no request came.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +22,8 @@ pub enum Failure {
     Bad(ParseError),
 }
 
-/// Returns the bounds of heads.
-pub fn limits(shard: &Shard) -> Limits {
-    let global = &shard.plan.global;
-    Limits { head_bytes_max: global.buffer_size - REWRITE_ROOM, fields_max: global.headers_max }
-}
-
 /// Waits without a buffer until bytes are there.
-pub async fn wait_idle(session: &Session) -> First {
+pub async fn wait_idle(session: &Session) -> First<'_> {
     session.deadline.set_idle(idle_socket(session));
     session.arm(idle_limit(session));
     let readable = session.deadline.limit(session.socket.readable()).await;
@@ -69,7 +59,7 @@ fn idle_limit(session: &Session) -> Option<Duration> {
 pub async fn request(
     session: &Session,
     exchange: &mut Exchange,
-    first: First,
+    first: First<'_>,
 ) -> Result<(), Failure> {
     let shard = &session.shard;
     let mut buffer = std::mem::take(exchange.request.buffer_mut());
@@ -77,24 +67,25 @@ pub async fn request(
         buffer = shard.buffers.take();
     }
     buffer.clear();
-    let mut posted = first == First::Posted;
     let first_ever = session.requests.get() == 0;
-    if matches!(first, First::Expired | First::Over) {
-        *exchange.request.buffer_mut() = buffer;
-        exchange.begin(session, session.idle_since_us.get());
-        return Err(match first_ever && first == First::Expired {
-            true => Failure::Timeout(true),
-            false => Failure::Quiet,
-        });
-    }
+    let permit = match first {
+        First::Posted(permit) => Some(permit),
+        First::Readable => None,
+        First::Expired | First::Over => {
+            *exchange.request.buffer_mut() = buffer;
+            exchange.begin(session, session.idle_since_us.get());
+            return Err(match first_ever && matches!(first, First::Expired) {
+                true => Failure::Timeout(true),
+                false => Failure::Quiet,
+            });
+        }
+    };
     if exchange.next.is_empty() {
         session.arm(idle_limit(session));
         session.deadline.set_idle(idle_socket(session));
         let received = session.deadline.limit(session.socket.recv(buffer)).await;
         session.deadline.set_idle(None);
-        if std::mem::take(&mut posted) {
-            shard.unpost_idle();
-        }
+        drop(permit);
         // The stream begins with its first byte; what was before is the client's idle time (manual 8.4). One that
         // never comes to a byte begins where the wait began.
         let since = session.idle_since_us.get();
@@ -119,9 +110,7 @@ pub async fn request(
             Err(_) => return Err(Failure::Quiet),
         }
     } else {
-        if posted {
-            shard.unpost_idle();
-        }
+        drop(permit);
         buffer.extend_from_slice(&exchange.next);
         exchange.next.clear();
         *exchange.request.buffer_mut() = buffer;
@@ -135,10 +124,10 @@ pub async fn request(
 /// Receives the rest of a head whose first bytes are there.
 async fn complete(session: &Session, exchange: &mut Exchange) -> Result<(), Failure> {
     let shard = &session.shard;
-    let limits = limits(shard);
+    let limits = &session.frontend().limits;
     let mut armed = false;
     loop {
-        match parse::request(&mut exchange.request, &limits) {
+        match parse::request(&mut exchange.request, limits) {
             Ok(Parsed::Complete) => break,
             Ok(Parsed::Partial) => {}
             Err(error) => return Err(Failure::Bad(error)),
@@ -178,6 +167,10 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
         Failure::Timeout(null) => null,
         _ => exchange.request.buffer().is_empty(),
     };
+    if null && frontend.messages.ignore_probes {
+        // Nobody asked anything: nothing to say, to log or to count.
+        return;
+    }
     let status = match failure {
         Failure::Quiet => return,
         Failure::Closed => {

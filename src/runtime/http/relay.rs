@@ -55,7 +55,7 @@ impl Conversation<'_> {
                     scratch.clear();
                     body.advance_with(&buffer, |range| scratch.extend_from_slice(&buffer[range]))
                 }
-                false => body.advance(&buffer),
+                false => body.forward(&mut buffer, 0),
             };
             let advance = advance.map_err(|_| Fail::Malformed)?;
             let clean = advance.consumed == buffer.len();

@@ -8,6 +8,7 @@ use crate::metrics::Phase;
 use crate::plan::RetryOn;
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::parse::{self, Parsed, RequestKind};
+use crate::proto::h1::seal;
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
@@ -60,9 +61,10 @@ impl Conversation<'_> {
             route::after_response(self.session, exchange);
         }
         exchange.record.status = exchange.response.status();
-        let kind = RequestKind::of(&exchange.request);
-        let switched = exchange.response.status() == 101;
-        if switched || (kind.connect && exchange.response.status() / 100 == 2) {
+        if exchange.response.is_reframed() || exchange.request.has_other_method() {
+            seal_response(exchange);
+        }
+        if exchange.response.upgrade {
             if !upload.done.get() {
                 // The rest of the body and the new protocol could not be told apart.
                 return Err(Fail::Status(502, b'P', b'H'));
@@ -70,6 +72,8 @@ impl Conversation<'_> {
             exchange.next.extend_from_slice(&upload.next.take());
             return Box::pin(self.tunnel(exchange)).await;
         }
+        // Who was not told to go on may send the body or the next request: nobody can tell which comes.
+        exchange.keep_alive &= upload.done.get() || !exchange.request.expect_continue;
         let hop =
             Hop::to_client(exchange.keep_alive, exchange.request.version(), exchange.response.body);
         exchange.keep_alive = hop.keep_alive;
@@ -85,14 +89,14 @@ impl Conversation<'_> {
         upload: &Upload,
     ) -> Result<(), Fail> {
         let shard = &self.session.shard;
-        let limits = super::receive::limits(shard);
+        let limits = &self.backend.limits;
         let kind = RequestKind::of(&exchange.request);
         let mut interim = 0;
         if exchange.response.buffer_mut().capacity() == 0 {
             *exchange.response.buffer_mut() = shard.buffers.take_response();
         }
         loop {
-            match parse::response(&mut exchange.response, &limits, kind) {
+            match parse::response(&mut exchange.response, limits, kind) {
                 Ok(Parsed::Complete) if is_interim(exchange.response.status()) => {
                     interim += 1;
                     if interim > INTERIM_MAX {
@@ -198,6 +202,7 @@ impl Conversation<'_> {
 
     /// Sends head and body to the client; returns whether the body was complete.
     async fn relay_response(&self, exchange: &mut Exchange, hop: &Hop) -> Result<bool, Fail> {
+        let shard = &self.session.shard;
         let decode = hop.framing == Framing::UntilClose;
         let mut body = BodyReader::new(exchange.response.body);
         let head_len = exchange.response.received().len();
@@ -207,13 +212,22 @@ impl Conversation<'_> {
         out.clear();
         if rewrite {
             write::write_response(&exchange.response, &mut out, hop);
+            if out.len() > shard.plan.global.buffer_size {
+                exchange.out = out;
+                return Err(self.outgrown());
+            }
         }
-        let rest = exchange.response.rest();
-        let first = match decode {
-            true => body.advance_with(rest, |range| out.extend_from_slice(&rest[range])),
-            false => body.advance(rest),
+        let first = if decode {
+            let rest = exchange.response.rest();
+            body.advance_with(rest, |range| out.extend_from_slice(&rest[range]))
+        } else {
+            if self.session.frontend().messages.drop_response_trailers {
+                body.drop_trailers();
+            }
+            body.forward(exchange.response.buffer_mut(), head_len)
         };
         let first = first.map_err(|_| Fail::Status(502, b'P', b'H'))?;
+        let rest = exchange.response.rest();
         let clean = first.consumed == rest.len();
         if rewrite {
             if !decode {
@@ -311,6 +325,15 @@ impl Conversation<'_> {
         exchange.keep_alive = false;
         Ok(false)
     }
+}
+
+/// Makes what rules did to the response, or to the method of the request, agree with the body that follows.
+#[cold]
+fn seal_response(exchange: &mut Exchange) {
+    let to_head = exchange.request.client_method() == b"HEAD";
+    let sealed = seal::response(&mut exchange.response, to_head);
+    exchange.response.keep_alive &= !sealed.discards;
+    exchange.keep_alive &= !sealed.closes;
 }
 
 fn is_interim(status: u16) -> bool {

@@ -5,6 +5,7 @@ use super::wait::{self, Side, Waiting, resume};
 use super::{identify, persist};
 use crate::metrics::Counter;
 use crate::plan::{Backend, BackendTarget, HeaderNames, ServerTarget, StatsPage};
+use crate::proto::h1::seal;
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
@@ -125,6 +126,9 @@ pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> 
         identify::restrict_names(backend.header_names, &mut exchange.request)?;
     }
     identify::client(session, exchange, index);
+    if exchange.request.is_reframed() {
+        seal::request(&mut exchange.request);
+    }
     Ok(())
 }
 

@@ -13,6 +13,8 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
+/// The server does not take the request in time.
+const SERVER_IS_SLOW: Fail = Fail::Status(504, b's', b'D');
 /// How long the rest of a body that the server does not want is received, in microseconds.
 const DISCARD_US: u64 = 30_000_000;
 
@@ -23,7 +25,7 @@ impl Conversation<'_> {
         exchange: &mut Exchange,
         hop: &Hop,
         with_body: usize,
-    ) -> Result<(io::Result<()>, usize), Expired> {
+    ) -> Result<(io::Result<()>, usize), Fail> {
         let deadline = &self.session.deadline;
         strip_connection_fields(&mut exchange.request);
         if !write::needs_rewrite(&exchange.request, hop) {
@@ -36,7 +38,7 @@ impl Conversation<'_> {
                 Err(Expired) => {
                     // The head is still needed for the answer and the log: get its buffer back from the kernel.
                     self.upstream.shutdown_both();
-                    (Err(Expired), sending.await.1)
+                    (Err(SERVER_IS_SLOW), sending.await.1)
                 }
             };
             *exchange.request.buffer_mut() = buffer;
@@ -45,11 +47,16 @@ impl Conversation<'_> {
         let mut out = std::mem::take(&mut exchange.out);
         out.clear();
         write::write_request(&exchange.request, &mut out, hop);
+        if out.len() > self.session.shard.plan.global.buffer_size {
+            exchange.out = out;
+            return Err(self.outgrown());
+        }
         let head_len = exchange.request.received().len();
         out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
         let len = out.len();
         let count = Cell::new(0);
-        let (sent, out) = deadline.limit(self.upstream.send_counted(out, len, &count)).await?;
+        let sending = deadline.limit(self.upstream.send_counted(out, len, &count)).await;
+        let (sent, out) = sending.map_err(|_| SERVER_IS_SLOW)?;
         exchange.out = out;
         Ok((sent, count.get()))
     }
@@ -84,12 +91,13 @@ impl Conversation<'_> {
                 // There is nobody to tell.
                 _ => return Err(Fail::Cut(b'C', b'D')),
             }
-            let Ok(advance) = body.advance(&buffer) else {
+            let full = buffer.len() == buffer.capacity();
+            // As it came: another attempt takes out again what this one takes out.
+            upload.keep(&buffer);
+            let Ok(advance) = body.forward(&mut buffer, 0) else {
                 shard.count(self.session.frontend().object, Counter::RequestErrors, 1);
                 return Err(upload.fail(400, b'P'));
             };
-            let full = buffer.len() == buffer.capacity();
-            upload.keep(&buffer);
             let mut at = 0;
             while at < advance.consumed && !upload.lost.get() {
                 // A slow server is not a silent one: whatever it takes begins the limit anew.

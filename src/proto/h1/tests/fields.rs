@@ -6,7 +6,7 @@ use crate::proto::http::Known;
 #[test]
 fn blanks_around_values_are_not_part_of_them_section_5_1() {
     let head =
-        parse_request("GET / HTTP/1.1\r\nA:b\r\nC: \t d e\t \r\nF:\r\nG:  \r\n\r\n").unwrap();
+        parse_request("GET / HTTP/1.0\r\nA:b\r\nC: \t d e\t \r\nF:\r\nG:  \r\n\r\n").unwrap();
     assert_eq!(all_fields(&head), ["A=b", "C=d e", "F=", "G="]);
 }
 
@@ -41,7 +41,7 @@ fn values_hold_no_nul_cr_lf_rfc_9110_section_5_5() {
     refused(get("X: a\0b\r\n"), ErrorKind::FieldValue);
     refused(get("X: a\rb\r\n"), ErrorKind::LineEnd);
     refused(get("X: a\r\r\n"), ErrorKind::LineEnd);
-    let head = parse_request(b"GET / HTTP/1.1\r\nX: a\x01\x7f\x80\xffb\r\n\r\n").unwrap();
+    let head = parse_request(b"GET / HTTP/1.0\r\nX: a\x01\x7f\x80\xffb\r\n\r\n").unwrap();
     assert_eq!(head.get(b"x"), Some(&b"a\x01\x7f\x80\xffb"[..]));
 }
 
@@ -71,20 +71,27 @@ fn names_are_known_without_case() {
 
 #[test]
 fn fields_and_bytes_of_a_head_are_bounded() {
-    let many = |count: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "X: a\r\n".repeat(count));
-    assert!(parse_request(many(101)).is_ok());
-    refused(many(102), ErrorKind::TooManyFields);
-    let limits = Limits { head_bytes_max: 100, fields_max: 10 };
+    let many = |count: usize| format!("GET / HTTP/1.0\r\n{}\r\n", "X: a\r\n".repeat(count));
+    assert!(parse_request(many(100)).is_ok());
+    refused(many(101), ErrorKind::TooManyFields);
+    let limits = Limits { head_bytes_max: 100, fields_max: 10, ..Limits::default() };
     let parse = |bytes: String| {
         let mut head = Head::new();
         head.buffer_mut().extend_from_slice(bytes.as_bytes());
         request(&mut head, &limits).map_err(|error| error.kind)
     };
-    let complete = |len: usize| format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(len - 18));
+    let complete = |len: usize| format!("GET /{} HTTP/1.0\r\n\r\n", "a".repeat(len - 18));
     assert_eq!(parse(complete(100)), Ok(Parsed::Complete));
     assert_eq!(parse(complete(101)), Err(ErrorKind::HeadTooLarge));
     assert_eq!(parse("GET /".to_owned() + &"a".repeat(94)), Ok(Parsed::Partial));
-    assert_eq!(parse("GET /".to_owned() + &"a".repeat(95)), Err(ErrorKind::HeadTooLarge));
+    assert_eq!(parse("GET /".to_owned() + &"a".repeat(95)), Err(ErrorKind::TargetTooLong));
+    assert_eq!(parse("A".repeat(100)), Err(ErrorKind::Method));
+    assert_eq!(
+        parse(format!("GET / HTTP/1.0\r\nX: {}", "a".repeat(90))),
+        Err(ErrorKind::HeadTooLarge)
+    );
+    let statuses = [ErrorKind::TargetTooLong, ErrorKind::HeadTooLarge, ErrorKind::TooManyFields];
+    assert_eq!(statuses.map(ErrorKind::status), [414, 431, 431]);
 }
 
 #[test]
@@ -93,7 +100,7 @@ fn heads_of_any_number_of_fields_are_read_up_to_the_limit() {
     for count in [0, 1, 23, 24, 25, 127, 128, 129, 200, 201] {
         let lines: String = (0..count).map(|index| format!("X-{index}: {index} \r\n")).collect();
         let mut head = Head::new();
-        head.buffer_mut().extend_from_slice(b"GET / HTTP/1.1\r\n");
+        head.buffer_mut().extend_from_slice(b"GET / HTTP/1.0\r\n");
         head.buffer_mut().extend_from_slice(lines.as_bytes());
         head.buffer_mut().extend_from_slice(b"\r\n");
         let parsed = request(&mut head, &limits).map_err(|error| error.kind);
@@ -124,7 +131,7 @@ fn a_trickling_head_is_searched_once() {
 #[test]
 fn the_next_message_is_parsed_from_what_is_left() {
     let mut head = Head::new();
-    let bytes = b"POST /1 HTTP/1.1\r\nContent-Length: 2\r\n\r\nokGET /2 HTTP/1.1\r\n\r\nGET /3";
+    let bytes = b"POST /1 HTTP/1.0\r\nContent-Length: 2\r\n\r\nokGET /2 HTTP/1.0\r\n\r\nGET /3";
     head.buffer_mut().extend_from_slice(bytes);
     let limits = Limits::default();
     assert_eq!(request(&mut head, &limits), Ok(Parsed::Complete));

@@ -4,7 +4,9 @@ mod body;
 mod fields;
 mod framing;
 mod properties;
+mod relaxed;
 mod start_line;
+mod verdicts;
 mod write;
 
 use super::parse::{ErrorKind, Limits, ParseError, Parsed, RequestKind, request, response};

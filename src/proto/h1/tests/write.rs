@@ -45,15 +45,18 @@ fn connection_options_of_the_last_hop_are_taken_out_rfc_9110_section_7_6_1() {
         ("Connection: keep-alive\r\n", ""),
         ("Connection: close\r\n", ""),
         ("Connection: \r\n", ""),
-        ("Connection: foo\r\nFoo: 1\r\n", "Connection: foo\r\nFoo: 1\r\n"),
+        ("Connection: foo\r\nFoo: 1\r\nFOO: 2\r\nBar: 3\r\n", "Bar: 3\r\n"),
+        ("Connection: keep-alive, x\r\nKeep-Alive: timeout=5\r\n", ""),
+        ("Connection: foo,close ,bar\r\nA: b\r\n", "A: b\r\n"),
+        ("Connection: foo\r\nBar: 1\r\nConnection: Keep-Alive,bar\r\nFoo: 2\r\n", ""),
+        ("Connection: TE\r\nTE: trailers\r\n", "Connection: TE\r\nTE: trailers\r\n"),
+        ("Connection: upgrade\r\n", ""),
+        ("Upgrade: websocket\r\n", ""),
+        ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n", ""),
+        ("Connection: upgrade\r\nUpgrade: h2c, H2\r\n", ""),
         (
-            "Connection: keep-alive, foo\r\nKeep-Alive: timeout=5\r\n",
-            "Connection: foo\r\nKeep-Alive: timeout=5\r\n",
-        ),
-        ("Connection: foo,close ,bar\r\n", "Connection: foo,bar\r\n"),
-        (
-            "Connection: foo\r\nConnection: Keep-Alive,bar\r\n",
-            "Connection: foo\r\nConnection: bar\r\n",
+            "Connection: upgrade, foo\r\nUpgrade: bar\r\nFoo: 1\r\n",
+            "Connection: upgrade\r\nUpgrade: bar\r\n",
         ),
         (
             "A: b\r\nConnection: keep-alive, Upgrade\r\nUpgrade: foo\r\n",
@@ -63,6 +66,76 @@ fn connection_options_of_the_last_hop_are_taken_out_rfc_9110_section_7_6_1() {
     ] {
         assert_eq!(forwarded(fields), expected, "{fields}");
     }
+}
+
+#[test]
+fn options_take_no_field_that_frames_routes_or_identifies_rfc_9110_section_7_6_1() {
+    for field in [
+        "Cookie: a=b",
+        "Authorization: x",
+        "X-Forwarded-For: 192.0.2.1",
+        "x-real-ip: 192.0.2.1",
+        "Forwarded: for=192.0.2.1",
+        "Content-Type: a/b",
+        "Content-Encoding: gzip",
+        "Cache-Control: no-cache",
+        "Expect: 100-continue",
+        "Trailer: x",
+        "Range: bytes=0-1",
+    ] {
+        let name = field.split(':').next().unwrap();
+        let line = format!("{field}\r\n");
+        assert_eq!(forwarded(&format!("Connection: close, {name}\r\n{line}")), line);
+        assert_eq!(forwarded(&format!("{line}Connection: {}\r\n", name.to_uppercase())), line);
+    }
+    assert_eq!(forwarded("Connection: Host\r\n"), "");
+    let body = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n";
+    let nominating = format!("{body}Connection: content-length, transfer-encoding\r\n\r\n");
+    assert_eq!(to_server(&nominating, true), format!("{body}\r\n"));
+}
+
+#[test]
+fn more_options_than_anybody_has_are_refused() {
+    let options = |count: usize| format!("Connection: x{}\r\n", ",x".repeat(count - 1));
+    assert!(parse_request(get(&options(32))).is_ok());
+    refused(get(&options(33)), ErrorKind::Connection);
+}
+
+#[test]
+fn options_of_responses_end_here_too_rfc_9110_section_7_6_1() {
+    for (fields, expected) in [
+        ("Connection: x-a\r\nX-A: 1\r\n", ""),
+        ("Connection: set-cookie\r\nSet-Cookie: a=b\r\n", "Set-Cookie: a=b\r\n"),
+        ("Upgrade: h2,h2c\r\nConnection: Upgrade\r\n", ""),
+        ("Connection: close, location\r\nLocation: /\r\n", "Location: /\r\n"),
+    ] {
+        let out = to_client(&ok(&format!("Content-Length: 2\r\n{fields}")), true, Version::Http11);
+        assert_eq!(out, ok(&format!("Content-Length: 2\r\n{expected}")), "{fields}");
+    }
+    let required = "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n";
+    assert_eq!(to_client(required, true, Version::Http11), required);
+}
+
+#[test]
+fn a_whole_uri_goes_out_with_one_spelling_and_its_host_section_3_2_2() {
+    for (target, host, expected) in [
+        ("http://a/x", "a", "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("http://a", "a", "GET http://a HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("http://a?q", "a", "GET http://a/?q HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("http://A:80/x", "a", "GET http://A/x HTTP/1.1\r\nHost: A\r\n\r\n"),
+        ("http://a/x", "a:80", "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("http://a:/x", "a", "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("https://a:80/x", "a:80", "GET https://a:80/x HTTP/1.1\r\nHost: a:80\r\n\r\n"),
+        ("ftp://u@a:21/x", "a:21", "GET ftp://u@a:21/x HTTP/1.1\r\nHost: a:21\r\n\r\n"),
+        ("http://[::1]:80/", "[::1]", "GET http://[::1]/ HTTP/1.1\r\nHost: [::1]\r\n\r\n"),
+    ] {
+        let bytes = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(to_server(&bytes, true), expected, "{target} {host}");
+    }
+    assert_eq!(
+        to_server("GET http://a:80/ HTTP/1.0\r\n\r\n", false),
+        "GET http://a/ HTTP/1.0\r\nhost: a\r\n\r\n"
+    );
 }
 
 #[test]
@@ -81,9 +154,9 @@ fn te_is_reduced_to_trailers_rfc_9110_section_10_1_4() {
 
 #[test]
 fn connection_is_written_where_the_version_does_not_say_it_section_9_3() {
-    let request = |version: &str| format!("GET / HTTP/{version}\r\nX: y\r\n\r\n");
+    let request = |version: &str| format!("GET / HTTP/{version}\r\nHost: y\r\n\r\n");
     let with =
-        |version: &str, option: &str| format!("GET / HTTP/{version}\r\nX: y\r\n{option}\r\n");
+        |version: &str, option: &str| format!("GET / HTTP/{version}\r\nHost: y\r\n{option}\r\n");
     assert_eq!(to_server(&request("1.1"), true), request("1.1"));
     assert_eq!(to_server(&request("1.0"), false), request("1.0"));
     assert_eq!(to_server(&request("1.1"), false), with("1.1", "connection: close\r\n"));
@@ -132,9 +205,12 @@ fn edits_are_written_and_the_rest_is_copied() {
 
 #[test]
 fn what_the_parser_cleaned_is_written_clean() {
-    let repeated = post("Content-Length: 2, 2\r\nHost: A\r\nContent-Length: 2\r\nX: y\r\n");
+    let repeated = post("Content-Length: 2, 2\r\nContent-Length: 2\r\nX: y\r\n");
     assert_eq!(to_server(&repeated, true), post("Content-Length: 2\r\nX: y\r\n"));
-    assert_eq!(to_server("GET / HTTP/1.7\r\nX: y\r\n\r\n", true), "GET / HTTP/1.1\r\nX: y\r\n\r\n");
+    assert_eq!(
+        to_server("GET / HTTP/1.7\r\nHost: y\r\n\r\n", true),
+        "GET / HTTP/1.1\r\nHost: y\r\n\r\n"
+    );
     let terse = "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n";
     let full = "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n";
     assert_eq!(to_client(terse, true, Version::Http11), full);
