@@ -108,7 +108,7 @@ pub const CONVERTERS: &[&str] = &[
     "table_http_err_cnt", "table_http_err_rate", "table_http_fail_cnt", "table_http_fail_rate",
     "table_http_req_cnt", "table_http_req_rate", "table_idle", "table_inc_gpc", "table_inc_gpc0",
     "table_inc_gpc1", "table_kbytes_in", "table_kbytes_out", "table_server_id", "table_sess_cnt",
-    "table_sess_rate", "table_trackers", "when", "wt6", "x509_v_err_str",
+    "table_sess_rate", "table_trackers", "wt6", "x509_v_err_str",
 ];
 
 /// Actions of rules, sorted; what stands in parentheses behind some is left out.

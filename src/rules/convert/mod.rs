@@ -18,6 +18,7 @@ pub mod protobuf;
 pub mod text;
 pub mod time;
 pub mod variable;
+pub mod when;
 
 use super::Compiler;
 use super::call::{self, Call};
@@ -155,6 +156,7 @@ pub const TABLES: &[&[Row]] = &[
     text::TABLE,
     time::TABLE,
     variable::TABLE,
+    when::TABLE,
 ];
 
 /// Returns the row of that name.

@@ -122,3 +122,30 @@ fn a_token_is_verified_with_what_variables_hold() {
     assert_eq!(value("req.hdr(x-t),jwt_verify(txn.alg,txn.key)").as_deref(), Some("0"));
     assert_eq!(value("req.hdr(x-t),jwt_verify(RS256,txn.key)").as_deref(), Some("-5"));
 }
+
+#[test]
+fn a_value_passes_when_the_stream_is_of_that_kind() {
+    let mut proxy = Proxy::new();
+    let mut value = |stream: &mut Stream, condition: &str| {
+        let expression = proxy.expression(&format!("'path,when({condition})'")).unwrap();
+        stream.eval(&expression).is_some()
+    };
+    let mut stream = Stream::of("GET /");
+    let all = ["error", "forwarded", "normal", "processed", "toapplet", "!error", "!toapplet"];
+    let mut holding = |stream: &mut Stream| -> Vec<&str> {
+        all.into_iter().filter(|condition| value(stream, condition)).collect()
+    };
+    assert_eq!(holding(&mut stream), ["normal", "!error", "!toapplet"]);
+    stream.record.server = Some(0);
+    stream.record.termination.cause = b'S';
+    assert_eq!(holding(&mut stream), ["error", "forwarded", "processed", "!toapplet"]);
+    stream.record.server = None;
+    stream.record.termination.cause = b'-';
+    stream.record.applet = Some("<STATS>");
+    assert_eq!(holding(&mut stream), ["normal", "processed", "toapplet", "!error"]);
+    wrong("path,when(acl)", "`acl`: the condition `acl` is not supported yet");
+    wrong(
+        "path,when(errors)",
+        "`errors`: unknown condition `errors`: expected one of `error`, `forwarded`, `normal`, `processed`, `toapplet`",
+    );
+}
