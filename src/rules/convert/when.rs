@@ -13,8 +13,11 @@ pub const TABLE: &[Row] = &[row(
     ConvertSpec::new(Type::Any, Type::Any, when).args(&[ArgKind::Str], 1).check(check),
 )];
 
+/// Says whether a condition holds for a stream.
+type Holds = fn(&Record) -> bool;
+
 /// Conditions by name and when each holds.
-const CONDITIONS: &[(&str, fn(&Record) -> bool)] = &[
+const CONDITIONS: &[(&str, Holds)] = &[
     ("error", is_error),
     ("forwarded", |record| record.server.is_some()),
     ("normal", |record| !is_error(record)),
