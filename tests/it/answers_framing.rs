@@ -2,8 +2,6 @@
 //! them, every answer ends where its head says, and nothing of it is kept.
 
 use crate::support::{Client, Kind, Origin, Proxy, Setup};
-use std::io::{Read, Write};
-use std::time::{Duration, Instant};
 
 fn start(kind: Kind, origin: &Origin, front: &str) -> Proxy {
     let text = format!(
