@@ -8,6 +8,7 @@ mod support;
 
 mod actions;
 mod bodies;
+mod breaking;
 mod cli;
 mod clients;
 mod configs;
