@@ -188,8 +188,10 @@ impl Conversation<'_> {
             401 => b"www-authenticate",
             _ => b"proxy-authenticate",
         };
-        let bound = exchange.response.values(name).any(|value| {
-            let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+        // One field may hold several challenges (RFC 9110 section 11.6.1), and parameters between them.
+        let elements = exchange.response.values(name).flat_map(|value| value.split(|b| *b == b','));
+        let bound = elements.map(<[u8]>::trim_ascii).any(|element| {
+            let scheme = element.split(u8::is_ascii_whitespace).next().unwrap_or_default();
             scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
         });
         if bound {
