@@ -103,3 +103,51 @@ fn a_challenge_behind_another_in_the_same_field_binds_the_connection_too() {
         assert_eq!(came, [0, 0, 1], "{challenge}");
     }
 }
+
+#[test]
+fn without_descriptors_idle_connections_give_way_to_requests_and_to_clients() {
+    for (driver, spare) in DRIVERS.into_iter().flat_map(|driver| [(driver, 1), (driver, 0)]) {
+        let slow = Origin::slow("o", Duration::from_millis(300));
+        let other = Origin::echo("p");
+        let proxy = Setup::new(Kind::Fastlb)
+            .origin(&slow)
+            .origin(&other)
+            .listen("front")
+            .cores("1")
+            .argument("--driver")
+            .argument(driver)
+            .start(&format!(
+                "global\n maxconn 100\ndefaults\n mode http\n{TIMES} retries 0\n http-reuse always\n\
+                 frontend f\n bind @front@\n use_backend b if {{ path /other }}\n default_backend a\n\
+                 backend a\n server s @o@ pool-purge-delay 60s\nbackend b\n server s @p@\n"
+            ));
+        let front = proxy.address("front");
+        // All stay, so that the numbers of the descriptors have no gaps below those of the idle connections.
+        let coming: Vec<_> = (0..20)
+            .map(|_| {
+                thread::spawn(move || {
+                    let mut client = Client::connect(front);
+                    assert_eq!(client.ask(GET).status, 200);
+                    client
+                })
+            })
+            .collect();
+        let held: Vec<Client> =
+            coming.into_iter().map(|client| client.join().expect("an answer")).collect();
+        let before = proxy.descriptors();
+        let open: Vec<usize> = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()))
+            .expect("the descriptors")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        // The kernel hands out the lowest free number below the limit: so many are left.
+        let free = (0..).filter(|number| !open.contains(number)).nth(spare).expect("a number");
+        let set = std::process::Command::new("prlimit")
+            .args([format!("--pid={}", proxy.pid()), format!("--nofile={free}:")])
+            .status();
+        assert!(set.expect("prlimit runs").success());
+        let request = "GET /other HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(Client::connect(front).ask(request).status, 200, "{driver}, {spare} left");
+        assert!(proxy.descriptors() < before, "{driver}, {spare} left");
+        drop(held);
+    }
+}
