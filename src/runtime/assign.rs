@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Pause before the same server is tried again (manual 4.2, `retries`).
 const TURN_AROUND: Duration = Duration::from_secs(1);
+/// The driver closes descriptors when it gets to it: how long until those of idle connections are free.
+const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// What is known before a server is chosen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -426,6 +428,7 @@ async fn open(
     match upstream::connect(backend, server, asked).await {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
             shard.close_idle();
+            shard.sleep(CLOSE_PAUSE).await;
             upstream::connect(backend, server, asked).await
         }
         connected => connected,

@@ -630,6 +630,8 @@ async fn accept_all(
                 ) =>
             {
                 shard.count(shard.frontend(frontend).object, Counter::AcceptPauses, 1);
+                // Clients that come are worth more than connections that nobody uses now.
+                shard.close_idle();
                 monoio::time::sleep(ACCEPT_PAUSE).await;
             }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return,

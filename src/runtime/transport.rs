@@ -349,3 +349,17 @@ impl Socket {
         unsafe { OwnedFd::from_raw_fd(fd) }
     }
 }
+
+/// Returns for each of some open sockets whether its peer has sent something, or ended or reset the connection.
+pub fn stirred(sockets: &[RawFd]) -> Vec<bool> {
+    let events = libc::POLLIN | libc::POLLRDHUP;
+    let mut asked: Vec<libc::pollfd> =
+        sockets.iter().map(|&fd| libc::pollfd { fd, events, revents: 0 }).collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    // SAFETY: `asked` outlives the call, which does not wait and writes only to its elements.
+    unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, 0) };
+    // A call that failed wrote nothing: nobody stirred.
+    asked.iter().map(|asked| asked.revents != 0).collect()
+}

@@ -4,12 +4,13 @@
 //! none ([`super::share`]). Connections that belong to one client (`http-reuse never`, NTLM) never come here: their
 //! session keeps them ([`Private`]).
 
-use super::transport::Socket;
+use super::transport::{self, Socket};
 use crate::metrics::ObjectId;
 use crate::plan::{Address, Backend, Plan, PoolSettings};
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -166,22 +167,24 @@ impl Upstreams {
         place.counts.set(place.object(), &pool);
     }
 
-    /// Closes what was idle for too long, and what leads to servers that are down.
+    /// Closes what was idle for too long, what leads to servers that are down, and what its server has ended or sent
+    /// something on: that will carry no request, and must not hold a descriptor until one tries.
     pub fn purge(&self, plan: &Plan, counts: &IdleCounts, now_ms: u64) {
-        self.close_idle(plan, counts, |live_is_up, idle_delay, idle| {
+        self.close_idle(plan, counts, transport::stirred, |live_is_up, idle_delay, idle| {
             live_is_up && now_ms.saturating_sub(idle.since_ms) <= idle_delay.as_millis() as u64
         });
     }
 
     /// Closes all idle connections.
     pub fn clear(&self, plan: &Plan, counts: &IdleCounts) {
-        self.close_idle(plan, counts, |_, _, _| false);
+        self.close_idle(plan, counts, |_| Vec::new(), |_, _, _| false);
     }
 
     fn close_idle(
         &self,
         plan: &Plan,
         counts: &IdleCounts,
+        stirred: impl Fn(&[RawFd]) -> Vec<bool>,
         keep: impl Fn(bool, Duration, &Idle) -> bool,
     ) {
         for (backend, pools) in self.pools.iter().enumerate() {
@@ -195,8 +198,13 @@ impl Upstreams {
                 let is_up = live.is_up();
                 let pool = &mut *pool;
                 for half in [&mut pool.new, &mut pool.proven] {
+                    // One system call for all of them; an idle connection holds still.
+                    let fds: Vec<RawFd> =
+                        half.iter().map(|idle| idle.upstream.socket.fd()).collect();
+                    let mut stirred = stirred(&fds).into_iter();
                     half.retain(|idle| {
-                        let kept = keep(is_up, settings.pool.idle_delay, idle);
+                        let still = !stirred.next().unwrap_or(false);
+                        let kept = still && keep(is_up, settings.pool.idle_delay, idle);
                         if !kept {
                             live.remove_idle(idle.upstream.uses > 1);
                         }

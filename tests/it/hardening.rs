@@ -425,7 +425,14 @@ fn a_storm_of_connections_beyond_maxconn_waits_for_its_turn() {
     let threads: Vec<_> = (0..20)
         .map(|_| {
             thread::spawn(move || {
-                (0..count / 20).map(|_| get(address, "/x").status).filter(|s| *s == 200).count()
+                let ask = |_| {
+                    let mut client = Client::connect(address);
+                    // The silent ones before it in the kernel's queue have their time limits each.
+                    let patience = Some(Duration::from_secs(60));
+                    client.stream().set_read_timeout(patience).expect("an option");
+                    client.ask("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").status
+                };
+                (0..count / 20).map(ask).filter(|status| *status == 200).count()
             })
         })
         .collect();

@@ -9,6 +9,7 @@ mod support;
 mod actions;
 mod answers_framing;
 mod bodies;
+mod breaking;
 mod cli;
 mod clients;
 mod configs;

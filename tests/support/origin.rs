@@ -4,6 +4,7 @@
 //! a request they cannot read is recorded as malformed. A new behaviour is a new constructor around [`Origin::http`].
 
 use super::client::parse_fields;
+use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -56,7 +57,7 @@ struct Shared {
     name: String,
     received: Mutex<Vec<Received>>,
     connections: AtomicUsize,
-    open: Mutex<Vec<TcpStream>>,
+    open: Mutex<HashMap<usize, TcpStream>>,
     stopping: AtomicBool,
 }
 
@@ -203,11 +204,12 @@ impl Origin {
                 let Ok(stream) = stream else { continue };
                 let _ = stream.set_nodelay(true);
                 let number = inner.connections.fetch_add(1, Ordering::SeqCst);
-                inner.open.lock().unwrap().extend(stream.try_clone());
+                inner.open.lock().unwrap().extend(stream.try_clone().map(|kept| (number, kept)));
                 let (inner, each) = (Arc::clone(&inner), Arc::clone(&each));
                 thread::spawn(move || {
                     let kept = stream.try_clone();
-                    each(inner, stream, number);
+                    each(Arc::clone(&inner), stream, number);
+                    inner.open.lock().unwrap().remove(&number);
                     // Other handles are open: only this tells the peer that the handler is done.
                     let _ = kept.map(|stream| stream.shutdown(Shutdown::Both));
                 });
@@ -248,7 +250,7 @@ impl Origin {
         }
         // Wakes the acceptor, which then drops the listener.
         let _ = TcpStream::connect(self.address);
-        for stream in self.shared.open.lock().unwrap().drain(..) {
+        for (_, stream) in self.shared.open.lock().unwrap().drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }

@@ -14,7 +14,9 @@ use crate::proto::http::Version;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
 use crate::runtime::tunnel;
 use crate::runtime::watch::{self, Left};
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 /// Interim responses (1xx) that a server may send before its final one.
 const INTERIM_MAX: u32 = 16;
@@ -115,9 +117,9 @@ impl Conversation<'_> {
             let nothing_yet = exchange.response.buffer().is_empty() && interim == 0;
             let buffer = std::mem::take(exchange.response.buffer_mut());
             let receiving = self.session.deadline.limit(self.upstream.recv_behind(buffer));
-            let received = match self.watch && upload.done.get() {
+            let received = match self.watch {
                 false => receiving.await,
-                true => Box::pin(self.unless_gone(receiving)).await?,
+                true => Box::pin(self.unless_gone(upload, receiving)).await?,
             };
             let Ok((received, filled)) = received else {
                 return Err(match upload.waits_for_client.get() {
@@ -149,7 +151,23 @@ impl Conversation<'_> {
     }
 
     /// Awaits bytes of the server unless the client goes away.
-    async fn unless_gone<F: Future>(&self, receiving: F) -> Result<F::Output, Fail> {
+    ///
+    /// While the request's body comes, the upload is who hears of the client's end, so the watch begins behind it.
+    async fn unless_gone<F: Future>(
+        &self,
+        upload: &Upload,
+        receiving: F,
+    ) -> Result<F::Output, Fail> {
+        let mut receiving = pin!(receiving);
+        let while_uploading = poll_fn(|cx| match receiving.as_mut().poll(cx) {
+            Poll::Ready(received) => Poll::Ready(Some(received)),
+            // Nobody wakes us when the upload is done, and nobody has to: it runs in the same task, before us.
+            Poll::Pending if upload.done.get() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        if let Some(received) = while_uploading.await {
+            return Ok(received);
+        }
         let gone = watch::unless_gone(self.session, watch::NOT_AT_ONCE, receiving).await;
         gone.map_err(|left| {
             // The server must not go on working for nobody.
@@ -170,8 +188,10 @@ impl Conversation<'_> {
             401 => b"www-authenticate",
             _ => b"proxy-authenticate",
         };
-        let bound = exchange.response.values(name).any(|value| {
-            let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+        // One field may hold several challenges (RFC 9110 section 11.6.1), and parameters between them.
+        let elements = exchange.response.values(name).flat_map(|value| value.split(|b| *b == b','));
+        let bound = elements.map(<[u8]>::trim_ascii).any(|element| {
+            let scheme = element.split(u8::is_ascii_whitespace).next().unwrap_or_default();
             scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
         });
         if bound {
