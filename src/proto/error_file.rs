@@ -45,6 +45,9 @@ fn status_line(line: &str) -> Result<(u16, &str), String> {
                     `HTTP/1.1 503 Service Unavailable`"
             .to_owned());
     };
+    if rest.bytes().any(|byte| byte.is_ascii_control()) {
+        return Err("its status line holds a control character".to_owned());
+    }
     if !(200..=599).contains(&code) {
         return Err(format!("status {code} is not the end of anything: it must be in 200..=599"));
     }
@@ -112,6 +115,7 @@ mod tests {
         for (raw, why) in [
             ("<html></html>\n\n", "status line"),
             ("HTTP/1.1 5030 X\n\n", "status line"),
+            ("HTTP/1.1 503 Sorry\rX: y\n\n", "control"),
             ("HTTP/1.1 503 Sorry\nno colon\n\n", "no colon"),
             ("HTTP/1.1 503 Sorry\nX : y\n\n", "`X `"),
             ("HTTP/1.1 503 Sorry\nX: \x01\n\n", "control"),

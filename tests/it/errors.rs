@@ -1,7 +1,8 @@
 //! What the proxy answers by itself: error files and formats, the answers of rules, `http-after-response` on all of them.
 
-use crate::support::{Client, Kind, Next, Origin, Proxy, Setup, both, free_address};
+use crate::support::{Client, Kind, Next, Origin, PATIENCE, Proxy, Setup, both, free_address};
 use std::fs;
+use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -423,4 +424,98 @@ fn a_large_answer_of_a_rule_is_sent_whole() {
     ));
     let answer = Client::connect(proxy.address("front")).get("/");
     assert_eq!((answer.body.len(), answer.header("x-a")), (body.len(), Some("b")));
+}
+
+/// Reads one line of a log that is sent to `log`.
+fn logged(log: &UdpSocket) -> String {
+    let mut line = [0; 4096];
+    let len = log.recv(&mut line).unwrap();
+    String::from_utf8_lossy(&line[..len]).into_owned()
+}
+
+fn log_socket() -> UdpSocket {
+    let log = UdpSocket::bind("127.0.0.1:0").unwrap();
+    log.set_read_timeout(Some(PATIENCE)).unwrap();
+    log
+}
+
+#[test]
+fn the_log_names_the_error_and_not_the_redirect_that_is_sent_for_it() {
+    both(|kind| {
+        let log = log_socket();
+        let setup = Setup::new(kind).listen("front").address("log", log.local_addr().unwrap());
+        let proxy = setup.start(&format!(
+            "{DEFAULTS}frontend f from base\n bind @front@\n log @log@ local0\n \
+             log-format \"{{%ST %ts}}\"\n errorloc303 503 http://sorry.example/\n \
+             http-after-response set-header X-After yes\n \
+             http-request set-var(txn.path) path\n \
+             http-after-response set-status 299 if {{ var(txn.path) -m str /edited }}\n"
+        ));
+        let mut lines = Vec::new();
+        for path in ["/", "/edited"] {
+            let answer = Client::connect(proxy.address("front")).get(path);
+            let line = logged(&log);
+            let said = line.split(['{', '}']).nth(1).unwrap_or_default().to_owned();
+            lines.push(format!("{} {:?} {said}", answer.status, answer.header("x-after")));
+        }
+        assert_eq!(lines[0], "303 Some(\"yes\") 503 SC", "{lines:?}");
+        lines
+    });
+}
+
+#[test]
+fn an_answer_in_place_of_a_response_does_not_wait_for_the_rest_of_the_request() {
+    both(|kind| {
+        let origin = Origin::tcp("early", |mut stream| {
+            // It answers at the first bytes of the body and never wants the others.
+            let mut seen = Vec::new();
+            let mut buffer = [0; 4096];
+            while !seen.ends_with(b"some") {
+                let count = stream.read(&mut buffer).unwrap();
+                seen.extend_from_slice(&buffer[..count]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").unwrap();
+            let _ = stream.read(&mut buffer);
+        });
+        let log = log_socket();
+        let setup = Setup::new(kind).listen("front").origin(&origin);
+        let setup = setup.address("log", log.local_addr().unwrap());
+        let proxy = setup.start(&format!(
+            "{DEFAULTS}frontend f from base\n bind @front@\n log @log@ local0\n \
+             log-format \"{{%ST %ts}}\"\n http-request set-var(txn.path) path\n default_backend b\n\
+             backend b from base\n server s @early@\n \
+             http-response redirect location /x if {{ var(txn.path) -m str /redirect }}\n \
+             http-response deny status 403 content-type text/plain string no if {{ var(txn.path) -m str /deny }}\n \
+             http-response return status 503 default-errorfiles if {{ var(txn.path) -m str /page }}\n \
+             http-response return status 202 content-type text/plain string new\n"
+        ));
+        let mut lines = Vec::new();
+        for path in ["/return", "/redirect", "/deny", "/page"] {
+            let begun = Instant::now();
+            let mut client = Client::connect(proxy.address("front"));
+            client
+                .send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nsome"));
+            let answer = client.response("POST");
+            let closed = client.is_closed();
+            let line = logged(&log);
+            let said = line.split(['{', '}']).nth(1).unwrap_or_default().to_owned();
+            assert!(begun.elapsed() < Duration::from_secs(4), "{path}: {:?}", begun.elapsed());
+            lines.push(format!("{path} {} closed: {closed} {said}", answer.status));
+        }
+        lines
+    });
+}
+
+#[test]
+fn a_value_cannot_end_its_line_of_the_log() {
+    let log = log_socket();
+    let setup = Setup::new(Kind::Fastlb).listen("front");
+    let proxy = setup.address("log", log.local_addr().unwrap()).start(&format!(
+        "{DEFAULTS}frontend f from base\n bind @front@\n log @log@ local0\n \
+         http-request set-var(txn.a) url_param(a),url_dec\n http-request return status 200\n \
+         log-format \"{{%[var(txn.a)]}} {{%{{+Q}}[var(txn.a)]}}\"\n"
+    ));
+    Client::connect(proxy.address("front")).get("/?a=x%0d%0ay%00%7f%09z");
+    let line = logged(&log);
+    assert!(line.contains("{x#0D#0Ay#00#7F#09z} {\"x#0D#0Ay#00#7F#09z\"}"), "{line:?}");
 }

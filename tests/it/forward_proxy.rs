@@ -112,6 +112,26 @@ fn connect_is_answered_here_and_opens_a_tunnel() {
 }
 
 #[test]
+fn rules_after_the_response_see_the_answer_to_connect() {
+    let dns = NameServer::start(&[("site.example", local())]);
+    let origin = Origin::tcp("raw", |mut stream| stream.write_all(b"hello").unwrap());
+    let port = origin.address().port();
+    let options = format!(
+        "{} http-after-response set-header X-Status \"%[status]\"\n \
+         http-after-response set-status 403\n",
+        DEFAULTS.replacen("defaults", "defaults base", 1)
+    );
+    let proxy = start(&dns, &options);
+    let mut client = Client::connect(proxy.address("front"));
+    client
+        .send(format!("CONNECT site.example:{port} HTTP/1.1\r\nHost: site.example:{port}\r\n\r\n"));
+    let head = String::from_utf8(client.head().unwrap()).unwrap();
+    // The tunnel stands, and the client must know it.
+    assert_eq!(head, "HTTP/1.1 200 Connection established\r\nx-status: 200\r\n\r\n");
+    assert_eq!(client.rest(), b"hello");
+}
+
+#[test]
 fn rules_decide_by_the_address_that_was_found() {
     let dns = NameServer::start(&[
         ("inside.example", Says::Addresses(vec!["10.1.2.3".parse().unwrap()])),

@@ -354,6 +354,14 @@ fn the_forward_proxy_serves_its_network_and_protects_itself() {
         format!("http://127.0.0.1:{port}/"),
         "http://inside.example/".to_owned(),
         "http://[::1]/".to_owned(),
+        "http://[::ffff:127.0.0.1]/".to_owned(),
+        "http://[::127.0.0.1]/".to_owned(),
+        "http://[::ffff:0:7f00:1]/".to_owned(),
+        "http://[64:ff9b:1::7f00:1]/".to_owned(),
+        "http://[fec0::1]/".to_owned(),
+        "http://0.0.0.0/".to_owned(),
+        "http://192.0.0.8/".to_owned(),
+        "http://198.18.0.1/".to_owned(),
         "http://ads.blocked.example/".to_owned(),
     ] {
         assert_eq!(ask(&proxy, "GET", &target).status, 403, "{target}");
@@ -370,4 +378,6 @@ fn the_forward_proxy_serves_its_network_and_protects_itself() {
     assert_eq!((answer.status, answer.sent_by().as_str()), (200, "site"));
     let seen = origin.received().remove(0);
     assert_eq!((seen.target.as_str(), seen.headers.len()), ("/page", 1), "{:?}", seen.headers);
+    // And what is there is no mail server.
+    assert_eq!(ask(&proxy, "GET", "http://site.example:25/").status, 403);
 }

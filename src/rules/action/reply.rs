@@ -305,7 +305,7 @@ fn read<'w>(
         match word.as_str() {
             "status" => arguments.status = Some(status(cursor, compiler)?),
             "deny_status" if error_page => arguments.status = Some(status(cursor, compiler)?),
-            "content-type" => arguments.content_type = Some(cursor.next("a media type", compiler)?),
+            "content-type" => arguments.content_type = Some(media_type(cursor, compiler)?),
             "hdr" => {
                 let name = field_name(cursor, compiler)?;
                 let value = cursor.format("the value of the field", compiler)?;
@@ -328,6 +328,19 @@ fn read<'w>(
         }
     }
     Some(arguments)
+}
+
+/// Takes a media type: any text that stays within its field.
+fn media_type<'w>(cursor: &mut Cursor<'w>, compiler: &mut Compiler<'_>) -> Option<&'w Word> {
+    let word = cursor.next("a media type", compiler)?;
+    if word.text.bytes().any(|byte| byte.is_ascii_control()) {
+        compiler.diagnostics.push(
+            Diagnostic::error(word.span, "the media type holds a control character")
+                .help("write for example `content-type text/plain`"),
+        );
+        return None;
+    }
+    Some(word)
 }
 
 fn body<'w>(

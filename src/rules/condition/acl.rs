@@ -336,7 +336,12 @@ fn choose_method(
                             output.name()
                         ),
                     )
-                    .help("say how to compare it, such as `-m bin` or `-m found`"),
+                    .help(match output {
+                        Type::Any => {
+                            "say how to compare it, such as `-m str`, `-m int` or `-m found`"
+                        }
+                        _ => "say how to compare it, such as `-m bin` or `-m found`",
+                    }),
                 );
                 return None;
             }

@@ -59,6 +59,8 @@ enum Part {
 #[derive(Debug)]
 pub struct LogFormat {
     parts: Box<[Part]>,
+    /// Whether it makes lines of a log, which no value may end.
+    is_line: bool,
     counter: std::sync::atomic::AtomicU32,
 }
 
@@ -67,7 +69,7 @@ impl LogFormat {
     pub fn parse(text: &str, span: Span, compiler: &mut Compiler<'_>) -> Option<Self> {
         let merge = compiler.position == Position::Log;
         let parts = parse::parse(text, span, merge, compiler)?;
-        Some(Self { parts: parts.into(), counter: Default::default() })
+        Some(Self { parts: parts.into(), is_line: merge, counter: Default::default() })
     }
 
     /// Returns the format of a constant of this file, whose tags all exist.
@@ -81,7 +83,7 @@ impl LogFormat {
     /// Returns a format that is only this text.
     pub(super) fn constant(text: &[u8]) -> Self {
         let parts = if text.is_empty() { Vec::new() } else { vec![Part::Text(text.into())] };
-        Self { parts: parts.into(), counter: Default::default() }
+        Self { parts: parts.into(), is_line: false, counter: Default::default() }
     }
 
     /// Appends the formatted text.
@@ -100,6 +102,9 @@ impl LogFormat {
                 Part::Tag(tag, style) => self.write_tag(*tag, *style, cx, out),
                 Part::Expression(expression, style) => {
                     text(out, *style, expression.eval(cx).as_ref());
+                    if self.is_line && out[before..].iter().any(u8::is_ascii_control) {
+                        tag::encode_controls(out, before);
+                    }
                 }
             }
             blank &= out.len() == before;

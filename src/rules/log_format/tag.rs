@@ -375,3 +375,16 @@ fn encode(out: &mut Vec<u8>, text: &[u8], style: Style, left: &mut usize) {
         }
     }
 }
+
+/// Writes the control bytes behind `from` as `#` and two digits: a value must not look like another line of the log.
+#[cold]
+pub(super) fn encode_controls(out: &mut Vec<u8>, from: usize) {
+    for byte in out.split_off(from) {
+        if byte.is_ascii_control() {
+            out.push(b'#');
+            hex(out, u64::from(byte), 2);
+        } else {
+            out.push(byte);
+        }
+    }
+}

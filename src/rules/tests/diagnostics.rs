@@ -208,6 +208,10 @@ fn patterns_and_flags_are_checked_at_their_place() {
         "acl a bin(00) 00",
         "error at `bin(00)`: `bin(00)` yields binary data, which has no matching method of its own | help: say how to compare it, such as `-m bin` or `-m found`",
     );
+    acl(
+        "acl a var(txn.a) 00",
+        "error at `var(txn.a)`: `var(txn.a)` yields any type, which has no matching method of its own | help: say how to compare it, such as `-m str`, `-m int` or `-m found`",
+    );
 }
 
 #[test]
@@ -311,6 +315,10 @@ fn actions_are_checked() {
     rule(
         "http-request set-header X",
         "error at `X`: missing word behind `X` | expected the value of the field",
+    );
+    rule(
+        "http-request return content-type \"a\\r\\nX: y\" string z",
+        "error at `\"a\\r\\nX: y\"`: the media type holds a control character | help: write for example `content-type text/plain`",
     );
     rule(
         "http-request deny deny_status 418",

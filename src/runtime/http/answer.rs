@@ -227,8 +227,12 @@ fn edited(session: &Session, exchange: &mut Exchange, reply: &Reply) -> bool {
     let parsed = parse::response(&mut exchange.response, &limits, kind);
     let whole = matches!(parsed, Ok(Parsed::Complete));
     if whole {
+        let status = exchange.response.status();
         route::after_response(session, exchange);
-        exchange.record.status = exchange.response.status();
+        // What `errorloc` sends says another status than the error it stands for, which is what counts.
+        if exchange.response.status() != status {
+            exchange.record.status = exchange.response.status();
+        }
         exchange.keep_alive &= reply.may_keep_alive();
         let sealed = match exchange.response.is_reframed() {
             true => seal::response(&mut exchange.response, head_request),

@@ -6,7 +6,11 @@
 
 use super::exchange::Exchange;
 use super::forward::end;
+use super::route;
 use crate::plan::{Address, Backend};
+use crate::proto::h1::parse::{self, Limits, Parsed, RequestKind};
+use crate::proto::h1::write::{self, Framing, Hop};
+use crate::proto::http::Version;
 use crate::proto::uri;
 use crate::runtime::session::Session;
 use crate::runtime::tcp::{end_letters, tunnel_options};
@@ -72,18 +76,46 @@ pub(super) async fn tunnel(
     exchange.record.response_us = 0;
     exchange.record.bytes_in = exchange.request.received().len() as u64;
     let early = exchange.request.rest().to_vec();
+    let head = match route::has_after_response(session, exchange) {
+        true => edited(session, exchange),
+        false => ESTABLISHED.to_vec(),
+    };
+    let len = head.len();
     session.arm(session.frontend().timeouts.client);
-    let sending = session.socket.send_all(ESTABLISHED.to_vec(), 0, ESTABLISHED.len());
+    let sending = session.socket.send_all(head, 0, len);
     match session.deadline.limit(sending).await {
         Ok((Ok(()), _)) => {}
         Ok((Err(_), _)) => return end(exchange, b'C', b'D'),
         Err(_) => return end(exchange, b'c', b'D'),
     }
+    exchange.record.bytes_out = len as u64;
     let options = tunnel_options(session.frontend(), backend);
     let carried = tunnel::relay(session, server, options, early, Vec::new()).await;
     server.shutdown_both();
     exchange.record.bytes_in += carried.from_client;
-    exchange.record.bytes_out = ESTABLISHED.len() as u64 + carried.from_server;
+    exchange.record.bytes_out += carried.from_server;
     let (cause, phase) = end_letters(carried.end);
     end(exchange, cause, phase);
+}
+
+/// Returns the answer to CONNECT as `http-after-response` rules make it; its status stays, for the tunnel stands.
+#[cold]
+fn edited(session: &Session, exchange: &mut Exchange) -> Vec<u8> {
+    let kind = RequestKind::of(&exchange.request);
+    let pooled = std::mem::take(exchange.response.buffer_mut());
+    exchange.response.clear();
+    *exchange.response.buffer_mut() = ESTABLISHED.to_vec();
+    let mut out = Vec::with_capacity(2 * ESTABLISHED.len());
+    match parse::response(&mut exchange.response, &Limits::default(), kind) {
+        Ok(Parsed::Complete) => {
+            route::after_response(session, exchange);
+            let hop = Hop { keep_alive: true, peer: Version::Http11, framing: Framing::AsReceived };
+            write::write_response(&exchange.response, &mut out, &hop);
+        }
+        // It is a constant of this file.
+        _ => out.extend_from_slice(ESTABLISHED),
+    }
+    exchange.response.clear();
+    *exchange.response.buffer_mut() = pooled;
+    out
 }

@@ -38,6 +38,8 @@ pub(super) enum Fail {
     Cut(u8, u8),
     /// What came of the response's body is malformed: close.
     Malformed,
+    /// The client has its answer, from the proxy; nobody wants the rest of the request.
+    Answered,
 }
 
 /// Forwards the request to a server of the backend and answers the client.
@@ -261,7 +263,10 @@ impl Conversation<'_> {
         if !upload.done.get() {
             // The response is complete and the request is not: what follows on either connection is unknown.
             exchange.keep_alive = false;
-            exchange.unread = result.is_ok();
+            // Whoever answered in the server's place said already whether anything is left to read.
+            if !matches!(result, Err(Fail::Answered)) {
+                exchange.unread = result.is_ok();
+            }
         }
         result.map(|ok| ok && keep_server && upload.done.get() && !upload.lost.get())
     }
@@ -296,7 +301,7 @@ impl Conversation<'_> {
                 end(exchange, cause, phase);
                 exchange.keep_alive = false;
             }
-            Fail::Stale | Fail::Unsent | Fail::Again(_) => {}
+            Fail::Stale | Fail::Unsent | Fail::Again(_) | Fail::Answered => {}
         }
     }
 

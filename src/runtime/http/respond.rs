@@ -57,7 +57,7 @@ impl Conversation<'_> {
         if let Err(stop) =
             route::response(self.session, exchange, backend_index, self.upstream).await
         {
-            return Box::pin(self.refuse_response(exchange, stop)).await;
+            return Box::pin(self.refuse_response(exchange, stop, upload)).await;
         }
         if route::has_after_response(self.session, exchange) {
             route::after_response(self.session, exchange);
@@ -274,33 +274,33 @@ impl Conversation<'_> {
         &self,
         exchange: &mut Exchange,
         stop: route::Stop,
+        upload: &Upload,
     ) -> Result<bool, Fail> {
         match stop {
             // The client's connection stays when its request was received whole.
             route::Stop::Answer(replacement) => {
                 end(exchange, b'L', b'H');
                 answer::send(self.session, exchange, replacement).await;
-                Ok(false)
             }
             route::Stop::DenyAnswer(replacement) => {
                 self.count_denied(exchange);
                 end(exchange, b'P', b'H');
                 answer::send(self.session, exchange, replacement).await;
-                Ok(false)
             }
             route::Stop::Page(status) => {
                 end(exchange, b'L', b'H');
                 answer::error(self.session, exchange, status).await;
-                Ok(false)
             }
             route::Stop::Deny(status) => {
                 self.count_denied(exchange);
-                Err(Fail::Refused(status, b'H'))
+                return Err(Fail::Refused(status, b'H'));
             }
             route::Stop::Failed { status: Some(status), cause, phase } => {
-                Err(Fail::Status(status, cause, phase))
+                return Err(Fail::Status(status, cause, phase));
             }
-            route::Stop::Failed { status: None, cause, phase } => Err(Fail::Cut(cause, phase)),
+            route::Stop::Failed { status: None, cause, phase } => {
+                return Err(Fail::Cut(cause, phase));
+            }
             stop => {
                 if let route::Stop::Drop(how) = stop {
                     answer::drop_client(self.session, how);
@@ -308,9 +308,9 @@ impl Conversation<'_> {
                 self.count_denied(exchange);
                 end(exchange, b'P', b'H');
                 exchange.keep_alive = false;
-                Ok(false)
             }
         }
+        if upload.done.get() { Ok(false) } else { Err(Fail::Answered) }
     }
 
     /// Sends the head of an accepted upgrade and relays bytes both ways from then on.
