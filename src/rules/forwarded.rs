@@ -129,7 +129,7 @@ impl Forwarded {
             out.push(b'"');
         }
         let nodes: [(&[u8], _, _); 2] =
-            [(b"by=", &self.by, cx.session.destination), (b"for=", &self.from, cx.session.source)];
+            [(b"by=", &self.by, cx.destination()), (b"for=", &self.from, cx.source())];
         for (name, node, address) in nodes {
             if let Some(node) = node {
                 begin(out, name);

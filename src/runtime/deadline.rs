@@ -160,6 +160,16 @@ impl Timers {
         wheel.keys().map(|deadline| deadline.at_ms.get()).min().filter(|&at| at != u64::MAX)
     }
 
+    /// Awaits `future` for `time` at most, by a deadline of its own: whoever shares the connection's may move it.
+    ///
+    /// # Errors
+    /// [`Expired`] when the time was over first; the future is dropped then.
+    pub async fn limit<F: Future>(&self, time: Duration, future: F) -> Result<F::Output, Expired> {
+        let on_wheel = OnWheel { timers: self, deadline: Deadline::new() };
+        self.arm(&on_wheel.deadline, Some(time));
+        on_wheel.deadline.limit(future).await
+    }
+
     /// Returns whether nothing waits for its time.
     pub fn is_empty(&self) -> bool {
         self.wheel.borrow().is_empty()

@@ -1,5 +1,5 @@
-//! Answers of the proxy itself against framing, timeouts and memory: whatever rules, options and slow clients make of
-//! them, every answer ends where its head says, and nothing of it is kept.
+//! Answers of the proxy itself against framing and timeouts: whatever rules, options and slow clients make of
+//! them, every answer ends where its head says and is sent whole.
 
 use crate::support::{Client, Kind, Origin, Proxy, Setup};
 
@@ -84,4 +84,129 @@ fn a_connect_that_a_rule_answers_with_success_opens_nothing() {
         assert_eq!(got.matches("http/1.1 200").count(), 1, "{after}: {got}");
         assert!(got.contains("connection: close"), "{after}: {got}");
     }
+}
+
+#[test]
+fn an_empty_line_behind_a_request_is_no_request() {
+    let origin = Origin::echo("o");
+    let text = format!(
+        "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
+         \x20timeout http-request 300ms\n timeout http-keep-alive 300ms\n\
+         frontend f\n bind @front@\n default_backend b\n\
+         backend b\n server s @{}@\n",
+        origin.name()
+    );
+    let proxy = Setup::new(Kind::Fastlb).origin(&origin).listen("front").start(&text);
+    for piece in ["\r\n", "\r\n\r\n"] {
+        for together in [true, false] {
+            let mut client = Client::connect(proxy.address("front"));
+            let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+            if together {
+                client.send(format!("{post}{piece}"));
+            } else {
+                client.send(post);
+            }
+            assert_eq!(client.response("POST").status, 200);
+            if !together {
+                client.send(piece);
+            }
+            let rest = client.rest();
+            assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+        }
+    }
+}
+
+#[test]
+fn a_slow_reader_of_a_large_answer_is_not_a_silent_one() {
+    let origin = Origin::echo("o");
+    let setup = Setup::new(Kind::Fastlb).origin(&origin).listen("front");
+    let len = 24 << 20;
+    std::fs::write(setup.folder().join("large"), vec![b'x'; len]).unwrap();
+    let file = setup.folder().join("large");
+    let text = format!(
+        "defaults\n mode http\n timeout connect 5s\n timeout client 500ms\n timeout server 5s\n\
+         frontend f\n bind @front@\n http-request return status 200 content-type text/plain file {}\n",
+        file.display()
+    );
+    let proxy = setup.start(&text);
+    let mut client = Client::connect(proxy.address("front"));
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let (begun, mut total, mut piece) = (Instant::now(), 0, vec![0; 1 << 20]);
+    loop {
+        match client.stream().read(&mut piece).unwrap() {
+            0 => break,
+            count => total += count,
+        }
+        if begun.elapsed() < Duration::from_millis(1500) {
+            std::thread::sleep(Duration::from_millis(60));
+        }
+    }
+    assert!(total > len, "{total} bytes after {:?}", begun.elapsed());
+}
+
+/// Sends a request whose body comes in pieces, while the server has answered with the beginning of a body; returns the
+/// status and how long it took.
+fn waited(time: &str, client_timeout: &str, piece_every: Duration) -> (u16, Duration) {
+    let origin = Origin::tcp("o", |mut stream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if stream.read(&mut byte).unwrap_or(0) == 0 {
+                return;
+            }
+            head.push(byte[0]);
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let text = format!(
+        "defaults\n mode http\n timeout connect 5s\n timeout client {client_timeout}\n timeout server 5s\n\
+         frontend f\n bind @front@\n default_backend b\n\
+         backend b\n http-response wait-for-body time {time}\n server s @{}@\n",
+        origin.name()
+    );
+    let proxy = Setup::new(Kind::Fastlb).origin(&origin).listen("front").start(&text);
+    let mut client = Client::connect(proxy.address("front"));
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nx");
+    let mut sender = client.stream().try_clone().unwrap();
+    let begun = Instant::now();
+    std::thread::spawn(move || {
+        while begun.elapsed() < Duration::from_secs(3) && sender.write_all(b"x").is_ok() {
+            std::thread::sleep(piece_every);
+        }
+    });
+    (client.response("POST").status, begun.elapsed())
+}
+
+#[test]
+fn a_wait_for_a_response_body_has_its_own_time_beside_a_running_upload() {
+    let (status, took) = waited("800ms", "5s", Duration::from_millis(50));
+    assert_eq!(status, 504);
+    assert!(took < Duration::from_millis(2500), "{took:?}");
+    assert!(took >= Duration::from_millis(700), "{took:?}");
+}
+
+#[test]
+fn a_client_that_stalls_while_a_response_body_is_waited_for_is_told_so() {
+    let (status, took) = waited("4s", "500ms", Duration::from_secs(9));
+    assert_eq!(status, 408);
+    assert!(took < Duration::from_millis(2500), "{took:?}");
+}
+
+#[test]
+fn the_forwarded_field_tells_the_addresses_that_rules_set() {
+    let origin = Origin::echo("o");
+    let text = format!(
+        "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
+         frontend f\n bind @front@\n http-request set-src hdr(x-src)\n http-request set-dst hdr(x-dst)\n\
+         \x20default_backend b\n\
+         backend b\n option forwarded for by\n option forwardfor\n server s @{}@\n",
+        origin.name()
+    );
+    let proxy = Setup::new(Kind::Fastlb).origin(&origin).listen("front").start(&text);
+    let mut client = Client::connect(proxy.address("front"));
+    client.ask("GET / HTTP/1.1\r\nHost: a\r\nX-Src: 192.0.2.7\r\nX-Dst: 192.0.2.8\r\n\r\n");
+    let received = origin.received();
+    assert_eq!(received[0].header("x-forwarded-for"), Some("192.0.2.7"));
+    assert_eq!(received[0].header("forwarded"), Some("by=192.0.2.8;for=192.0.2.7"));
 }

@@ -196,16 +196,26 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply, r
         exchange.keep_alive = false;
         return;
     }
-    session.arm(session.frontend().timeouts.client);
-    let out = std::mem::take(&mut exchange.out);
-    let len = out.len();
-    match session.deadline.limit(session.socket.send_all(out, 0, len)).await {
-        Ok((sent, out)) => {
-            exchange.out = out;
-            exchange.keep_alive &= sent.is_ok();
+    let mut out = std::mem::take(&mut exchange.out);
+    let (mut at, len) = (0, out.len());
+    while at < len {
+        // A slow reader is not a silent one: whatever it takes begins the limit anew.
+        session.arm(session.frontend().timeouts.client);
+        let sending = session.socket.send_some(out, at, len);
+        let Ok((sent, back)) = session.deadline.limit(sending).await else {
+            exchange.keep_alive = false;
+            return;
+        };
+        out = back;
+        match sent {
+            Ok(count) => at += count,
+            Err(_) => {
+                exchange.keep_alive = false;
+                break;
+            }
         }
-        Err(_) => exchange.keep_alive = false,
     }
+    exchange.out = out;
 }
 
 /// Writes an answer as `http-after-response` rules make it; false when there is nothing to run them on.

@@ -7,6 +7,8 @@ use crate::runtime::buffer::Buffers;
 use crate::runtime::session::Session;
 use std::cell::{Cell, RefCell};
 
+/// How many bytes each text of a free state has room for at most.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// How many free states a shard keeps.
 const FREE_MAX: usize = 256;
 
@@ -68,6 +70,20 @@ impl Exchange {
             head.clear();
         }
         self.next.clear();
+        self.trim(buffers);
+    }
+
+    /// Frees what one stream needed more room for than most, an answer from a file say, before the connection is idle.
+    pub fn trim(&mut self, buffers: &Buffers) {
+        for text in [&mut self.next, &mut self.out, &mut self.log_text] {
+            if text.capacity() > KEPT_BYTES_MAX {
+                *text = Vec::new();
+            }
+        }
+        // It grew when many requests came at once; the next one gets another.
+        if self.request.buffer_mut().capacity() > 2 * buffers.size() {
+            *self.request.buffer_mut() = Vec::new();
+        }
         self.out.clear();
     }
 }
@@ -106,5 +122,29 @@ impl Exchanges {
         free.drain(..unneeded);
         self.low.set(free.len());
         unneeded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_stream_needed_a_lot_of_is_not_kept_for_the_next() {
+        let buffers = Buffers::new(1024);
+        let mut exchange = Exchange::default();
+        for text in [&mut exchange.next, &mut exchange.out, &mut exchange.log_text] {
+            text.reserve(KEPT_BYTES_MAX + 1);
+        }
+        exchange.request.buffer_mut().reserve(4096);
+        exchange.response.buffer_mut().reserve(2048);
+        exchange.trim(&buffers);
+        let texts = [&exchange.next, &exchange.out, &exchange.log_text];
+        assert!(texts.iter().all(|text| text.capacity() == 0));
+        assert_eq!(exchange.request.buffer_mut().capacity(), 0);
+        assert_eq!(exchange.response.buffer_mut().capacity(), 2048);
+        exchange.out.extend_from_slice(b"text");
+        exchange.trim(&buffers);
+        assert!(exchange.out.is_empty() && exchange.out.capacity() >= 4);
     }
 }

@@ -81,6 +81,7 @@ async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'
         }
         first = First::Readable;
         if exchange.next.is_empty() {
+            exchange.trim(&session.shard.buffers);
             let Some(permit) = session.shard.idle_permit() else { return After::Park };
             first = First::Posted(permit);
         }

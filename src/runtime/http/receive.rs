@@ -140,13 +140,16 @@ async fn complete(session: &Session, exchange: &mut Exchange) -> Result<(), Fail
         }
         let buffer = std::mem::take(exchange.request.buffer_mut());
         let null = buffer.is_empty();
+        // Empty lines behind the last request were dropped: they begin no other.
+        let is_idle = null && session.requests.get() > 0;
         let Ok((received, filled)) =
             session.deadline.limit(session.socket.recv_behind(buffer)).await
         else {
-            return Err(Failure::Timeout(null));
+            return Err(if is_idle { Failure::Quiet } else { Failure::Timeout(null) });
         };
         *exchange.request.buffer_mut() = filled;
         match received {
+            Ok(0) | Err(_) if is_idle => return Err(Failure::Quiet),
             Ok(0) | Err(_) => return Err(Failure::Closed),
             Ok(_) => {}
         }

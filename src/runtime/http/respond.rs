@@ -46,7 +46,6 @@ impl Conversation<'_> {
             let backend = exchange.record.backend.unwrap_or_default();
             self.session.last_server.set(Some((backend, self.server)));
         }
-        upload.answering.set(true);
         self.count_response(exchange.response.status());
         let now = shard.clock.now_us();
         exchange.record.response_us = (now - sent_us) as i64;
@@ -54,9 +53,9 @@ impl Conversation<'_> {
         exchange.record.status = exchange.response.status();
         persist::mark(exchange, self.backend, self.server);
         let backend_index = exchange.record.backend.unwrap_or_default();
-        if let Err(stop) =
-            route::response(self.session, exchange, backend_index, self.upstream).await
-        {
+        let ruled = route::response(self.session, exchange, backend_index, self.upstream).await;
+        upload.answering.set(true);
+        if let Err(stop) = ruled {
             return Box::pin(self.refuse_response(exchange, stop, upload)).await;
         }
         if route::has_after_response(self.session, exchange) {

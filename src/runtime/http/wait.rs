@@ -191,7 +191,6 @@ async fn response_body(
     at_least: u64,
 ) -> Result<(), Stop> {
     let received = body(session, server, &mut exchange.response, Some(time), at_least).await;
-    session.arm(session.frontend().timeouts.client);
     let (status, cause) = match received {
         // What came before the end is relayed, and the end is found again there.
         Ok(_) | Err(Broken::Ended) => return Ok(()),
@@ -230,9 +229,17 @@ async fn body(
         if left == Some(0) {
             return Err(Broken::Expired);
         }
-        session.arm(left.map(Duration::from_micros));
         // First wait, then receive: a receive that is given up would take the head with it.
-        match session.deadline.limit(socket.readable()).await {
+        let readable = match left {
+            // A deadline of its own: while a response is waited for, the request's body may still be on its way, and
+            // moves the connection's with every piece.
+            Some(left) => shard.timers.limit(Duration::from_micros(left), socket.readable()).await,
+            None => {
+                session.arm(None);
+                session.deadline.limit(socket.readable()).await
+            }
+        };
+        match readable {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Broken::Failed),
             Err(_) => return Err(Broken::Expired),
