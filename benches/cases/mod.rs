@@ -5,6 +5,7 @@
 
 mod account;
 mod balance;
+mod lists;
 mod proto;
 mod request;
 mod rules;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(proto::cases());
     cases.extend(rules::cases());
+    cases.extend(lists::cases());
     cases.extend(balance::cases());
     cases.extend(account::cases());
     cases.extend(request::cases());

@@ -31,6 +31,7 @@ pub use model::*;
 
 use crate::metrics::Registry;
 use crate::rules::context::NameTable;
+use crate::rules::pattern::Lists;
 use crate::rules::variable::Process;
 use crate::server::Farm;
 use std::collections::HashMap;
@@ -54,6 +55,8 @@ pub struct Plan {
     pub metrics: Registry,
     /// Connections of the whole process.
     pub connections: Gauge,
+    /// Lists of patterns and maps that came from files, which the runtime CLI may change.
+    pub patterns: Arc<Lists>,
     /// `resolvers` sections by index.
     pub resolvers: Vec<Resolvers>,
     /// Variables of the process.

@@ -223,6 +223,7 @@ fn describe(kind: ArgKind) -> &'static str {
         ArgKind::Str => "text",
         ArgKind::Int => "a number",
         ArgKind::IntOrVariable => "a number or a variable",
+        ArgKind::TextOrVariable => "text or a variable",
         ArgKind::Variable | ArgKind::NewVariable => "the name of a variable, such as `txn.name`",
         ArgKind::Backend => "the name of a backend",
         ArgKind::Server => "a server, such as `backend/server`",
@@ -249,6 +250,10 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
             }
             number
         }
+        ArgKind::TextOrVariable if looks_like_name(text) => {
+            return variable(arg, false, compiler);
+        }
+        ArgKind::TextOrVariable => Some(Arg::Str(text.as_bytes().into())),
         ArgKind::Variable => return variable(arg, false, compiler),
         ArgKind::NewVariable => return variable(arg, true, compiler),
         ArgKind::Backend => {

@@ -100,18 +100,7 @@ pub const ACLS: &[&str] = &[
 /// Converters, sorted.
 #[rustfmt::skip]
 pub const CONVERTERS: &[&str] = &[
-    "add_item", "aes_cbc_dec", "aes_cbc_enc", "aes_gcm_dec", "aes_gcm_enc", "capture-req",
-    "capture-res", "crc32c", "debug", "digest", "fix_is_valid", "fix_tag_value", "hmac",
-    "in_table", "json", "json_query", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret",
-    "jwt_header_query", "jwt_payload_query", "jwt_verify", "jwt_verify_cert", "language",
-    "le2dec", "limit", "ltime", "map", "map_beg", "map_beg_int", "map_beg_ip", "map_dir",
-    "map_dir_int", "map_dir_ip", "map_dom", "map_dom_int", "map_dom_ip", "map_end", "map_end_int",
-    "map_end_ip", "map_int", "map_int_int", "map_int_ip", "map_ip", "map_ip_int", "map_ip_ip",
-    "map_key", "map_reg", "map_reg_int", "map_reg_ip", "map_regm", "map_str", "map_str_int",
-    "map_str_ip", "map_sub", "map_sub_int", "map_sub_ip", "mqtt_field_value", "mqtt_is_valid",
-    "ms_ltime", "ms_utime", "nbsrv", "param", "protobuf", "reverse", "reverse_dom",
-    "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn",
-    "rfc7239_np", "secure_memcmp", "sha1", "sha2", "srv_queue",
+    "capture-req", "capture-res", "debug", "in_table", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret", "jwt_verify_cert", "limit", "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn", "rfc7239_np", 
     "table_bytes_in_rate", "table_bytes_out_rate", "table_clr_gpc", "table_clr_gpc0",
     "table_clr_gpc1", "table_conn_cnt", "table_conn_cur", "table_conn_rate", "table_expire",
     "table_glitch_cnt", "table_glitch_rate", "table_gpc", "table_gpc0", "table_gpc0_rate",
@@ -119,8 +108,7 @@ pub const CONVERTERS: &[&str] = &[
     "table_http_err_cnt", "table_http_err_rate", "table_http_fail_cnt", "table_http_fail_rate",
     "table_http_req_cnt", "table_http_req_rate", "table_idle", "table_inc_gpc", "table_inc_gpc0",
     "table_inc_gpc1", "table_kbytes_in", "table_kbytes_out", "table_server_id", "table_sess_cnt",
-    "table_sess_rate", "table_trackers", "ungrpc", "us_ltime", "us_utime", "utime",
-    "when", "wt6", "x509_v_err_str", "xxh3", "xxh32", "xxh64",
+    "table_sess_rate", "table_trackers", "wt6", "x509_v_err_str",
 ];
 
 /// Actions of rules, sorted; what stands in parentheses behind some is left out.

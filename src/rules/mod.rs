@@ -43,6 +43,10 @@ pub trait Names {
     fn variables(&self) -> &variable::Registry;
     /// Reads a file named by `-f`, `errorfile`, `file` …; the error is a message fragment.
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String>;
+    /// Returns whether there is such a file.
+    fn has_file(&self, path: &str) -> bool;
+    /// Returns the lists of patterns and maps of the configuration.
+    fn patterns(&self) -> &pattern::Lists;
     /// Returns the answers of an `http-errors` section by status.
     fn http_errors(&self, _name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
         None

@@ -3,7 +3,8 @@
 //! HAProxy uses PCRE. What PCRE takes literally and the regex crate does not (a lone `{`, a `[` inside a class)
 //! is escaped here; what cannot be had (look-around, back-references) is refused with a message that says so.
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use std::sync::OnceLock;
 
 /// Most bytes that one compiled expression may take.
 const SIZE_MAX: usize = 4 << 20;
@@ -22,6 +23,71 @@ pub(super) fn compile(pattern: &str, ignore_case: bool) -> Result<Regex, (Option
             regex::Error::CompiledTooBig(_) => (None, "regular expression too big".to_string()),
             error => (None, format!("bad regular expression: {}", last_line(&error.to_string()))),
         })
+}
+
+/// Many expressions, of which the first that matches is looked for.
+///
+/// They are tried in one pass each over as many as fit; each is compiled by itself when its groups are asked for.
+#[derive(Debug)]
+pub(super) struct Set {
+    sets: Vec<(usize, RegexSet)>,
+    each: Vec<(Box<str>, OnceLock<Option<Regex>>)>,
+    ignore_case: bool,
+}
+
+/// Expressions that go into one pass.
+const SET_LEN: usize = 256;
+
+/// Most bytes that one pass may take.
+const SET_SIZE_MAX: usize = SIZE_MAX * 8;
+
+/// Compiles expressions; the error is the number of the one that is wrong, and a message fragment.
+pub(super) fn set(patterns: &[&str], ignore_case: bool) -> Result<Set, (usize, String)> {
+    let mut sets = Vec::new();
+    for (chunk, patterns) in patterns.chunks(SET_LEN).enumerate() {
+        let base = chunk * SET_LEN;
+        if let Some(at) = patterns.iter().position(|pattern| unsupported(pattern).is_some()) {
+            let message = compile(patterns[at], ignore_case).err().map_or(String::new(), |e| e.1);
+            return Err((base + at, message));
+        }
+        let built = RegexSetBuilder::new(patterns.iter().map(|pattern| translate(pattern)))
+            .unicode(false)
+            .case_insensitive(ignore_case)
+            .size_limit(SET_SIZE_MAX)
+            .build();
+        match built {
+            Ok(set) => sets.push((base, set)),
+            Err(_) => {
+                // Either one of them is wrong, or together they are too big for one pass.
+                for (at, pattern) in patterns.iter().enumerate() {
+                    compile(pattern, ignore_case).map_err(|(_, message)| (base + at, message))?;
+                    let alone = RegexSetBuilder::new([translate(pattern)])
+                        .unicode(false)
+                        .case_insensitive(ignore_case)
+                        .size_limit(SIZE_MAX)
+                        .build();
+                    sets.push((base + at, alone.map_err(|error| (base + at, error.to_string()))?));
+                }
+            }
+        }
+    }
+    let each = patterns.iter().map(|pattern| (Box::from(*pattern), OnceLock::new())).collect();
+    Ok(Set { sets, each, ignore_case })
+}
+
+impl Set {
+    /// Returns the number of the first expression that matches and is `alive`.
+    pub(super) fn first(&self, text: &[u8], alive: impl Fn(usize) -> bool) -> Option<usize> {
+        self.sets.iter().find_map(|(base, set)| {
+            set.matches(text).iter().map(|at| base + at).find(|at| alive(*at))
+        })
+    }
+
+    /// Returns an expression by its number.
+    pub(super) fn get(&self, at: usize) -> Option<&Regex> {
+        let (pattern, compiled) = self.each.get(at)?;
+        compiled.get_or_init(|| compile(pattern, self.ignore_case).ok()).as_ref()
+    }
 }
 
 fn last_line(text: &str) -> &str {

@@ -14,6 +14,7 @@ use super::variable::Variable;
 use crate::config::ast::Word;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// The type of a value, known when an expression is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +215,8 @@ pub enum Arg {
     Ip(IpAddr),
     /// A regular expression.
     Regex(Box<regex::bytes::Regex>),
+    /// What a converter made of its arguments.
+    Prepared(Arc<convert::Prepared>),
     /// A variable.
     Variable(Variable),
 }
@@ -248,6 +251,8 @@ pub enum ArgKind {
     Int,
     /// A number, or the name of a variable that holds one.
     IntOrVariable,
+    /// Text, or the name of a variable.
+    TextOrVariable,
     /// The name of a variable that is read.
     Variable,
     /// The name of a variable that is set or unset.

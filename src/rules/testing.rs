@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// One backend `app` with the servers `s1` and `s2`.
 #[derive(Default)]
 pub(super) struct TestNames {
+    patterns: super::pattern::Lists,
     pub(super) variables: Registry,
 }
 
@@ -50,6 +51,8 @@ impl Names for TestNames {
         match path {
             "list" => Ok(b"/a\n# c\n  #d\n\n/a/b%20c.html\r\n".to_vec()),
             "map" => Ok(b"/one 1\n/a\t2\n".to_vec()),
+            "bad-nets" => Ok(b"# two\n10.0.0.0/8 a\n10.0.0.300 b\n".to_vec()),
+            "key.pem" => Ok(include_bytes!("../../tests/expressions/files/rsa.pem").to_vec()),
             "nets" => Ok(b"10.0.0.0/8\n192.168.1\n".to_vec()),
             "page" => {
                 Ok(b"HTTP/1.0 200 OK\r\nContent-Type: text/x\r\nContent-Length: 3\r\n\r\nhey"
@@ -57,6 +60,14 @@ impl Names for TestNames {
             }
             _ => Err("no such file".to_string()),
         }
+    }
+
+    fn has_file(&self, path: &str) -> bool {
+        self.read_file(path).is_ok()
+    }
+
+    fn patterns(&self) -> &super::pattern::Lists {
+        &self.patterns
     }
 }
 

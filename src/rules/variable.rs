@@ -206,18 +206,25 @@ impl Process {
 pub struct Store {
     slots: RefCell<Slots>,
     bytes: Cell<u64>,
+    /// Whether anything was stored since the last clear.
+    used: Cell<bool>,
 }
 
 impl Store {
     /// Forgets all values and keeps their places.
+    #[inline]
     pub fn clear(&self, process: &Process) {
+        if self.used.replace(false) {
+            self.empty(process);
+        }
+    }
+
+    #[cold]
+    fn empty(&self, process: &Process) {
         if self.bytes.get() > 0 {
             process.charge(self.bytes.replace(0), 0);
         }
-        let mut slots = self.slots.borrow_mut();
-        if !slots.0.is_empty() {
-            slots.0.clear();
-        }
+        self.slots.borrow_mut().0.clear();
     }
 }
 
@@ -342,22 +349,22 @@ impl Variables<'_> {
     }
 
     fn put(&self, variable: Variable, new: Slot) {
+        let Some(store) = self.store(variable.scope) else {
+            // One lock for the size and the value: two shards must not both count the same place from empty.
+            let mut values = self.process.values.write().unwrap_or_else(|e| e.into_inner());
+            if self.process.charge(values.get(variable.slot).bytes(), new.bytes()) {
+                values.put(variable.slot, new);
+            }
+            return;
+        };
         let (before, after) = (self.read(variable, Slot::bytes), new.bytes());
         if after > before && !self.has_room(variable.scope, after - before) {
             return;
         }
-        if !self.process.charge(before, after) {
-            return;
-        }
-        match self.store(variable.scope) {
-            Some(store) => {
-                store.bytes.set(store.bytes.get() + after - before);
-                store.slots.borrow_mut().put(variable.slot, new);
-            }
-            None => {
-                let mut values = self.process.values.write().unwrap_or_else(|e| e.into_inner());
-                values.put(variable.slot, new);
-            }
+        if self.process.charge(before, after) {
+            store.bytes.set(store.bytes.get() + after - before);
+            store.used.set(true);
+            store.slots.borrow_mut().put(variable.slot, new);
         }
     }
 
@@ -567,6 +574,27 @@ mod tests {
         stores.stream.clear(&stores.process);
         stores.session.clear(&stores.process);
         assert_eq!(stores.process.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_the_process_holds_is_counted_once_however_many_threads_set_it() {
+        let limits = Limits { process: 1 << 20, ..Limits::default() };
+        let process = Process::new(limits);
+        let variable = Variable { scope: Scope::Process, slot: 0 };
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let process = &process;
+                scope.spawn(move || {
+                    let (session, stream) = (Store::default(), StreamStore::default());
+                    let all = Variables { process, session: &session, stream: &stream };
+                    for round in 0..5_000 {
+                        all.set(variable, text((round * 7 + thread) % 90), Conditions::default());
+                        all.unset(variable);
+                    }
+                });
+            }
+        });
+        assert_eq!(process.used.load(Ordering::Relaxed), 0, "nothing is left, nothing is counted");
     }
 
     #[test]

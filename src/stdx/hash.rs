@@ -21,9 +21,18 @@ pub fn djb2(bytes: &[u8]) -> u32 {
 
 /// Returns the CRC-32 of Ethernet, gzip and PNG (reflected polynomial 0xedb88320).
 pub fn crc32(bytes: &[u8]) -> u32 {
+    crc(&CRC32_TABLE, bytes)
+}
+
+/// Returns the CRC-32C of iSCSI and SCTP (reflected polynomial 0x82f63b78; RFC 4960, appendix B).
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    crc(&CRC32C_TABLE, bytes)
+}
+
+fn crc(table: &[u32; 256], bytes: &[u8]) -> u32 {
     !bytes
         .iter()
-        .fold(!0, |crc: u32, &b| CRC32_TABLE[((crc ^ u32::from(b)) & 0xff) as usize] ^ (crc >> 8))
+        .fold(!0, |crc: u32, &b| table[((crc ^ u32::from(b)) & 0xff) as usize] ^ (crc >> 8))
 }
 
 /// Mixes all bits of a hash into all others: the `avalanche` modifier.
@@ -41,21 +50,24 @@ pub fn avalanche(hash: u32) -> u32 {
     a.wrapping_add((a << 30).wrapping_mul(3))
 }
 
-const CRC32_TABLE: [u32; 256] = {
+const CRC32_TABLE: [u32; 256] = crc_table(0xedb8_8320);
+const CRC32C_TABLE: [u32; 256] = crc_table(0x82f6_3b78);
+
+const fn crc_table(polynomial: u32) -> [u32; 256] {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         let mut crc = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ polynomial } else { crc >> 1 };
             bit += 1;
         }
         table[byte] = crc;
         byte += 1;
     }
     table
-};
+}
 
 #[cfg(test)]
 mod tests {
@@ -88,6 +100,11 @@ mod tests {
             ];
             assert_eq!(&got, want, "{key}");
         }
+    }
+
+    #[test]
+    fn crc32c_is_that_of_the_check_string() {
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
     #[test]

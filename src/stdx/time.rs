@@ -58,6 +58,52 @@ pub fn local_offset_s(seconds: i64) -> i32 {
     }
 }
 
+/// Whose time a date is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// This machine's.
+    Local,
+    /// Universal time.
+    Utc,
+}
+
+/// Most bytes that [`format()`] writes.
+const FORMAT_MAX: usize = 16 << 10;
+
+/// Writes a moment, in seconds since 1970, as strftime(3) does; nothing if the result would be too long.
+pub fn format(pattern: &[u8], seconds: i64, zone: Zone) -> Vec<u8> {
+    let Ok(pattern) = std::ffi::CString::new(pattern) else { return Vec::new() };
+    let mut broken_down = std::mem::MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are valid for the call, which writes only through the second.
+    let filled = unsafe {
+        match zone {
+            Zone::Local => libc::localtime_r(&seconds, broken_down.as_mut_ptr()),
+            Zone::Utc => libc::gmtime_r(&seconds, broken_down.as_mut_ptr()),
+        }
+    };
+    if filled.is_null() {
+        return Vec::new();
+    }
+    for capacity in [256, FORMAT_MAX] {
+        let mut out = vec![0u8; capacity];
+        // SAFETY: the buffer has the length that is given, the pattern ends with a null byte, and `broken_down` was
+        // filled above.
+        let length = unsafe {
+            libc::strftime(
+                out.as_mut_ptr().cast(),
+                capacity,
+                pattern.as_ptr(),
+                broken_down.as_ptr(),
+            )
+        };
+        if length > 0 {
+            out.truncate(length);
+            return out;
+        }
+    }
+    Vec::new()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

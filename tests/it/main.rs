@@ -7,6 +7,7 @@
 mod support;
 
 mod actions;
+mod answers_framing;
 mod bodies;
 mod cli;
 mod clients;
@@ -15,12 +16,14 @@ mod connections;
 mod diagnostics;
 mod differential;
 mod errors;
+mod expressions;
 mod faults;
 mod forward_proxy;
 mod hardening;
 mod health;
 mod http;
 mod messages;
+mod patterns;
 mod process;
 mod retries;
 mod rules_framing;

@@ -4,6 +4,7 @@
 //! and after. To add a command, add a row (rows are sorted by name) and a function to the file of its topic.
 
 mod about;
+mod pattern;
 mod server;
 mod session;
 #[cfg(test)]
@@ -74,12 +75,76 @@ pub const COMMANDS: &[Keyword<Command>] = {
     use StatsLevel::{Admin, Operator, User};
     &[
         row(
+            "add acl",
+            "[@<version>] {#<id>|<file>} <pattern>",
+            "Adds a pattern to a list, or those of a payload.",
+            "add acl #7 /api",
+            Operator,
+            pattern::add_acl,
+        ),
+        row(
+            "add map",
+            "[@<version>] {#<id>|<file>} <key> <value>",
+            "Adds a line to a map, or those of a payload.",
+            "add map hosts.map www app",
+            Operator,
+            pattern::add_map,
+        ),
+        row(
+            "clear acl",
+            "[@<version>] {#<id>|<file>}",
+            "Empties a list of patterns, or forgets a version that is being prepared.",
+            "clear acl #7",
+            Operator,
+            pattern::clear_acl,
+        ),
+        row(
             "clear counters",
             "",
             "Forgets the maxima of rates.",
             "clear counters",
             Operator,
             about::clear_counters,
+        ),
+        row(
+            "clear map",
+            "[@<version>] {#<id>|<file>}",
+            "Empties a map, or forgets a version that is being prepared.",
+            "clear map hosts.map",
+            Operator,
+            pattern::clear_map,
+        ),
+        row(
+            "commit acl",
+            "@<version> {#<id>|<file>}",
+            "Puts a prepared version of a list in force.",
+            "commit acl @1 #7",
+            Operator,
+            pattern::commit_acl,
+        ),
+        row(
+            "commit map",
+            "@<version> {#<id>|<file>}",
+            "Puts a prepared version of a map in force.",
+            "commit map @1 hosts.map",
+            Operator,
+            pattern::commit_map,
+        ),
+        row(
+            "del acl",
+            "{#<id>|<file>} {<pattern>|#<entry>}",
+            "Deletes a pattern from a list.",
+            "del acl #7 /api",
+            Operator,
+            pattern::del_acl,
+        ),
+        row(
+            "del map",
+            "{#<id>|<file>} {<key>|#<entry>}",
+            "Deletes lines from a map.",
+            "del map hosts.map www",
+            Operator,
+            pattern::del_map,
         ),
         row(
             "disable health",
@@ -114,6 +179,22 @@ pub const COMMANDS: &[Keyword<Command>] = {
             server::enable,
         ),
         row(
+            "get acl",
+            "{#<id>|<file>} <value>",
+            "Prints what a value matches in a list.",
+            "get acl #7 /api",
+            User,
+            pattern::get_acl,
+        ),
+        row(
+            "get map",
+            "{#<id>|<file>} <value>",
+            "Prints what a value matches in a map.",
+            "get map hosts.map www",
+            User,
+            pattern::get_map,
+        ),
+        row(
             "get weight",
             "<backend>/<server>",
             "Prints the weight of a server.",
@@ -131,6 +212,22 @@ pub const COMMANDS: &[Keyword<Command>] = {
             session::operator,
         ),
         row(
+            "prepare acl",
+            "{#<id>|<file>}",
+            "Begins another version of a list, which is filled before it is put in force.",
+            "prepare acl #7",
+            Operator,
+            pattern::prepare_acl,
+        ),
+        row(
+            "prepare map",
+            "{#<id>|<file>}",
+            "Begins another version of a map, which is filled before it is put in force.",
+            "prepare map hosts.map",
+            Operator,
+            pattern::prepare_map,
+        ),
+        row(
             "prompt",
             "",
             "Switches the prompt of this session on or off.",
@@ -139,6 +236,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             session::prompt,
         ),
         row("quit", "", "Ends this session.", "quit", User, session::quit),
+        row(
+            "set map",
+            "{#<id>|<file>} {<key>|#<entry>} <value>",
+            "Changes the value of lines of a map.",
+            "set map hosts.map www app",
+            Operator,
+            pattern::set_map,
+        ),
         row(
             "set maxconn server",
             "<backend>/<server> <n>",
@@ -170,6 +275,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             "set weight app/s1 50%",
             Admin,
             server::set_weight,
+        ),
+        row(
+            "show acl",
+            "[[@<version>] {#<id>|<file>}]",
+            "Lists the lists of patterns, or the patterns of one.",
+            "show acl #7",
+            User,
+            pattern::show_acl,
         ),
         row(
             "show activity",
@@ -211,6 +324,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             "show info",
             User,
             about::info,
+        ),
+        row(
+            "show map",
+            "[[@<version>] {#<id>|<file>}]",
+            "Lists the maps, or the lines of one.",
+            "show map hosts.map",
+            User,
+            pattern::show_map,
         ),
         row(
             "show servers state",

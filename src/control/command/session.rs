@@ -30,10 +30,15 @@ fn allowed(level: StatsLevel) -> impl Iterator<Item = &'static Keyword<Command>>
 /// Returns the answer to words that are no command: those like them, or all.
 pub(super) fn unknown(words: &[String], level: StatsLevel) -> String {
     let line = words.join(" ");
+    // What goes on where the words stop is meant more likely than what is only spelt alike.
+    let begun = allowed(level).any(|row| row.name.starts_with(&line));
     let near = |row: &&Keyword<Command>| {
         let name = row.name;
+        if begun {
+            return name.starts_with(&line);
+        }
         let same_length: String = line.chars().take(name.len()).collect();
-        name.starts_with(&line) || strsim::damerau_levenshtein(name, &same_length) <= 3
+        strsim::damerau_levenshtein(name, &same_length) <= 3
     };
     let matching = list(allowed(level).filter(near));
     if line.is_empty() || matching.is_empty() {

@@ -22,11 +22,12 @@ use crate::proto::h1::parse::Limits;
 use crate::rules::context::NameTable;
 use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
+use crate::rules::pattern::Lists;
 use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
 use crate::server::{Farm, ServerSpec};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rules::{Compiled, Half};
@@ -86,6 +87,7 @@ pub(super) fn plan(
         names,
         metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
+        patterns: index.patterns.clone(),
         resolvers: resolvers::finish(resolvers),
         variables,
     }
@@ -104,6 +106,7 @@ struct Index<'a> {
     buffer_size: usize,
     variables: Registry,
     base_dir: Option<&'a Path>,
+    patterns: Arc<Lists>,
 }
 
 impl<'a> Index<'a> {
@@ -123,6 +126,7 @@ impl<'a> Index<'a> {
             buffer_size: usize::MAX,
             variables: Registry::default(),
             base_dir: cx.options.base_dir.as_deref(),
+            patterns: Arc::default(),
         };
         for proxy in proxies {
             if proxy.is_front() {
@@ -215,6 +219,14 @@ impl Names for Index<'_> {
 
     fn read_file(&self, path: &str) -> Result<Vec<u8>, String> {
         read_file(self.base_dir, path)
+    }
+
+    fn has_file(&self, path: &str) -> bool {
+        self.base_dir.map_or_else(|| PathBuf::from(path), |base| base.join(path)).exists()
+    }
+
+    fn patterns(&self) -> &Lists {
+        &self.patterns
     }
 
     fn http_errors(&self, name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {

@@ -200,6 +200,7 @@ pub fn request(head: &mut Head, limits: &Limits) -> Result<Parsed, ParseError> {
 ///
 /// An interim response (1xx other than 101) is a complete head of its own: forward it, call
 /// [`Head::next_message`] and parse on.
+#[inline]
 pub fn response(
     head: &mut Head,
     limits: &Limits,
@@ -262,11 +263,15 @@ fn drop_empty_lines(head: &mut Head, limits: &Limits) {
 }
 
 /// Returns false when the bytes that came since the last parse hold no end of a head.
+#[inline]
 fn may_be_complete(head: &Head, limits: &Limits) -> bool {
-    let seen = head.searched.min(head.bytes.len());
-    if seen == 0 {
-        return true;
+    match head.searched.min(head.bytes.len()) {
+        0 => !head.bytes.is_empty(),
+        seen => ends_in_new_bytes(head, limits, seen),
     }
+}
+
+fn ends_in_new_bytes(head: &Head, limits: &Limits, seen: usize) -> bool {
     // The empty line may have begun up to two bytes before the new ones.
     let fresh = &head.bytes[seen.saturating_sub(2)..];
     // A request of HTTP/0.9 has one line.

@@ -146,7 +146,7 @@ fn check_name(word: &Word, compiler: &mut Compiler<'_>) -> Option<()> {
 }
 
 /// Returns whether that field says where a message ends: a rule that edits it would make two messages of one.
-fn frames(name: &[u8]) -> bool {
+pub(super) fn frames(name: &[u8]) -> bool {
     matches!(known(name), Known::ContentLength | Known::TransferEncoding)
 }
 

@@ -2,7 +2,7 @@
 
 use super::Answer;
 use super::cursor::Cursor;
-use super::headers::{field_name, sanitised};
+use super::headers::{field_name, frames, sanitised};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::error_file;
@@ -309,7 +309,9 @@ fn read<'w>(
             "hdr" => {
                 let name = field_name(cursor, compiler)?;
                 let value = cursor.format("the value of the field", compiler)?;
-                arguments.fields.push((name, value));
+                if !frames(&name) {
+                    arguments.fields.push((name, value));
+                }
                 arguments.fields_span.get_or_insert(word.span);
             }
             name => {

@@ -4,7 +4,7 @@
 //! [`super::run_from`] goes on behind the rule. A new one is a row here and an arm in the runtime's `http::wait`.
 
 use super::cursor::Cursor;
-use super::headers::{field_name, sanitised};
+use super::headers::{Edit, field_name, frames, sanitised};
 use super::{Action, ActionSpec, Row, Rule, RuleSet};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
@@ -142,7 +142,11 @@ fn early_hint(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) 
     let name = field_name(cursor, compiler);
     let value = cursor.format("the value of the field", compiler);
     cursor.expect_end(compiler)?;
-    Some(Action::Wait(Waiting::EarlyHint { name: name?, value: value? }))
+    let (name, value) = (name?, value?);
+    if frames(&name) {
+        return Some(Action::Header(Edit::Nothing));
+    }
+    Some(Action::Wait(Waiting::EarlyHint { name, value }))
 }
 
 fn wait_for_body(

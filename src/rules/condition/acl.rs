@@ -6,10 +6,14 @@ use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::rules::call::{self, Call};
 use crate::rules::context::Context;
-use crate::rules::pattern::{IntRange, Matcher, Method, Network, Networks, TextPattern, unhex};
+use crate::rules::pattern::{
+    self, Entries, IntRange, Kind, List, Matcher, Method, Network, Networks, Output, TextPattern,
+    unhex,
+};
 use crate::rules::sample::{Expression, Type, parse_int};
 use crate::rules::text::Text;
 use crate::rules::{Compiler, fetch, known, regexp};
+use std::sync::Arc;
 
 /// A pattern as it was written, for lints.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub(super) struct Test {
     pub(super) expression: Expression,
     pub(super) method: Method,
     matcher: Matcher,
+    /// Files of patterns, which count beside those written here.
+    lists: Box<[Arc<List>]>,
     /// Patterns as they were written, files left out.
     pub(super) written: Vec<Written>,
     /// Whether patterns came from a file.
@@ -37,7 +43,9 @@ impl Test {
     /// Evaluates it.
     #[inline]
     pub(super) fn holds(&self, cx: &Context<'_>) -> bool {
-        self.expression.any(cx, &mut |value| self.matcher.matches(value))
+        self.expression.any(cx, &mut |value| {
+            self.matcher.matches(value) || self.lists.iter().any(|list| list.contains(value))
+        })
     }
 
     /// Compiles `<criterion> [flags] [operator] [<value>…]`; reports what is wrong.
@@ -53,26 +61,28 @@ impl Test {
                     .help(format!("write `-m {name}` behind `{}` to say which is meant", criterion.text)),
             );
         }
-        let mut patterns = Vec::new();
-        let mut complete = true;
-        for source in std::mem::take(&mut flags.sources) {
-            complete &= source.load(&mut patterns, compiler).is_some();
-        }
-        let from_file = patterns.iter().any(|pattern: &Pattern| pattern.from_file);
+        let (patterns, mut lists) = flags.load(method, compiler);
         let matcher = compile_patterns(method, expression.output(), &patterns, compiler);
-        if !complete {
-            return None;
-        }
+        let numbered = flags.id.filter(|_| matcher.is_some() && method.has_patterns());
+        let matcher = match (numbered, &mut lists) {
+            (Some((id, span)), Some(lists)) => {
+                lists.push(numbered_list(id, span, method, &patterns, compiler)?);
+                // They may change at run time: the list says what matches.
+                Some(Matcher::text(Method::Str, Vec::new()))
+            }
+            _ => matcher,
+        };
+        let lists = lists?;
         let test = Self {
             expression,
             method,
             matcher: matcher?,
+            from_file: !lists.is_empty(),
+            lists: lists.into(),
             written: patterns
                 .into_iter()
-                .filter(|pattern| !pattern.from_file)
                 .map(|p| Written { text: p.text, ignore_case: p.ignore_case, span: p.span })
                 .collect(),
-            from_file,
             span,
         };
         lint::patterns(&test, compiler);
@@ -85,59 +95,28 @@ struct Pattern {
     text: String,
     ignore_case: bool,
     span: Span,
-    from_file: bool,
 }
 
-/// Where patterns come from.
-enum Source {
-    Word(Pattern),
-    File { path: String, ignore_case: bool, map: bool, span: Span },
-}
-
-impl Source {
-    fn load(self, patterns: &mut Vec<Pattern>, compiler: &mut Compiler<'_>) -> Option<()> {
-        let (path, ignore_case, map, span) = match self {
-            Source::Word(pattern) => {
-                patterns.push(pattern);
-                return Some(());
-            }
-            Source::File { path, ignore_case, map, span } => (path, ignore_case, map, span),
-        };
-        let bytes = match compiler.names.read_file(&path) {
-            Ok(bytes) => bytes,
-            Err(why) => {
-                compiler.diagnostics.push(Diagnostic::error(
-                    span,
-                    format!("cannot read the pattern file `{path}`: {why}"),
-                ));
-                return None;
-            }
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        for line in text.lines() {
-            if line.starts_with('#') {
-                continue;
-            }
-            let line = line.trim_start_matches([' ', '\t']).trim_end_matches('\r');
-            let key = if map { line.split([' ', '\t']).next().unwrap_or("") } else { line };
-            if !key.is_empty() {
-                let text = key.to_string();
-                patterns.push(Pattern { text, ignore_case, span, from_file: true });
-            }
-        }
-        Some(())
-    }
+/// A file of patterns as a line names it.
+struct File {
+    path: String,
+    ignore_case: bool,
+    map: bool,
+    span: Span,
 }
 
 /// What stands between the criterion and the end.
 struct Flags {
     method: Option<(Method, Span)>,
-    sources: Vec<Source>,
+    /// The number that the runtime CLI may name the list by (`-u`).
+    id: Option<(u32, Span)>,
+    files: Vec<File>,
+    patterns: Vec<Pattern>,
 }
 
 impl Flags {
     fn read(words: &[Word], compiler: &mut Compiler<'_>) -> Option<Self> {
-        let mut flags = Self { method: None, sources: Vec::new() };
+        let mut flags = Self { method: None, id: None, files: Vec::new(), patterns: Vec::new() };
         let (mut ignore_case, mut map) = (false, false);
         let mut at = 0;
         while let Some(word) = words.get(at) {
@@ -159,10 +138,18 @@ impl Flags {
                     flags.method = Some((parse_method(name, compiler)?, name.span));
                     at += 1;
                 }
-                ("-u", Some(_)) => at += 1,
+                ("-u", Some(id)) => {
+                    let Ok(number) = id.text.parse() else {
+                        let message = format!("`-u` takes a number, not `{}`", id.text);
+                        compiler.diagnostics.push(Diagnostic::error(id.span, message));
+                        return None;
+                    };
+                    flags.id = Some((number, id.span));
+                    at += 1;
+                }
                 ("-f", Some(path)) => {
                     let (path, span) = (path.text.clone(), path.span);
-                    flags.sources.push(Source::File { path, ignore_case, map, span });
+                    flags.files.push(File { path, ignore_case, map, span });
                     at += 1;
                 }
                 (text, _) if is_flag(text) => {
@@ -186,14 +173,53 @@ impl Flags {
                 );
                 return None;
             }
-            flags.sources.push(Source::Word(Pattern {
-                text: word.text.clone(),
-                ignore_case,
-                span: word.span,
-                from_file: false,
-            }));
+            let (text, span) = (word.text.clone(), word.span);
+            flags.patterns.push(Pattern { text, ignore_case, span });
         }
         Some(flags)
+    }
+
+    /// Returns the patterns that were written, and the lists of the files if all of them are right.
+    fn load(
+        &mut self,
+        method: Method,
+        compiler: &mut Compiler<'_>,
+    ) -> (Vec<Pattern>, Option<Vec<Arc<List>>>) {
+        let mut lists = Some(Vec::new());
+        for File { path, ignore_case, map, span } in std::mem::take(&mut self.files) {
+            let output = Output::Str;
+            let kind = Kind { path, method, ignore_case, is_map: map, output };
+            match (pattern::load(kind, span, compiler), &mut lists) {
+                (Some(list), Some(lists)) => lists.push(list),
+                _ => lists = None,
+            }
+        }
+        (std::mem::take(&mut self.patterns), lists)
+    }
+}
+
+/// Keeps the patterns of a line as a list that the runtime CLI may name by its number.
+fn numbered_list(
+    id: u32,
+    span: Span,
+    method: Method,
+    patterns: &[Pattern],
+    compiler: &mut Compiler<'_>,
+) -> Option<Arc<List>> {
+    let mut entries = Entries::new(false);
+    patterns.iter().for_each(|pattern| entries.push(pattern.text.as_bytes(), b"", 0));
+    let ignore_case = patterns.iter().any(|pattern| pattern.ignore_case);
+    let (path, output) = (String::new(), Output::Str);
+    let kind = Kind { path, method, ignore_case, is_map: false, output };
+    match compiler.names.patterns().numbered(kind, id, entries) {
+        Ok(list) => Some(list),
+        Err((_, message)) => {
+            let finding = Diagnostic::error(span, message);
+            compiler.diagnostics.push(
+                finding.help("behind `-u`, ranges take the place of operators: `10:` for `ge 10`"),
+            );
+            None
+        }
     }
 }
 
@@ -386,7 +412,7 @@ fn integers(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[In
     let mut operator: Option<&Pattern> = None;
     let mut ranges = Vec::new();
     for pattern in patterns {
-        if OPERATORS.contains(&pattern.text.as_str()) && !pattern.from_file {
+        if OPERATORS.contains(&pattern.text.as_str()) {
             operator = Some(pattern);
             continue;
         }

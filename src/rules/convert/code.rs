@@ -1,20 +1,13 @@
-//! Converters that encode, decode and hash.
+//! Converters that encode and decode.
 
 use super::{ConvertSpec, Row, row};
 use crate::rules::context::Context;
 use crate::rules::pattern::unhex;
 use crate::rules::sample::{Arg, ArgKind, Type, Value};
 use crate::rules::write;
-use crate::stdx::hash;
 use std::borrow::Cow;
 
-const AVALANCHE: &[ArgKind] = &[ArgKind::Int];
-
-const fn hashing(eval: super::Eval) -> ConvertSpec {
-    ConvertSpec::new(Type::Bin, Type::Int, eval).args(AVALANCHE, 0)
-}
-
-/// Converters that encode, decode and hash.
+/// Converters that encode and decode.
 pub const TABLE: &[Row] = &[
     row(
         "b64dec",
@@ -49,20 +42,6 @@ pub const TABLE: &[Row] = &[
             .check(check_hex_chunk),
     ),
     row(
-        "crc32",
-        "[<avalanche>]",
-        "Returns the CRC-32 of the bytes.",
-        "path,crc32",
-        hashing(|a, v, _| hash_with(a, v, hash::crc32)),
-    ),
-    row(
-        "djb2",
-        "[<avalanche>]",
-        "Returns the djb2 hash of the bytes.",
-        "path,djb2",
-        hashing(|a, v, _| hash_with(a, v, hash::djb2)),
-    ),
-    row(
         "hex",
         "",
         "Writes bytes as hexadecimal digits.",
@@ -77,11 +56,13 @@ pub const TABLE: &[Row] = &[
         ConvertSpec::new(Type::Str, Type::Int, hex2i),
     ),
     row(
-        "sdbm",
-        "[<avalanche>]",
-        "Returns the sdbm hash of the bytes.",
-        "path,sdbm(1)",
-        hashing(|a, v, _| hash_with(a, v, hash::sdbm)),
+        "le2dec",
+        "<separator>,<chunk_size>[,<truncate>]",
+        "Writes groups of bytes, the lowest first, as decimal numbers with a separator between them.",
+        "bin(01000200),le2dec(.,2)",
+        ConvertSpec::new(Type::Bin, Type::Str, le2dec)
+            .args(&[ArgKind::Str, ArgKind::Int, ArgKind::Int], 2)
+            .check(check_decimal_chunk),
     ),
     row(
         "ub64dec",
@@ -115,14 +96,6 @@ pub const TABLE: &[Row] = &[
 
 fn owned<'a>(text: Vec<u8>) -> Option<Value<'a>> {
     Some(Value::Str(Cow::Owned(text)))
-}
-
-fn hash_with<'a>(args: &[Arg], value: Value<'a>, function: fn(&[u8]) -> u32) -> Option<Value<'a>> {
-    let mut hash = function(&value.into_bytes());
-    if args.first().and_then(Arg::int).unwrap_or(0) != 0 {
-        hash = hash::avalanche(hash);
-    }
-    Some(Value::Int(i64::from(hash)))
 }
 
 fn hex<'a>(_: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
@@ -188,14 +161,32 @@ fn ub64enc<'a>(_: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Val
     owned(encode64(&value.into_bytes(), URL_SAFE, false))
 }
 
+/// Encodes in base64.
+pub(super) fn encode_standard(bytes: &[u8]) -> Vec<u8> {
+    encode64(bytes, STANDARD, true)
+}
+
+/// Decodes base64; nothing if it is none.
+pub(super) fn decode_standard(text: &[u8]) -> Option<Vec<u8>> {
+    decode64(text, STANDARD, true)
+}
+
+/// Decodes the URL-safe variant of base64, with or without padding.
+pub(super) fn decode_url_safe(text: &[u8]) -> Option<Vec<u8>> {
+    decode_unpadded(text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text))
+}
+
+/// Decodes the URL-safe variant of base64 without padding.
+pub(super) fn decode_unpadded(text: &[u8]) -> Option<Vec<u8>> {
+    decode64(text, URL_SAFE, false)
+}
+
 fn b64dec<'a>(_: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
-    decode64(&value.into_bytes(), STANDARD, true).map(|bytes| Value::Bin(Cow::Owned(bytes)))
+    decode_standard(&value.into_bytes()).map(|bytes| Value::Bin(Cow::Owned(bytes)))
 }
 
 fn ub64dec<'a>(_: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
-    let text = value.into_bytes();
-    let text = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(&text);
-    decode64(text, URL_SAFE, false).map(|bytes| Value::Bin(Cow::Owned(bytes)))
+    decode_url_safe(&value.into_bytes()).map(|bytes| Value::Bin(Cow::Owned(bytes)))
 }
 
 fn check_decimal_chunk(args: &mut [Arg]) -> Result<(), (usize, String)> {
@@ -244,6 +235,12 @@ fn be2hex<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<V
 fn be2dec<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
     chunks(args, &value.into_bytes(), |out, chunk| {
         write::uint(out, chunk.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)));
+    })
+}
+
+fn le2dec<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
+    chunks(args, &value.into_bytes(), |out, chunk| {
+        write::uint(out, chunk.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)));
     })
 }
 

@@ -5,9 +5,20 @@
 //! [`super::known`].
 
 pub mod code;
+pub mod crypto;
+pub mod fix;
+pub mod hashing;
+pub mod json;
+pub mod jwt;
+pub mod list;
+pub mod map;
+pub mod mqtt;
 pub mod number;
+pub mod protobuf;
 pub mod text;
+pub mod time;
 pub mod variable;
+pub mod when;
 
 use super::Compiler;
 use super::call::{self, Call};
@@ -16,9 +27,13 @@ use super::known;
 use super::sample::{Arg, ArgKind, Check, Type, Value};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
+use std::borrow::Cow;
 
 /// Converts a value of the row's input type.
 pub type Eval = for<'a, 'c> fn(&'a [Arg], Value<'a>, &'a Context<'c>) -> Option<Value<'a>>;
+
+/// Compiles the arguments of a row that needs more than their texts: a file, say. Reports what is wrong.
+pub(super) type Build = fn(Box<[Arg]>, &Call<'_>, &mut Compiler<'_>) -> Option<Box<[Arg]>>;
 
 /// What a row of the converter tables knows.
 #[derive(Clone, Copy)]
@@ -33,6 +48,9 @@ pub struct ConvertSpec {
     pub input: Type,
     /// Type it yields.
     pub output: Type,
+    /// Says the type that it yields with certain arguments, where they decide it.
+    typed: Option<fn(&[Arg]) -> Type>,
+    build: Option<Build>,
     eval: Eval,
 }
 
@@ -47,7 +65,7 @@ impl std::fmt::Debug for ConvertSpec {
 
 impl ConvertSpec {
     const fn new(input: Type, output: Type, eval: Eval) -> Self {
-        Self { args: &[], required: 0, check: None, input, output, eval }
+        Self { args: &[], required: 0, check: None, input, output, typed: None, build: None, eval }
     }
 
     const fn args(mut self, args: &'static [ArgKind], required: usize) -> Self {
@@ -60,6 +78,53 @@ impl ConvertSpec {
         self.check = Some(check);
         self
     }
+
+    const fn typed(mut self, typed: fn(&[Arg]) -> Type) -> Self {
+        self.typed = Some(typed);
+        self
+    }
+
+    const fn build(mut self, build: Build) -> Self {
+        self.build = Some(build);
+        self
+    }
+}
+
+/// What a converter made of its arguments at load.
+#[derive(Debug)]
+pub enum Prepared {
+    /// Keys and algorithms of ciphers and digests.
+    Cipher(crypto::Cipher),
+    /// What verifies the signature of a token.
+    Key(jwt::Key),
+    /// A path into JSON.
+    Path(Box<[json::Step]>),
+    /// A map and its default.
+    Map(map::Map),
+    /// Numbers of nested fields.
+    Fields(Box<[u32]>),
+}
+
+/// Returns the first argument if it was prepared.
+fn prepared(args: &[Arg]) -> Option<&Prepared> {
+    match args.first()? {
+        Arg::Prepared(prepared) => Some(prepared),
+        _ => None,
+    }
+}
+
+/// Returns the text of an argument, or what the variable holds that it names.
+fn text_of<'a>(args: &'a [Arg], index: usize, cx: &'a Context<'_>) -> Option<Cow<'a, [u8]>> {
+    match args.get(index)? {
+        Arg::Str(text) => Some(Cow::Borrowed(text)),
+        Arg::Variable(variable) => cx.variables.get(*variable).map(Value::into_bytes),
+        _ => None,
+    }
+}
+
+/// Returns whether any argument is a variable.
+fn has_variables(args: &[Arg]) -> bool {
+    args.iter().any(|arg| matches!(arg, Arg::Variable(_)))
 }
 
 /// A row of a converter table.
@@ -76,7 +141,23 @@ const fn row(
 }
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] = &[code::TABLE, number::TABLE, text::TABLE, variable::TABLE];
+pub const TABLES: &[&[Row]] = &[
+    code::TABLE,
+    crypto::TABLE,
+    fix::TABLE,
+    hashing::TABLE,
+    json::TABLE,
+    jwt::TABLE,
+    list::TABLE,
+    map::TABLE,
+    mqtt::TABLE,
+    number::TABLE,
+    protobuf::TABLE,
+    text::TABLE,
+    time::TABLE,
+    variable::TABLE,
+    when::TABLE,
+];
 
 /// Returns the row of that name.
 pub fn lookup(name: &str) -> Option<&'static Row> {
@@ -104,7 +185,11 @@ impl Converter {
 
     /// Returns the type it yields for an input of that type.
     pub(super) fn output(&self, input: Type) -> Type {
-        if self.row.build.output == Type::Any { input } else { self.row.build.output }
+        match (self.row.build.typed, self.row.build.output) {
+            (Some(typed), _) => typed(&self.args),
+            (None, Type::Any) => input,
+            (None, output) => output,
+        }
     }
 }
 
@@ -141,6 +226,10 @@ pub(super) fn compile(
     }
     let args = call::arguments(call, name, row.build.args, row.build.required, compiler)?;
     let args = call::checked(args, call, row.build.check, compiler)?;
+    let args = match row.build.build {
+        Some(build) => build(args, call, compiler)?,
+        None => args,
+    };
     Some(Converter { row, args })
 }
 

@@ -20,7 +20,8 @@ pub const TABLE: &[Row] = &[
         "<offset>[,<length>]",
         "Returns a part of the bytes, from an offset on.",
         "path,bytes(1,3)",
-        ConvertSpec::new(Type::Bin, Type::Bin, bytes).args(&[ArgKind::Int, ArgKind::Int], 1),
+        ConvertSpec::new(Type::Bin, Type::Bin, bytes)
+            .args(&[ArgKind::IntOrVariable, ArgKind::IntOrVariable], 1),
     ),
     row(
         "concat",
@@ -139,13 +140,20 @@ fn length<'a>(_: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Valu
     Some(Value::Int(value.into_bytes().len() as i64))
 }
 
-fn bytes<'a>(args: &'a [Arg], value: Value<'a>, _: &'a Context<'_>) -> Option<Value<'a>> {
+fn bytes<'a>(args: &'a [Arg], value: Value<'a>, cx: &'a Context<'_>) -> Option<Value<'a>> {
+    let number = |at: usize| match args.get(at) {
+        Some(Arg::Variable(variable)) => cx.variables.get(*variable)?.to_int().map(Some),
+        Some(arg) => Some(arg.int()),
+        None => Some(None),
+    };
+    // A variable that is not set, or holds no number, yields nothing.
+    let (start, length) = (number(0)??, number(1)?);
     let bytes = value.into_bytes();
-    let start = usize::try_from(args.first()?.int()?).ok()?;
+    let start = usize::try_from(start).ok()?;
     if start >= bytes.len() {
         return Some(Value::Bin(Cow::Borrowed(b"")));
     }
-    let length = args.get(1).and_then(Arg::int).and_then(|length| usize::try_from(length).ok());
+    let length = length.and_then(|length| usize::try_from(length).ok());
     let end = start.saturating_add(length.unwrap_or(usize::MAX)).min(bytes.len());
     Some(Value::Bin(part(bytes, start, end)))
 }

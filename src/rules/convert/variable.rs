@@ -10,6 +10,13 @@ const CONDITION: ArgKind = ArgKind::OneOf(Conditions::names());
 /// Converters of variables.
 pub const TABLE: &[Row] = &[
     row(
+        "secure_memcmp",
+        "<name>",
+        "Returns whether the bytes are those of a variable, in a time that does not tell where they differ.",
+        "req.hdr(token),secure_memcmp(txn.token)",
+        ConvertSpec::new(Type::Bin, Type::Bool, secure_compare).args(&[ArgKind::Variable], 1),
+    ),
+    row(
         "set-var",
         "<name>[,<condition>...]",
         "Sets a variable to the value, if the conditions hold, and returns the value as it is.",
@@ -48,6 +55,13 @@ fn unset<'a>(args: &'a [Arg], value: Value<'a>, cx: &'a Context<'_>) -> Option<V
         cx.variables.unset(*variable);
     }
     Some(value)
+}
+
+fn secure_compare<'a>(args: &'a [Arg], value: Value<'a>, cx: &'a Context<'_>) -> Option<Value<'a>> {
+    let Some(Arg::Variable(variable)) = args.first() else { return None };
+    let (ours, theirs) = (value.into_bytes(), cx.variables.get(*variable)?.into_bytes());
+    let same = aws_lc_rs::constant_time::verify_slices_are_equal(&ours, &theirs).is_ok();
+    Some(Value::Bool(same))
 }
 
 /// As C compares texts: by the first byte that differs, or else by length.

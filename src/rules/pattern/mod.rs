@@ -3,13 +3,28 @@
 //! A [`Matcher`] holds all patterns of one test, compiled for its method; [`Matcher::matches`] looks at one
 //! value and does not allocate when the value is text already.
 
+mod entries;
+mod index;
+mod list;
 mod network;
+mod pending;
+mod prefixes;
+mod table;
 mod text;
 
+pub use entries::Entries;
+pub use index::Index;
+pub(in crate::rules) use list::check_value;
+pub use list::{Found, Kind, List, Lists, Output};
 pub use network::{Network, Networks};
+pub use pending::Pending;
 pub use text::{Affixes, Exact, Parts, TextPattern};
 
+use super::Compiler;
 use super::sample::{Type, Value};
+use crate::config::ast::Span;
+use crate::config::diagnostic::Diagnostic;
+use std::sync::Arc;
 use text::{dot, slash};
 
 /// How a value is compared with patterns (`-m`).
@@ -136,6 +151,32 @@ impl Method {
     /// Returns whether the method takes patterns at all.
     pub fn has_patterns(self) -> bool {
         !matches!(self, Method::Found | Method::Bool)
+    }
+}
+
+/// Reads and compiles the list of a file, or takes the one that is there already; reports what is wrong.
+///
+/// `virt@` before the name means that there is no file, `opt@` that there need not be one, `file@` nothing.
+pub(super) fn load(kind: Kind, span: Span, compiler: &mut Compiler<'_>) -> Option<Arc<List>> {
+    let names = compiler.names;
+    let read = |path: &str| match path.split_once('@') {
+        Some(("virt", _)) => Ok(Vec::new()),
+        Some(("opt", path)) if !names.has_file(path) => Ok(Vec::new()),
+        Some(("opt" | "file", path)) => names.read_file(path),
+        _ => names.read_file(path),
+    };
+    let (path, is_map) = (kind.path.clone(), kind.is_map);
+    match names.patterns().list(kind, read) {
+        Ok(list) => Some(list),
+        Err((line, message)) => {
+            let what = if is_map { "map" } else { "pattern" };
+            let message = match line {
+                0 => format!("cannot read the {what} file `{path}`: {message}"),
+                line => format!("{message}, in line {line} of `{path}`"),
+            };
+            compiler.diagnostics.push(Diagnostic::error(span, message));
+            None
+        }
     }
 }
 

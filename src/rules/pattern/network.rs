@@ -107,7 +107,7 @@ impl Networks {
 }
 
 /// Returns the IPv4 address inside `::ffff:a.b.c.d`, `::a.b.c.d` or `2002:ab:cd::`.
-fn embedded_v4(address: Ipv6Addr) -> Option<u32> {
+pub(super) fn embedded_v4(address: Ipv6Addr) -> Option<u32> {
     let bits = u128::from(address);
     match bits >> 32 {
         0 | 0xffff => Some(bits as u32),

@@ -135,7 +135,7 @@ fn criteria_are_suggested_or_said_to_be_missing() {
         "acl a hdr(host),lowr x",
         "error at `lowr`: unknown converter `lowr` | help: did you mean `lower`?",
     );
-    acl("acl a hdr(host),map(x) x", "error at `map`: the converter `map` is not supported yet");
+    acl("acl a hdr(host),wt6 1", "error at `wt6`: the converter `wt6` is not supported yet");
     acl("acl a nbsrv(apq) 1", "error at `apq`: unknown backend `apq` | help: did you mean `app`?");
     acl(
         "acl a nbsrv 1",

@@ -182,6 +182,9 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply, r
     exchange.out.clear();
     exchange.record.status = reply.status;
     let version = exchange.request.version();
+    // The client takes what follows for a tunnel, which nobody opens.
+    exchange.keep_alive &=
+        !((200..300).contains(&reply.status) && exchange.request.client_method() == b"CONNECT");
     if !(rules && route::has_after_response(session, exchange) && edited(session, exchange, reply))
     {
         exchange.keep_alive =
@@ -216,7 +219,8 @@ fn edited(session: &Session, exchange: &mut Exchange, reply: &Reply) -> bool {
         fields_max: usize::from(u16::MAX),
         ..Limits::default()
     };
-    let kind = RequestKind::of(&exchange.request);
+    // As the client asked it, whatever rules made of the method; an answer of the proxy opens no tunnel.
+    let kind = RequestKind { head: head_request, ..RequestKind::default() };
     let pooled = std::mem::take(exchange.response.buffer_mut());
     exchange.response.clear();
     *exchange.response.buffer_mut() = bytes;

@@ -100,7 +100,9 @@ pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32,
     if frontend.buffer_request {
         Box::pin(wait::whole_request(session, exchange, frontend.timeouts.http_request)).await?;
     }
-    rules(session, exchange, Side::Request, &frontend.http_request).await?;
+    if let Some(waiting) = rules(session, exchange, &frontend.http_request)? {
+        Box::pin(resume(session, exchange, Side::Request, waiting)).await?;
+    }
     if frontend.header_names != HeaderNames::Preserve {
         identify::restrict_names(frontend.header_names, &mut exchange.request)?;
     }
@@ -119,7 +121,9 @@ pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> 
     }
     // Both halves of a `listen` section have the same rules, and they ran in its front half.
     if backend.frontend != Some(session.info.frontend) {
-        rules(session, exchange, Side::Request, &backend.http_request).await?;
+        if let Some(waiting) = rules(session, exchange, &backend.http_request)? {
+            Box::pin(resume(session, exchange, Side::Request, waiting)).await?;
+        }
         stats(exchange, backend.stats.as_ref())?;
     }
     if backend.header_names != HeaderNames::Preserve {
@@ -132,21 +136,19 @@ pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> 
     Ok(())
 }
 
-async fn rules(
+/// Runs a list of rules; returns what it waits for, which only few lists do.
+#[inline]
+fn rules<'r>(
     session: &Session,
     exchange: &mut Exchange,
-    side: Side<'_>,
-    rules: &[Rule],
-) -> Result<(), Stop> {
+    rules: &'r [Rule],
+) -> Result<Option<Waiting<'r>>, Stop> {
     if rules.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     match with_context(session, exchange, |cx| action::run(rules, cx)) {
-        Verdict::Wait(wait, next) => {
-            let waiting = Waiting { rules, wait, next };
-            Box::pin(resume(session, exchange, side, waiting)).await
-        }
-        verdict => decided(verdict),
+        Verdict::Wait(wait, next) => Ok(Some(Waiting { rules, wait, next })),
+        verdict => decided(verdict).map(|()| None),
     }
 }
 
@@ -275,12 +277,17 @@ pub async fn response(
     server: &Socket,
 ) -> Result<(), Stop> {
     exchange.variables.end_request(&session.shard.plan.variables);
-    let side = Side::Response(server);
     let backend = session.shard.backend(backend);
-    if backend.frontend != Some(session.info.frontend) {
-        rules(session, exchange, side, &backend.http_response).await?;
+    // Both halves of a `listen` section have the same rules.
+    let of_backend = (backend.frontend != Some(session.info.frontend)).then_some(backend);
+    let lists = of_backend.map(|backend| &backend.http_response);
+    for list in lists.into_iter().chain([&session.frontend().http_response]) {
+        if let Some(waiting) = rules(session, exchange, list)? {
+            let side = Side::Response(server);
+            Box::pin(resume(session, exchange, side, waiting)).await?;
+        }
     }
-    rules(session, exchange, side, &session.frontend().http_response).await
+    Ok(())
 }
 
 /// Returns whether `http-after-response` rules run on what the client gets.

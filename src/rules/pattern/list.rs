@@ -1,0 +1,585 @@
+//! Lists of patterns and maps that are read from files, shared by all that use them, and may change at run time.
+//!
+//! A [`List`] is one file compiled for one matching method. What was loaded is immutable and read without any
+//! synchronisation but one relaxed load, which tells that nothing has changed since. A change builds another version
+//! beside it and publishes that with a swap: a small list is compiled anew; in a big one the deleted entries are marked
+//! and the added ones are kept in a small index of their own, until they are so many that all is compiled anew. Readers
+//! on any shard see a version or the next one, never a part of one.
+
+use super::{Entries, Index, Method, Pending};
+use crate::rules::sample::Value;
+use arc_swap::ArcSwapOption;
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Up to this many entries, a change compiles the list anew.
+const SMALL_MAX: u32 = 4096;
+
+/// So many added entries beside a big list are merged into it.
+const ADDED_MAX: u32 = 4096;
+
+/// What a map's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Text.
+    Str,
+    /// Numbers.
+    Int,
+    /// Addresses.
+    Ip,
+    /// The key that matched stands for the value.
+    Key,
+}
+
+/// What tells lists of the same file apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// The file.
+    pub path: String,
+    /// How values are compared.
+    pub method: Method,
+    /// Whether case counts (`-i` says no).
+    pub ignore_case: bool,
+    /// Whether lines are keys with values.
+    pub is_map: bool,
+    /// What the values are.
+    pub output: Output,
+}
+
+/// One state of a list.
+#[derive(Debug)]
+struct Version {
+    index: Arc<Index>,
+    /// One bit per entry of the index that was deleted.
+    dead: Vec<u64>,
+    /// Entries that came since.
+    added: Option<Arc<Index>>,
+}
+
+/// A file of patterns, compiled for one method.
+#[derive(Debug)]
+pub struct List {
+    kind: Kind,
+    /// The number that the runtime CLI names it by.
+    id: u32,
+    base: Arc<Index>,
+    changed: AtomicBool,
+    live: ArcSwapOption<Version>,
+    /// Held while a change is made.
+    writer: Mutex<()>,
+}
+
+/// What a value matched in a map.
+#[derive(Debug, PartialEq)]
+pub enum Found<'a> {
+    /// Text, or a key.
+    Text(Cow<'a, [u8]>),
+    /// A number.
+    Int(i64),
+    /// An address.
+    Ip(IpAddr),
+}
+
+impl List {
+    /// Compiles a list; the error is a line of the file (0 for none) and a message fragment.
+    pub fn new(kind: Kind, id: u32, mut entries: Entries) -> Result<Self, (u32, String)> {
+        for entry in 0..entries.len() {
+            let value = entries.value(entry);
+            check_value(kind.output, value).map_err(|message| (entries.line(entry), message))?;
+        }
+        entries.shrink();
+        let lines = entries.clone();
+        let base =
+            Index::new(entries, kind.method, kind.ignore_case).map_err(|(entry, message)| {
+                let key = String::from_utf8_lossy(lines.key(entry)).into_owned();
+                (lines.line(entry), format!("bad pattern `{key}`: {message}"))
+            })?;
+        Ok(Self {
+            kind,
+            id,
+            base: Arc::new(base),
+            changed: AtomicBool::new(false),
+            live: ArcSwapOption::empty(),
+            writer: Mutex::new(()),
+        })
+    }
+
+    /// Returns the file, the method and the rest that tells it apart.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Returns the number of the list.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Returns whether a value matches any entry.
+    #[inline]
+    pub fn contains(&self, value: &Value<'_>) -> bool {
+        // Relaxed will do: a shard that does not see the flag yet looks at what was true a moment ago.
+        if !self.changed.load(Ordering::Relaxed) {
+            return self.base.find(value, |_| true).is_some();
+        }
+        self.version().find(value).is_some()
+    }
+
+    /// Returns the value of the entry that matches.
+    #[inline]
+    pub fn lookup<'a>(&'a self, value: &Value<'_>) -> Option<Found<'a>> {
+        if !self.changed.load(Ordering::Relaxed) {
+            let entry = self.base.find(value, |_| true)?;
+            return self.found(&self.base, entry);
+        }
+        let version = self.version();
+        let (index, entry) = version.find(value)?;
+        Some(match self.found(index, entry)? {
+            Found::Text(text) => Found::Text(Cow::Owned(text.into_owned())),
+            Found::Int(number) => Found::Int(number),
+            Found::Ip(address) => Found::Ip(address),
+        })
+    }
+
+    /// Returns the value of the first expression that matches, with `\1` and so on replaced by what its groups took.
+    pub fn lookup_groups(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let value = Value::str(text);
+        if !self.changed.load(Ordering::Relaxed) {
+            let entry = self.base.find(&value, |_| true)?;
+            return with_groups(&self.base, entry, text);
+        }
+        let version = self.version();
+        let (index, entry) = version.find(&value)?;
+        with_groups(index, entry, text)
+    }
+
+    fn found<'i>(&self, index: &'i Index, entry: u32) -> Option<Found<'i>> {
+        let entries = index.entries();
+        let text = entries.value(entry);
+        match self.kind.output {
+            Output::Key => Some(Found::Text(Cow::Borrowed(entries.key(entry)))),
+            Output::Str => Some(Found::Text(Cow::Borrowed(text))),
+            Output::Int if text.is_empty() => Some(Found::Int(0)),
+            Output::Int => crate::rules::sample::parse_int(text).map(Found::Int),
+            Output::Ip => parse_ip(text).map(Found::Ip),
+        }
+    }
+
+    fn version(&self) -> Arc<Version> {
+        self.live.load_full().unwrap_or_else(|| Arc::new(Version::of(self.base.clone())))
+    }
+
+    /// Returns all entries in their order: number, key and value.
+    pub fn each(&self, mut each: impl FnMut(u32, &[u8], &[u8])) {
+        let version = self.version();
+        let entries = version.index.entries();
+        for entry in (0..entries.len()).filter(|entry| version.alive(*entry)) {
+            each(entry, entries.key(entry), entries.value(entry));
+        }
+        if let Some(added) = &version.added {
+            let (first, entries) = (entries.len(), added.entries());
+            (0..entries.len()).for_each(|at| each(first + at, entries.key(at), entries.value(at)));
+        }
+    }
+
+    /// Returns how many entries there are.
+    pub fn len(&self) -> usize {
+        let mut count = 0;
+        self.each(|_, _, _| count += 1);
+        count
+    }
+
+    /// Returns whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        // Nothing is behind the lock: a change that panicked has published nothing.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, version: Version) {
+        self.live.store(Some(Arc::new(version)));
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Returns the key of the entry that a value matches.
+    pub fn key(&self, value: &Value<'_>) -> Option<Vec<u8>> {
+        let version = self.version();
+        let (index, entry) = version.find(value)?;
+        Some(index.entries().key(entry).to_vec())
+    }
+
+    /// Says what is wrong with entries that are to be added.
+    pub fn check(&self, entries: &Entries) -> Result<(), String> {
+        for entry in 0..entries.len() {
+            check_value(self.kind.output, entries.value(entry))?;
+        }
+        let keys = entries.clone();
+        Index::new(keys, self.kind.method, self.kind.ignore_case).map(|_| ()).map_err(
+            |(entry, message)| {
+                let key = String::from_utf8_lossy(entries.key(entry));
+                format!("bad pattern `{key}`: {message}")
+            },
+        )
+    }
+
+    /// Adds entries behind the others, one by one or all at once.
+    pub fn add_all(&self, entries: &Entries) -> Result<(), String> {
+        if entries.len() == 1 {
+            return self.add(entries.key(0), entries.value(0));
+        }
+        self.check(entries)?;
+        let _writing = self.lock();
+        let mut all = self.version().all(|_, _| true);
+        (0..entries.len()).for_each(|at| all.push(entries.key(at), entries.value(at), 0));
+        self.rebuild(all)
+    }
+
+    /// Adds an entry behind the others; the error is a message fragment.
+    pub fn add(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        check_value(self.kind.output, value)?;
+        let _writing = self.lock();
+        let version = self.version();
+        if version.index.entries().len() <= SMALL_MAX {
+            let mut entries = version.all(|_, _| true);
+            entries.push(key, value, 0);
+            return self.rebuild(entries);
+        }
+        let mut added = Entries::new(self.kind.is_map);
+        if let Some(old) = &version.added {
+            let old = old.entries();
+            (0..old.len()).for_each(|at| added.push(old.key(at), old.value(at), 0));
+        }
+        added.push(key, value, 0);
+        if added.len() > ADDED_MAX {
+            let mut entries = version.all(|_, _| true);
+            entries.push(key, value, 0);
+            return self.rebuild(entries);
+        }
+        let added = self.compile(added)?;
+        self.publish(Version {
+            index: version.index.clone(),
+            dead: version.dead.clone(),
+            added: Some(Arc::new(added)),
+        });
+        Ok(())
+    }
+
+    /// Deletes entries by number and key; returns whether there were any.
+    pub fn delete(&self, mut is: impl FnMut(u32, &[u8]) -> bool) -> bool {
+        let _writing = self.lock();
+        let version = self.version();
+        let entries = version.index.entries();
+        let mut dead = version.dead.clone();
+        let mut any = false;
+        for entry in (0..entries.len()).filter(|entry| version.alive(*entry)) {
+            if is(entry, entries.key(entry)) {
+                dead.resize(entries.len().div_ceil(64) as usize, 0);
+                dead[entry as usize / 64] |= 1 << (entry % 64);
+                any = true;
+            }
+        }
+        let mut kept = Entries::new(self.kind.is_map);
+        if let Some(added) = &version.added {
+            let added = added.entries();
+            for at in 0..added.len() {
+                if is(entries.len() + at, added.key(at)) {
+                    any = true;
+                } else {
+                    kept.push(added.key(at), added.value(at), 0);
+                }
+            }
+        }
+        if !any {
+            return false;
+        }
+        // What was compiled once compiles again.
+        let added = self.compile(kept).ok().filter(|added| !added.entries().is_empty());
+        self.publish(Version { index: version.index.clone(), dead, added: added.map(Arc::new) });
+        true
+    }
+
+    /// Gives entries another value, by number and key; returns whether there were any.
+    pub fn set(
+        &self,
+        value: &[u8],
+        mut is: impl FnMut(u32, &[u8]) -> bool,
+    ) -> Result<bool, String> {
+        check_value(self.kind.output, value)?;
+        let _writing = self.lock();
+        let mut entries = Entries::new(self.kind.is_map);
+        let mut any = false;
+        self.each(|entry, key, old| {
+            let hit = is(entry, key);
+            any |= hit;
+            entries.push(key, if hit { value } else { old }, 0);
+        });
+        if any {
+            self.rebuild(entries)?;
+        }
+        Ok(any)
+    }
+
+    /// Replaces all entries at once; with none it empties the list.
+    pub fn replace(&self, entries: Entries) -> Result<(), String> {
+        for entry in 0..entries.len() {
+            check_value(self.kind.output, entries.value(entry))?;
+        }
+        let _writing = self.lock();
+        self.rebuild(entries)
+    }
+
+    fn compile(&self, entries: Entries) -> Result<Index, String> {
+        Index::new(entries, self.kind.method, self.kind.ignore_case).map_err(|(_, message)| message)
+    }
+
+    fn rebuild(&self, entries: Entries) -> Result<(), String> {
+        let index = self.compile(entries)?;
+        self.publish(Version::of(Arc::new(index)));
+        Ok(())
+    }
+}
+
+impl Version {
+    fn of(index: Arc<Index>) -> Self {
+        Self { index, dead: Vec::new(), added: None }
+    }
+
+    fn alive(&self, entry: u32) -> bool {
+        self.dead.get(entry as usize / 64).is_none_or(|bits| bits >> (entry % 64) & 1 == 0)
+    }
+
+    /// Returns the index and the entry of it that a value matches.
+    fn find(&self, value: &Value<'_>) -> Option<(&Index, u32)> {
+        let old =
+            self.index.find(value, |entry| self.alive(entry)).map(|entry| (&*self.index, entry));
+        let new = self
+            .added
+            .as_ref()
+            .and_then(|added| added.find(value, |_| true).map(|entry| (&**added, entry)));
+        match (old, new) {
+            // Of two that match, the closer one is the longer one; at the same length the older one stands first.
+            (Some(old), Some(new)) if new.0.closeness(new.1) > old.0.closeness(old.1) => Some(new),
+            (old, new) => old.or(new),
+        }
+    }
+
+    fn all(&self, mut keep: impl FnMut(u32, &[u8]) -> bool) -> Entries {
+        let old = self.index.entries();
+        let mut entries = Entries::new(old.is_map());
+        for entry in (0..old.len()).filter(|entry| self.alive(*entry)) {
+            if keep(entry, old.key(entry)) {
+                entries.push(old.key(entry), old.value(entry), old.line(entry));
+            }
+        }
+        if let Some(added) = &self.added {
+            let added = added.entries();
+            (0..added.len()).for_each(|at| entries.push(added.key(at), added.value(at), 0));
+        }
+        entries
+    }
+}
+
+/// Returns the value of an entry with the groups of its expression filled in.
+fn with_groups(index: &Index, entry: u32, text: &[u8]) -> Option<Vec<u8>> {
+    let groups = index.regex(entry)?.captures(text)?;
+    let mut out = Vec::new();
+    crate::rules::regexp::expand(index.entries().value(entry), &groups, &mut out);
+    Some(out)
+}
+
+fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Returns what is wrong with the value of an entry.
+pub(in crate::rules) fn check_value(output: Output, value: &[u8]) -> Result<(), String> {
+    let text = || String::from_utf8_lossy(value);
+    match output {
+        Output::Int if !value.is_empty() && crate::rules::sample::parse_int(value).is_none() => {
+            Err(format!("bad value `{}`: expected a number", text()))
+        }
+        Output::Ip if parse_ip(value).is_none() => {
+            Err(format!("bad value `{}`: expected an address", text()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns a number that no list has. Files count from a million on, so that `-u` may say any small one.
+fn free_id(lists: &[Arc<List>]) -> u32 {
+    (FILE_IDS..).find(|id| lists.iter().all(|list| list.id != *id)).unwrap_or(u32::MAX)
+}
+
+/// The first number of a file.
+const FILE_IDS: u32 = 1_000_000;
+
+/// All lists of a configuration.
+#[derive(Debug, Default)]
+pub struct Lists {
+    lists: Mutex<Vec<Arc<List>>>,
+    pending: Pending,
+}
+
+impl Lists {
+    /// Returns the list of that kind, reading and compiling it when it is asked for first. The error is a line of the file
+    /// (0 for none) and a message fragment.
+    pub fn list(
+        &self,
+        kind: Kind,
+        read: impl FnOnce(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<Arc<List>, (u32, String)> {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lists.iter().find(|list| list.kind == kind) {
+            return Ok(known.clone());
+        }
+        // One file has one number, whatever it is compiled for.
+        let same = lists.iter().find(|list| list.kind.path == kind.path).map(|list| list.id);
+        let id = same.unwrap_or_else(|| free_id(&lists));
+        let bytes = read(&kind.path).map_err(|message| (0, message))?;
+        let entries = Entries::read(&bytes, kind.is_map);
+        drop(bytes);
+        let list = Arc::new(List::new(kind, id, entries)?);
+        lists.push(list.clone());
+        Ok(list)
+    }
+
+    /// Keeps the patterns of an ACL line under a number of their own (`-u`). The error is the number of an entry (from 1
+    /// on) and a message fragment.
+    pub fn numbered(
+        &self,
+        kind: Kind,
+        id: u32,
+        entries: Entries,
+    ) -> Result<Arc<List>, (u32, String)> {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        // A file that has the number by chance takes another one.
+        if lists.iter().any(|list| list.id == id && !list.kind.path.is_empty()) {
+            return Err((0, format!("the number {id} is taken by the list of a file")));
+        }
+        let list = Arc::new(List::new(kind, id, entries)?);
+        lists.push(list.clone());
+        Ok(list)
+    }
+
+    /// Returns the versions that are being prepared.
+    pub fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// Returns all lists in the order in which the configuration names them.
+    pub fn lists(&self) -> Vec<Arc<List>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(method: Method, text: &str) -> List {
+        let kind = Kind {
+            path: "file".to_string(),
+            method,
+            ignore_case: false,
+            is_map: true,
+            output: Output::Str,
+        };
+        List::new(kind, 0, Entries::read(text.as_bytes(), true)).unwrap()
+    }
+
+    fn get(list: &List, text: &str) -> Option<String> {
+        match list.lookup(&Value::str(text.as_bytes()))? {
+            Found::Text(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn lines_are_read_as_the_manual_says() {
+        let list = list(
+            Method::Str,
+            "# comment\n\n   2.22.246.0/23\t United Kingdom \t \nkey\n #no comment\r\n",
+        );
+        assert_eq!(get(&list, "2.22.246.0/23").as_deref(), Some("United Kingdom"));
+        assert_eq!(get(&list, "key").as_deref(), Some(""));
+        assert_eq!(get(&list, "#no").as_deref(), Some("comment"));
+        assert_eq!(list.len(), 3);
+    }
+
+    /// Changes a list in every way, and looks at it after each step.
+    fn changes(list: &List) {
+        assert_eq!(get(list, "10.1.2.3").as_deref(), Some("net"));
+        list.add(b"10.1.0.0/16", b"closer").unwrap();
+        list.add(b"11.0.0.1", b"other").unwrap();
+        assert_eq!(get(list, "10.1.2.3").as_deref(), Some("closer"));
+        assert_eq!(get(list, "10.2.0.0").as_deref(), Some("net"));
+        assert!(list.set(b"changed", |_, key| key == b"10.0.0.0/8").unwrap());
+        assert_eq!(get(list, "10.2.0.0").as_deref(), Some("changed"));
+        assert_eq!(get(list, "10.1.2.3").as_deref(), Some("closer"));
+        assert!(list.delete(|_, key| key == b"10.1.0.0/16"));
+        assert!(!list.delete(|_, key| key == b"10.1.0.0/16"));
+        assert_eq!(get(list, "10.1.2.3").as_deref(), Some("changed"));
+        assert!(list.delete(|_, key| key == b"10.0.0.0/8"));
+        assert_eq!(get(list, "10.1.2.3"), None);
+        assert_eq!(get(list, "11.0.0.1").as_deref(), Some("other"));
+        assert!(list.add(b"nonsense", b"").is_err());
+        assert_eq!(
+            get(list, "11.0.0.1").as_deref(),
+            Some("other"),
+            "a refused change changes nothing"
+        );
+        list.replace(Entries::new(true)).unwrap();
+        assert!(list.is_empty());
+    }
+
+    #[test]
+    fn small_and_big_lists_change_alike() {
+        let small = "10.0.0.0/8 net\n".to_string();
+        changes(&list(Method::Ip, &small));
+        let mut big = small;
+        for number in 0..2 * SMALL_MAX {
+            big += &format!("20.{}.{}.0/24 x\n", number / 256, number % 256);
+        }
+        changes(&list(Method::Ip, &big));
+    }
+
+    #[test]
+    fn wrong_lines_are_named() {
+        let kind = |method, output| Kind {
+            path: "file".to_string(),
+            method,
+            ignore_case: false,
+            is_map: true,
+            output,
+        };
+        let error = |kind, text: &str| {
+            List::new(kind, 0, Entries::read(text.as_bytes(), true)).unwrap_err()
+        };
+        let (line, message) =
+            error(kind(Method::Ip, Output::Str), "# x\n::1 a\n1.2.3 b\n1.2.3.4.5 c");
+        assert_eq!(line, 4);
+        assert!(message.contains("`1.2.3.4.5`"), "{message}");
+        assert_eq!(error(kind(Method::Str, Output::Int), "a 1\nb x").0, 2);
+        assert_eq!(error(kind(Method::Reg, Output::Str), "a 1\n(b x").0, 2);
+    }
+
+    #[test]
+    fn a_file_is_loaded_once_per_method() {
+        let registry = Lists::default();
+        let kind = |method| Kind {
+            path: "file".to_string(),
+            method,
+            ignore_case: false,
+            is_map: false,
+            output: Output::Str,
+        };
+        let get = |method| registry.list(kind(method), |_| Ok(b"a".to_vec())).unwrap();
+        assert!(Arc::ptr_eq(&get(Method::Str), &get(Method::Str)));
+        assert_eq!(get(Method::Beg).id(), get(Method::Str).id());
+        assert_eq!(registry.lists().len(), 2);
+    }
+}
