@@ -34,7 +34,7 @@ macro_rules! files {
 }
 
 files! {
-    chunks connections fields framing responses rules targets
+    answers chunks connections editing fields framing responses rules targets
 }
 
 #[test]

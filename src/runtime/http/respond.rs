@@ -92,7 +92,7 @@ impl Conversation<'_> {
         let shard = &self.session.shard;
         let limits = &self.backend.limits;
         let kind = RequestKind::of(&exchange.request);
-        let mut interim = 0;
+        let (mut interim, mut closes) = (0, false);
         if exchange.response.buffer_mut().capacity() == 0 {
             *exchange.response.buffer_mut() = shard.buffers.take_response();
         }
@@ -103,10 +103,15 @@ impl Conversation<'_> {
                     if interim > INTERIM_MAX {
                         return Err(Fail::Status(502, b'P', b'H'));
                     }
+                    closes |= !exchange.response.keep_alive;
                     Box::pin(self.relay_interim(exchange)).await?;
                     continue;
                 }
-                Ok(Parsed::Complete) => return Ok(()),
+                Ok(Parsed::Complete) => {
+                    // What an interim head said of the server's connection holds.
+                    exchange.response.keep_alive &= !closes;
+                    return Ok(());
+                }
                 Ok(Parsed::Partial) => {}
                 Err(_) => {
                     let fail = Fail::Status(502, b'P', b'H');
