@@ -2,6 +2,8 @@
 //! them, every answer ends where its head says and is sent whole.
 
 use crate::support::{Client, Kind, Origin, Proxy, Setup};
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 fn start(kind: Kind, origin: &Origin, front: &str) -> Proxy {
     let text = format!(
