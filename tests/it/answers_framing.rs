@@ -44,6 +44,18 @@ fn an_answer_has_one_length_whatever_fields_a_rule_gives_it() {
 }
 
 #[test]
+fn an_answer_that_a_rule_lets_say_close_is_the_last_of_its_connection() {
+    for value in ["close", "x,Close"] {
+        let rule = format!(
+            " http-request return status 200 content-type text/plain string hello hdr Connection {value} if {{ path / }}"
+        );
+        let got = wire(&rule, "GET");
+        assert_eq!(got.matches("connection:").count(), 1, "{value}: {got}");
+        assert!(got.contains("connection: close\r\n") && got.ends_with("hello"), "{value}: {got}");
+    }
+}
+
+#[test]
 fn an_answer_follows_the_method_of_the_client_and_not_that_of_a_rule() {
     let rules = |method: &str| {
         format!(

@@ -259,8 +259,8 @@ fn an_idle_connection_is_counted_by_its_kind_and_closed_after_the_delay() {
 #[test]
 fn a_shard_without_an_idle_connection_takes_one_of_another_shard() {
     for driver in ["io_uring", "epoll"] {
-        // An answer that a busy machine keeps waiting is done without: hence two.
-        for (sharing, connections) in [("on", 1..=2), ("off", 4..=4)] {
+        // A busy machine may keep a question or a connection's return waiting: hence not exactly one.
+        for (sharing, connections) in [("on", 1..=3), ("off", 4..=4)] {
             let origin = answering("o", OK);
             let setup = Setup::new(Kind::Fastlb).argument("--driver").argument(driver);
             let proxy = setup.cores("4").origin(&origin).listen("front").start(&format!(
@@ -273,6 +273,8 @@ fn a_shard_without_an_idle_connection_takes_one_of_another_shard() {
             for _ in 0..2 {
                 for client in &mut clients {
                     assert_eq!(client.ask(GET).status, 200);
+                    // The client has its answer a moment before the connection is idle again.
+                    thread::sleep(Duration::from_millis(2));
                 }
             }
             let opened = origin.connections();

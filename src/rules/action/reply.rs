@@ -6,6 +6,7 @@ use super::headers::{field_name, frames, sanitised};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::error_file;
+use crate::proto::h1::framing::tokens;
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
 use crate::rules::{Compiler, Names};
@@ -95,9 +96,15 @@ impl Reply {
             }
             Kind::Built { fields, content_type, body } => {
                 let mut built = Vec::with_capacity(fields.len() + 1);
+                let mut close = false;
                 for (name, format) in fields {
                     let mut value = Vec::new();
                     format.write(cx, &mut value);
+                    if **name == *b"connection" {
+                        // The proxy writes this field itself, from what it does.
+                        close |= tokens(&value).any(|token| token.eq_ignore_ascii_case(b"close"));
+                        continue;
+                    }
                     let value = sanitised(&value).unwrap_or(value);
                     built.push((name.to_vec(), value.trim_ascii().to_vec()));
                 }
@@ -112,6 +119,7 @@ impl Reply {
                     fields: built,
                     leading,
                     body: text,
+                    close,
                     ..Answer::default()
                 })
             }
