@@ -103,10 +103,7 @@ pub fn main(name: &str) -> ExitCode {
     println!("fuzz_{name}: seed {}, {} s", options.seed, options.seconds);
     match run.run(&corpus, Duration::from_secs(options.seconds)) {
         Ok(count) => {
-            println!(
-                "fuzz_{name}: {count} inputs, {} outcomes, no rule broken",
-                run.seen.len()
-            );
+            println!("fuzz_{name}: {count} inputs, {} outcomes, no rule broken", run.seen.len());
             ExitCode::SUCCESS
         }
         Err(input) => {
@@ -139,15 +136,9 @@ struct Options {
 
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let mut options = Self {
-            file: None,
-            seconds: 10,
-            seed: now.as_nanos() as u64,
-            keep: false,
-        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut options =
+            Self { file: None, seconds: 10, seed: now.as_nanos() as u64, keep: false };
         while let Some(arg) = args.next() {
             let mut number = || {
                 let value = args.next().and_then(|value| value.parse().ok());
