@@ -3,6 +3,7 @@
 //! What a file says about the connection and the length of its body is replaced by the facts, so that the response fits
 //! the client that gets it. Nothing here reads files.
 
+use super::scan;
 use std::sync::Arc;
 
 /// Returns the response of a file as it is sent: CR LF at line ends, the true length, no connection header, because
@@ -59,8 +60,7 @@ fn field(line: &str, body_len: usize, out: &mut Vec<u8>) -> Result<(), String> {
     let (name, value) =
         line.split_once(':').ok_or_else(|| format!("`{line}` is not a header field"))?;
     let value = value.trim();
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(token) {
+    if !scan::is_token(name.as_bytes()) {
         return Err(format!("`{name}` is no name of a header field"));
     }
     if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {

@@ -12,6 +12,6 @@ pub mod h1;
 pub mod http;
 pub mod normalize;
 pub mod reply;
-mod scan;
+pub mod scan;
 pub mod status;
 pub mod uri;

@@ -12,7 +12,7 @@ pub(super) fn token_end(bytes: &[u8], from: usize) -> usize {
 }
 
 /// Returns whether `text` is a token: not empty, and of token characters only.
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && token_end(text, 0) == text.len()
 }
 

@@ -112,6 +112,18 @@ pub struct RetryWish {
     pub max: Option<u8>,
 }
 
+impl Record {
+    /// Returns the address of the session's client, or what a rule put in its place.
+    pub fn source(&self, session: &SessionInfo) -> Option<SocketAddr> {
+        self.source.get().or(session.source)
+    }
+
+    /// Returns the address that the client connected to, or what a rule put in its place.
+    pub fn destination(&self, session: &SessionInfo) -> Option<SocketAddr> {
+        self.destination.get().or(session.destination)
+    }
+}
+
 /// The level that a stream is logged with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {
@@ -198,11 +210,11 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Returns the address of the client, or what a rule put in its place.
     pub fn source(&self) -> Option<SocketAddr> {
-        self.record.source.get().or(self.session.source)
+        self.record.source(self.session)
     }
 
     /// Returns the address that the client connected to, or what a rule put in its place.
     pub fn destination(&self) -> Option<SocketAddr> {
-        self.record.destination.get().or(self.session.destination)
+        self.record.destination(self.session)
     }
 }

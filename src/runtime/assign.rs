@@ -301,7 +301,7 @@ impl<'s> Dispatch<'s> {
         shard.count(object, Counter::ConnectAttempts, 1);
         shard.count(backend.object, Counter::ConnectAttempts, 1);
         session.arm(backend.timeouts.connect);
-        let asked = record.destination.get().or(session.info.destination);
+        let asked = record.destination(&session.info);
         let connecting = session.deadline.limit(open(shard, backend, server, asked));
         let connected = match self.wish.watch {
             false => connecting.await,
@@ -336,7 +336,7 @@ impl<'s> Dispatch<'s> {
                 Some(server) => Some(server),
                 None => {
                     balanced = true;
-                    let source = record.source.get().or(session.info.source);
+                    let source = record.source(&session.info);
                     let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
                     let picked =
                         shard.balancers[self.index as usize].borrow_mut().pick(farm, &key, avoid);

@@ -48,16 +48,15 @@ pub async fn unless_gone<F: Future>(
     .await
 }
 
-/// Waits until the client has gone away.
-async fn gone(session: &Session) -> Left {
+/// Waits until the client has gone away, and returns how.
+pub async fn gone(session: &Session) -> Left {
     loop {
-        let _ = session.socket.readable().await;
-        loop {
-            match session.socket.has_left() {
-                Some(left) => return left,
-                None if session.socket.is_quiet() => break,
-                None => session.shard.sleep(LOOK_AGAIN).await,
-            }
+        if let Some(left) = session.socket.has_left() {
+            return left;
+        }
+        // What it has sent stays unread, so nothing tells of the end behind it; nor does a wait that fails.
+        if !session.socket.is_quiet() || session.socket.readable().await.is_err() {
+            session.shard.sleep(LOOK_AGAIN).await;
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::plan::load::Loader;
 use crate::plan::proxy::check::{httpchk, tcp_check};
 use crate::plan::proxy::log::{httplog, tcplog};
 use crate::plan::{AddressField, ConnectionMode, HeaderNames};
+use crate::proto::scan;
 
 /// A switch: one boolean place in the draft.
 macro_rules! switch {
@@ -26,17 +27,10 @@ macro_rules! switch {
 
 /// A switch that means nothing without `mode http`.
 macro_rules! http_switch {
-    ($name:literal, |$draft:ident| $place:expr) => {
-        Entry {
-            name: concat!("option ", $name),
-            example: concat!("option ", $name),
-            build: Row::new({
-                const HANDLER: Handler = |_, $draft, args| $place = args.prefix == Prefix::None;
-                HANDLER
-            })
-            .http(),
-        }
-    };
+    ($name:literal, |$draft:ident| $place:expr) => {{
+        let switch = switch!($name, |$draft| $place);
+        Entry { build: switch.build.http(), ..switch }
+    }};
 }
 
 /// A way to keep connections.
@@ -168,7 +162,7 @@ fn address_field(
             }
             "header" => {
                 let name = args.required(cx, "a name behind `header`")?;
-                if !is_field_name(name.as_str()) {
+                if !scan::is_token(name.as_str().as_bytes()) {
                     let text = format!("`{}` is no name of a header field", name.as_str());
                     args.fail(cx, name.span, text);
                     return None;
@@ -183,11 +177,6 @@ fn address_field(
         }
     }
     Some(option)
-}
-
-fn is_field_name(name: &str) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(token)
 }
 
 fn header_names(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {

@@ -5,6 +5,7 @@ use super::{Action, ActionSpec, Row, RuleSet, target};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::http::{Head, Known, known};
+use crate::proto::scan;
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
 use crate::rules::pattern::{Matcher, Method, TextPattern};
@@ -125,8 +126,7 @@ pub(super) fn field_name(
 }
 
 fn check_name(word: &Word, compiler: &mut Compiler<'_>) -> Option<()> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !word.text.is_empty() && word.text.bytes().all(token) {
+    if scan::is_token(word.text.as_bytes()) {
         if frames(word.text.as_bytes()) {
             let text = format!("rules cannot edit `{}`", word.text);
             compiler.diagnostics.push(

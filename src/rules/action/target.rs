@@ -5,7 +5,7 @@ use super::headers::{compile_regex, escaped, replace_one};
 use super::{Action, ActionSpec, Row, RuleSet};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::http::{Head, Known};
-use crate::proto::{status, uri};
+use crate::proto::{scan, status, uri};
 use crate::rules::Compiler;
 use crate::rules::context::{Context, LogLevel};
 use crate::rules::log_format::LogFormat;
@@ -253,9 +253,7 @@ fn store(cx: &mut Context<'_>, part: Part, value: &[u8]) {
 /// Replaces the method, unless the new one is no token. CONNECT stays what it is and nothing becomes one: client and
 /// server would not agree on whether a tunnel follows.
 fn set_method(head: &mut Head, method: &[u8]) {
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let valid = !method.is_empty() && method.iter().all(token);
-    if valid && method != b"CONNECT" && head.method() != b"CONNECT" {
+    if scan::is_token(method) && method != b"CONNECT" && head.method() != b"CONNECT" {
         head.set_method(method);
     }
 }

@@ -1,8 +1,8 @@
 //! Texts as patterns: few are compared one by one, many are looked up (manual 7.1.3).
 
 use crate::stdx::ascii::same_ignoring_case;
+use aho_corasick::AhoCorasick;
 use memchr::memmem;
-use regex::bytes::{Regex, RegexBuilder};
 use std::collections::{BTreeMap, HashSet};
 
 /// One text pattern.
@@ -118,10 +118,10 @@ pub struct Parts {
 enum Search {
     #[default]
     None,
-    /// One after the other: there is one, or they are too many for one expression.
+    /// One after the other: there is one, or they are too many for one automaton.
     Each(Vec<memmem::Finder<'static>>),
-    /// All in one pass, as an expression of nothing but alternatives.
-    Once(Regex),
+    /// All in one pass.
+    Once(AhoCorasick),
 }
 
 impl Search {
@@ -130,7 +130,7 @@ impl Search {
         match texts {
             [] => Search::None,
             [_] => Search::Each(each()),
-            _ => once(texts).map_or_else(|| Search::Each(each()), Search::Once),
+            _ => AhoCorasick::new(texts).map_or_else(|_| Search::Each(each()), Search::Once),
         }
     }
 
@@ -139,21 +139,9 @@ impl Search {
         match self {
             Search::None => false,
             Search::Each(finders) => finders.iter().any(|finder| finder.find(text).is_some()),
-            Search::Once(regex) => regex.is_match(text),
+            Search::Once(automaton) => automaton.is_match(text),
         }
     }
-}
-
-/// Returns the expression that finds any of the texts; `None` when it would be too large.
-fn once(texts: &[&[u8]]) -> Option<Regex> {
-    let mut expression = String::new();
-    for text in texts {
-        expression.push(if expression.is_empty() { ' ' } else { '|' });
-        for byte in *text {
-            expression.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    RegexBuilder::new(expression.trim_start()).unicode(false).build().ok()
 }
 
 impl Parts {

@@ -10,13 +10,12 @@ use crate::proto::http::Version;
 use crate::proto::reply::Reply;
 use crate::rules::action::{Answer, Service};
 use crate::runtime::session::Session;
+use crate::runtime::watch;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a tarpitted request waits when no timeout says otherwise.
 const TARPIT: Duration = Duration::from_secs(5);
-/// How often a client that has sent more than its request is looked at while it is tarpitted.
-const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Bytes of a refused client that are read and thrown away so that it sees our answer before a reset.
 const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -94,27 +93,13 @@ async fn tarpit(session: &Session, exchange: &mut Exchange) -> bool {
     session.shard.buffers.give(std::mem::replace(exchange.request.buffer_mut(), head));
     let begun = session.shard.clock.now_us();
     session.arm(Some(limit));
-    let stayed = session.deadline.limit(leaves(session)).await.is_err();
+    let stayed = session.deadline.limit(watch::gone(session)).await.is_err();
     exchange.record.queue_us = session.shard.clock.now_us().saturating_sub(begun) as i64;
     // The next request is received into it.
     let mut buffer = session.shard.buffers.take();
     buffer.extend_from_slice(exchange.request.buffer());
     *exchange.request.buffer_mut() = buffer;
     stayed
-}
-
-/// Waits until the client has ended its side.
-async fn leaves(session: &Session) {
-    while session.socket.has_left().is_none() {
-        if session.socket.is_quiet() {
-            if session.socket.readable().await.is_err() {
-                return;
-            }
-        } else {
-            // What it has sent stays unread, so nothing tells of the end behind it.
-            session.shard.sleep(LOOK_PAUSE).await;
-        }
-    }
 }
 
 /// Prepares the client's connection for the end that a rule asks for.

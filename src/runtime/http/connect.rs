@@ -28,7 +28,7 @@ pub(in crate::runtime) fn may_follow(
     exchange: &Exchange,
     backend: &Backend,
 ) -> bool {
-    let asked = exchange.record.destination.get().or(session.info.destination);
+    let asked = exchange.record.destination(&session.info);
     backend.servers.iter().any(|server| {
         let followed = server.follow.is_some();
         !followed || server.target(asked).is_some_and(|target| !comes_back(session, target))

@@ -26,7 +26,7 @@ pub fn client(session: &Session, exchange: &mut Exchange, backend: u32) {
     if front.is_some() || back.is_some() {
         address(
             &mut exchange.request,
-            exchange.record.source.get().or(session.info.source).map(|a| a.ip()),
+            exchange.record.source(&session.info).map(|a| a.ip()),
             front,
             back,
         );
@@ -35,7 +35,7 @@ pub fn client(session: &Session, exchange: &mut Exchange, backend: u32) {
     if front.is_some() || back.is_some() {
         address(
             &mut exchange.request,
-            exchange.record.destination.get().or(session.info.destination).map(|a| a.ip()),
+            exchange.record.destination(&session.info).map(|a| a.ip()),
             front,
             back,
         );

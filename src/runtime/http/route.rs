@@ -119,8 +119,7 @@ pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> 
     if backend.buffer_request {
         Box::pin(wait::whole_request(session, exchange, backend.timeouts.http_request)).await?;
     }
-    // Both halves of a `listen` section have the same rules, and they ran in its front half.
-    if backend.frontend != Some(session.info.frontend) {
+    if is_another_section(session, backend) {
         if let Some(waiting) = rules(session, exchange, &backend.http_request)? {
             Box::pin(resume(session, exchange, Side::Request, waiting)).await?;
         }
@@ -134,6 +133,11 @@ pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> 
         seal::request(&mut exchange.request);
     }
     Ok(())
+}
+
+/// Returns whether the backend has rules of its own: both halves of a `listen` section have the same, and they run once.
+fn is_another_section(session: &Session, backend: &Backend) -> bool {
+    backend.frontend != Some(session.info.frontend)
 }
 
 /// Runs a list of rules; returns what it waits for, which only few lists do.
@@ -278,8 +282,7 @@ pub async fn response(
 ) -> Result<(), Stop> {
     exchange.variables.end_request(&session.shard.plan.variables);
     let backend = session.shard.backend(backend);
-    // Both halves of a `listen` section have the same rules.
-    let of_backend = (backend.frontend != Some(session.info.frontend)).then_some(backend);
+    let of_backend = is_another_section(session, backend).then_some(backend);
     let lists = of_backend.map(|backend| &backend.http_response);
     for list in lists.into_iter().chain([&session.frontend().http_response]) {
         if let Some(waiting) = rules(session, exchange, list)? {
@@ -300,8 +303,7 @@ pub fn has_after_response(session: &Session, exchange: &Exchange) -> bool {
 /// Runs the `http-after-response` rules of backend, then frontend, on the response as it is.
 pub fn after_response(session: &Session, exchange: &mut Exchange) {
     let backend = exchange.record.backend.map(|index| session.shard.backend(index));
-    // Both halves of a `listen` section have the same rules.
-    let backend = backend.filter(|backend| backend.frontend != Some(session.info.frontend));
+    let backend = backend.filter(|backend| is_another_section(session, backend));
     let lists = [
         backend.map_or(&[][..], |backend| &backend.http_after_response),
         &session.frontend().http_after_response,
