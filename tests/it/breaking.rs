@@ -1,6 +1,6 @@
 //! Connections that somebody tries to break: ends that are noticed late, challenges in odd places.
 
-use crate::support::{Client, Kind, Next, Origin, Setup, command, eventually};
+use crate::support::{Client, Kind, Next, Origin, Setup, command, eventually, field};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -21,32 +21,22 @@ fn an_idle_connection_that_its_server_ended_is_closed_soon_and_counted_out() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
             keeping.lock().unwrap().push(stream);
         });
-        let proxy = Setup::new(Kind::Fastlb)
-            .origin(&origin)
-            .listen("front")
-            .argument("--driver")
-            .argument(driver)
-            .start(&format!(
+        let proxy = Setup::new(Kind::Fastlb).origin(&origin).listen("front").driver(driver).start(
+            &format!(
                 "global\n stats socket @dir@/ctl\ndefaults\n mode http\n{TIMES} http-reuse always\n\
                  listen l\n bind @front@\n server s @o@ pool-purge-delay 60s\n"
-            ));
+            ),
+        );
         assert_eq!(Client::connect(proxy.address("front")).ask(GET).status, 200);
         let socket = proxy.folder().join("ctl");
-        let idle = || {
-            let table = command(&socket, "show stat");
-            let mut lines = table.lines();
-            let names = lines.next().unwrap_or_default().trim_start_matches("# ");
-            let at = names.split(',').position(|name| name == "srv_icur");
-            let row = lines.find(|line| line.starts_with("l,s,")).expect("a server");
-            at.map(|at| row.split(',').nth(at).unwrap_or_default().to_owned())
-        };
+        let idle = || field(&command(&socket, "show stat"), "l", "s", "srv_icur");
         let mut ours = eventually("the server has answered", || kept.lock().unwrap().pop());
         let begun = Instant::now();
         ours.shutdown(Shutdown::Write).expect("our end");
         ours.set_read_timeout(Some(Duration::from_secs(4))).expect("an option");
         assert_eq!(ours.read(&mut [0; 16]).expect("the proxy's end"), 0, "{driver}");
         assert!(begun.elapsed() < Duration::from_secs(4));
-        eventually("it is counted out", || (idle().as_deref() == Some("0")).then_some(()));
+        eventually("it is counted out", || (idle() == "0").then_some(()));
     }
 }
 
@@ -61,15 +51,12 @@ fn a_client_that_leaves_after_a_body_in_pieces_is_noticed() {
             while stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
             *told.lock().unwrap() = Some(begun.elapsed());
         });
-        let proxy = Setup::new(Kind::Fastlb)
-            .origin(&origin)
-            .listen("front")
-            .argument("--driver")
-            .argument(driver)
-            .start(&format!(
+        let proxy = Setup::new(Kind::Fastlb).origin(&origin).listen("front").driver(driver).start(
+            &format!(
                 "defaults\n mode http\n{TIMES} option abortonclose\n\
                  listen l\n bind @front@\n server s @o@\n"
-            ));
+            ),
+        );
         let mut client = Client::connect(proxy.address("front"));
         client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
         thread::sleep(Duration::from_millis(150));
@@ -114,8 +101,7 @@ fn without_descriptors_idle_connections_give_way_to_requests_and_to_clients() {
             .origin(&other)
             .listen("front")
             .cores("1")
-            .argument("--driver")
-            .argument(driver)
+            .driver(driver)
             .start(&format!(
                 "global\n maxconn 100\ndefaults\n mode http\n{TIMES} retries 0\n http-reuse always\n\
                  frontend f\n bind @front@\n use_backend b if {{ path /other }}\n default_backend a\n\

@@ -2,7 +2,9 @@
 //!
 //! Reuse (`http-reuse`, the pool, private connections), stale connections, early responses, clients that go away.
 
-use crate::support::{Client, Kind, Next, Origin, Setup, both, command, eventually, pattern};
+use crate::support::{
+    Client, Kind, Next, Origin, Setup, both, command, eventually, field, pattern,
+};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -24,14 +26,9 @@ fn connections_of(origin: &Origin) -> Vec<usize> {
     origin.received().iter().map(|request| request.connection).collect()
 }
 
-/// Returns a counter of the first server in the statistics.
-fn of_server(socket: &std::path::Path, field: &str) -> String {
-    let table = command(socket, "show stat");
-    let mut lines = table.lines();
-    let names = lines.next().unwrap_or_default().trim_start_matches("# ");
-    let at = names.split(',').position(|name| name == field).expect("a field");
-    let row = lines.find(|line| !line.contains(",FRONTEND,")).expect("a server");
-    row.split(',').nth(at).unwrap_or_default().to_owned()
+/// Returns a counter of the server `s` behind the proxy `l`.
+fn of_server(socket: &std::path::Path, column: &str) -> String {
+    field(&command(socket, "show stat"), "l", "s", column)
 }
 
 #[test]
@@ -262,7 +259,7 @@ fn a_shard_without_an_idle_connection_takes_one_of_another_shard() {
         // A busy machine may keep a question or a connection's return waiting: hence not exactly one.
         for (sharing, connections) in [("on", 1..=3), ("off", 4..=4)] {
             let origin = answering("o", OK);
-            let setup = Setup::new(Kind::Fastlb).argument("--driver").argument(driver);
+            let setup = Setup::new(Kind::Fastlb).driver(driver);
             let proxy = setup.cores("4").origin(&origin).listen("front").start(&format!(
                 "global\n tune.idle-pool.shared {sharing}\n stats socket @dir@/cli\n\
                  defaults\n mode http\n{TIMES}listen l\n bind @front@\n server s @o@\n"
@@ -351,7 +348,7 @@ fn unreliable_connection(mut stream: TcpStream, seed: u64, breaks: &AtomicU32) {
 fn stale_trials(driver: &str, trials: usize) -> usize {
     const CLIENTS: usize = 8;
     let (address, breaks) = unreliable();
-    let setup = Setup::new(Kind::Fastlb).argument("--driver").argument(driver).cores("2");
+    let setup = Setup::new(Kind::Fastlb).driver(driver).cores("2");
     let proxy = setup
         .address("o", address)
         .listen("front")

@@ -59,6 +59,8 @@ pub(crate) const CASE: Case = Case {
     client: &[Send(LAST)],
 };
 
+/// An answer behind which a second request cannot meet the end of the same connection.
+const LAST_OK: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
 pub(crate) const PARTIAL_POST: &str =
     "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc";
 pub(crate) const CHUNKED_POST: &str =
@@ -112,14 +114,14 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "body_ends_in_response",
-        server_says: &[(0, HALF), (300, "12345")],
-        client: &[Send(PARTIAL_POST), Pause(50), End],
+        server_says: &[(0, HALF), (350, "12345")],
+        client: &[Send(PARTIAL_POST), Pause(150), End],
         ..CASE
     },
     Case {
         name: "body_malformed_in_response",
-        server_says: &[(0, HALF), (300, "12345")],
-        client: &[Send(CHUNKED_POST), Pause(50), Send("zz\r\n")],
+        server_says: &[(0, HALF), (350, "12345")],
+        client: &[Send(CHUNKED_POST), Pause(150), Send("zz\r\n")],
         ..CASE
     },
     Case { name: "no_server", server: "disabled", ..CASE },
@@ -137,6 +139,7 @@ const CASES: &[Case] = &[
     Case {
         name: "replaced_response",
         back: "http-response return status 418 content-type text/plain string tea",
+        server_says: &[(0, LAST_OK)],
         client: &[Send(GET), Send(LAST)],
         ..CASE
     },

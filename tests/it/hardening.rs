@@ -3,7 +3,7 @@
 //! Every attack is short here; `make harden` runs the same with `HARDEN=full`, many times larger. An attack says how
 //! much memory it may cost; [`Siege`] checks that, and that nothing of it is left afterwards.
 
-use crate::support::{Client, Kind, Next, Origin, Proxy, Setup, command, eventually, get};
+use crate::support::{Client, Kind, Next, Origin, Proxy, Setup, command, eventually, field, get};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
@@ -71,18 +71,13 @@ impl Siege {
     }
 
     /// Returns a field of `show stat` for a proxy and `FRONTEND`, `BACKEND` or a server.
-    fn stat(&self, proxy: &str, name: &str, field: &str) -> u64 {
-        let text = self.ask("show stat");
-        let mut lines = text.lines();
-        let column = lines
-            .next()
-            .and_then(|head| head.trim_start_matches("# ").split(',').position(|f| f == field))
-            .unwrap_or_else(|| panic!("no field {field}"));
-        lines
-            .map(|line| line.split(',').collect::<Vec<_>>())
-            .find(|row| row.len() > column && row[0] == proxy && row[1] == name)
-            .and_then(|row| if row[column].is_empty() { Some(0) } else { row[column].parse().ok() })
-            .unwrap_or_else(|| panic!("no {proxy}/{name}/{field}"))
+    fn stat(&self, proxy: &str, name: &str, column: &str) -> u64 {
+        match field(&self.ask("show stat"), proxy, name, column).as_str() {
+            "" => 0,
+            number => {
+                number.parse().unwrap_or_else(|_| panic!("{proxy}/{name}/{column}: {number}"))
+            }
+        }
     }
 
     /// Waits until no client is left.

@@ -708,7 +708,7 @@ fn both_event_drivers_serve_http() {
     }
     for driver in ["auto", "io_uring", "epoll"] {
         let origin = Origin::echo("o");
-        let setup = Setup::new(Kind::Fastlb).argument("--driver").argument(driver).cores("2");
+        let setup = Setup::new(Kind::Fastlb).driver(driver).cores("2");
         let proxy = start_with(setup, &origin, "", "");
         for _ in 0..8 {
             let mut client = Client::connect(proxy.address("front"));

@@ -214,8 +214,7 @@ fn a_process_without_traffic_sleeps() {
         let origin = Origin::echo("o");
         let setup = Setup::new(Kind::Fastlb).cores("2").origin(&origin).listen("front");
         let proxy = setup
-            .argument("--driver")
-            .argument(driver)
+            .driver(driver)
             .start(&format!("{DEFAULTS}listen l\n bind @front@\n server s @{}@\n", origin.name()));
         assert_eq!(get(proxy.address("front"), "/").status, 200);
         std::thread::sleep(Duration::from_millis(300));

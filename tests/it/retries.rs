@@ -1,6 +1,6 @@
 //! Requests that are sent again: after which failures (`retry-on`), how often, to whom, and what is counted.
 
-use crate::support::{Client, Kind, Origin, Setup, both, command, eventually, free_address};
+use crate::support::{Client, Kind, Origin, Setup, both, command, eventually, field, free_address};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
@@ -125,31 +125,22 @@ fn run(kind: Kind, cases: &[Case]) -> Vec<String> {
         told.push(format!("{title}: {line}, asked {asked} times"));
         // haproxy 2.6 counts each of these retries twice.
         let retries = wretr(&cli, &format!("c{at}"), kind == Kind::Haproxy);
-        let counts = counts(&cli, &format!("c{at}"), &["eresp", "econ", "stot", "lbtot"]);
+        let counts = counts(&cli, &format!("c{at}"), "s", &["eresp", "econ", "stot", "lbtot"]);
         told.push(format!("{title}: {counts} wretr={retries}"));
     }
     told
 }
 
-/// Returns counters of a proxy's first server.
-fn counts(cli: &Path, proxy: &str, fields: &[&str]) -> String {
+/// Returns counters of a server.
+fn counts(cli: &Path, proxy: &str, server: &str, fields: &[&str]) -> String {
     let table = command(cli, "show stat");
-    let mut lines = table.lines();
-    let names: Vec<&str> =
-        lines.next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
-    let row = lines
-        .map(|line| line.split(',').collect::<Vec<_>>())
-        .find(|row| row[0] == proxy && row[1] != "FRONTEND")
-        .expect("a server");
-    let value = |field: &&str| {
-        let at = names.iter().position(|name| name == field).expect("a field");
-        format!("{field}={}", row[at])
-    };
+    let value = |column: &&str| format!("{column}={}", field(&table, proxy, server, column));
     fields.iter().map(value).collect::<Vec<_>>().join(" ")
 }
 
 fn wretr(cli: &Path, proxy: &str, twice: bool) -> usize {
-    let count: usize = counts(cli, proxy, &["wretr"])["wretr=".len()..].parse().expect("a number");
+    let count: usize =
+        counts(cli, proxy, "s", &["wretr"])["wretr=".len()..].parse().expect("a number");
     if twice { count / 2 } else { count }
 }
 
@@ -203,7 +194,7 @@ fn a_retry_goes_to_the_server_that_redispatch_says_as_with_haproxy() {
                 let cli = proxy.folder().join("cli");
                 vec![
                     format!("{settings:?} {event}: {} {asked:?}", answer.status),
-                    counts(&cli, "l", &["wredis", "stot"]),
+                    counts(&cli, "l", "s0", &["wredis", "stot"]),
                 ]
             });
         }

@@ -1,6 +1,6 @@
 //! The stats page and its other forms: what is counted is what passed.
 
-use crate::support::{Client, Kind, Origin, Proxy, Response, Setup, eventually, get};
+use crate::support::{Client, Kind, Origin, Proxy, Response, Setup, eventually, field, get};
 use std::net::SocketAddr;
 
 const BOTH: [Kind; 2] = [Kind::Fastlb, Kind::Haproxy];
@@ -75,15 +75,6 @@ fn the_csv_is_that_of_the_runtime_cli() {
         assert!(row[8].parse::<u64>().unwrap() > 100, "{kind:?}: bytes in");
         assert!(row[9].parse::<u64>().unwrap() > 100, "{kind:?}: bytes out");
     }
-}
-
-/// Returns a field of the CSV by the name of its column.
-fn field(csv: &str, proxy: &str, name: &str, column: &str) -> String {
-    let row = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
-    let header = row(csv.lines().next().unwrap());
-    let at = header.iter().position(|found| found == column).expect("a column");
-    let start = format!("{proxy},{name},");
-    row(csv.lines().find(|line| line.starts_with(&start)).expect("a row"))[at].clone()
 }
 
 #[test]

@@ -269,6 +269,18 @@ impl Response {
     }
 }
 
+/// Returns a field of a table of statistics (`show stat`, `;csv`): of a proxy's `FRONTEND`, `BACKEND` or server.
+pub fn field(csv: &str, proxy: &str, name: &str, column: &str) -> String {
+    let mut lines = csv.lines();
+    let header = lines.next().unwrap_or_default().trim_start_matches("# ");
+    let at = header.split(',').position(|found| found == column);
+    let at = at.unwrap_or_else(|| panic!("no column {column}"));
+    let start = format!("{proxy},{name},");
+    let row = lines.find(|line| line.starts_with(&start));
+    let row = row.unwrap_or_else(|| panic!("no row of {proxy}/{name}"));
+    row.split(',').nth(at).unwrap_or_else(|| panic!("no {proxy}/{name}/{column}")).to_owned()
+}
+
 /// Sends one line to the runtime CLI on a unix socket and returns the whole answer.
 pub fn command(socket: &Path, line: &str) -> String {
     let mut stream = UnixStream::connect(socket)

@@ -14,7 +14,7 @@ pub mod proxy;
 pub mod transcript;
 pub mod wire;
 
-pub use client::{Client, Response, command, get};
+pub use client::{Client, Response, command, field, get};
 pub use origin::{Next, Origin, Received};
 pub use proxy::{Kind, Proxy, Setup};
 

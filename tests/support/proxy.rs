@@ -122,6 +122,11 @@ impl Setup {
         self
     }
 
+    /// Chooses the event driver, `io_uring` or `epoll`.
+    pub fn driver(self, driver: &str) -> Self {
+        self.argument("--driver").argument(driver)
+    }
+
     /// Adds an environment variable.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
