@@ -369,7 +369,7 @@ fn a_tarpit_ends_with_its_client_and_says_so() {
         let begun = Instant::now();
         let mut client = Client::connect(proxy.address("front"));
         client.send(get("/") + more);
-        std::thread::sleep(Duration::from_millis(150));
+        std::thread::sleep(Duration::from_millis(400));
         drop(client);
         let count = log.recv(&mut line).expect("a log line long before the tarpit ends");
         let line = String::from_utf8_lossy(&line[..count]);

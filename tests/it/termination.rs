@@ -5,9 +5,8 @@
 
 use crate::faults::Step::{Deaf, End, Flood, Leave, Pause, Send};
 use crate::faults::{
-    CASE, CHUNKED_POST, Case, ENDLESS, GET, HALF, LAST, OK, PARTIAL_POST, run, run_with,
+    CASE, CHUNKED_POST, Case, ENDLESS, GET, HALF, LAST, OK, PARTIAL_POST, compare, run,
 };
-use crate::support::{Kind, both};
 
 const BIG_POST: &str = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n";
 const UPGRADE: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
@@ -171,17 +170,17 @@ const ABORTS: &[Case] = &[
 
 #[test]
 fn streams_that_the_proxy_answers_end_as_with_haproxy() {
-    both(|kind| run(kind, LOCAL));
+    compare("", LOCAL);
 }
 
 #[test]
 fn streams_without_a_connection_end_as_with_haproxy() {
-    both(|kind| run(kind, CONNECTING));
+    compare("", CONNECTING);
 }
 
 #[test]
 fn streams_of_failing_servers_end_as_with_haproxy() {
-    both(|kind| run(kind, SERVERS));
+    compare("", SERVERS);
 }
 
 /// HAProxy 2.6 logs the same letters and counters, but says nothing to the client.
@@ -193,7 +192,7 @@ fn a_server_that_does_not_take_its_request_is_answered_for() {
         client: &[Send(BIG_POST), Flood(32 << 20), Deaf(400)],
         ..CASE
     }];
-    let lines = run(Kind::Fastlb, CASES).join("\n");
+    let lines = run(CASES).join("\n");
     assert!(lines.contains(" sDsD-- 504 "), "{lines}");
     assert!(lines.contains("Some(\"s\") stot=1 srv_abrt=1 "), "{lines}");
 }
@@ -201,7 +200,7 @@ fn a_server_that_does_not_take_its_request_is_answered_for() {
 /// HAProxy 2.6 goes on waiting for the server, and logs what comes of that: the manual's `cH` is for this.
 #[test]
 fn a_client_that_stalls_in_its_body_is_told_so_whatever_the_server_does() {
-    for line in run(Kind::Fastlb, STALLS) {
+    for line in run(STALLS) {
         let (_, seen) = line.split_once(": ").unwrap();
         match seen.split(' ').next() {
             Some("heard") => assert_eq!(seen, "heard [\"408  page\"]", "{line}"),
@@ -214,10 +213,10 @@ fn a_client_that_stalls_in_its_body_is_told_so_whatever_the_server_does() {
 
 #[test]
 fn streams_of_failing_clients_end_as_with_haproxy() {
-    both(|kind| run(kind, CLIENTS));
+    compare("", CLIENTS);
 }
 
 #[test]
 fn streams_whose_client_leaves_early_end_as_with_haproxy() {
-    both(|kind| run_with(kind, "option abortonclose", ABORTS));
+    compare("option abortonclose", ABORTS);
 }
