@@ -24,8 +24,8 @@ const NOTHING: Says = Says(0, "");
 const JUNK: Says = Says(0, "garbage\r\n\r\n");
 const PART: Says = Says(0, "HTTP/1.1 200 OK\r\nConte");
 const LATE: Says = Says(2000, OK);
-const BUSY: Says = Says(0, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
-const GONE: Says = Says(0, "HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n");
+const BUSY: Says = Says(0, "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+const GONE: Says = Says(0, "HTTP/1.1 404 Gone\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
 
 /// A server that reads one request per connection, as much as is sent of it, says its answer and closes; and how many
 /// it read. With unread bytes its close would be a reset.

@@ -3,15 +3,18 @@
 //! The cases run as those of `faults`, which has the states of servers that fail; here are clients that fail, queues,
 //! connections that do not come about, what the proxy answers by itself, and tunnels.
 
-use crate::faults::Step::{Deaf, End, Flood, Leave, Pause, Send};
+use crate::faults::Step::{self, Deaf, End, Flood, Leave, Pause, Send};
 use crate::faults::{
     CASE, CHUNKED_POST, Case, ENDLESS, GET, HALF, LAST, OK, PARTIAL_POST, compare, run,
 };
 
 const BIG_POST: &str = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n";
+const SHORT_POST: &str = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc";
 const UPGRADE: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
 const SWITCHED: &str =
     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhello";
+const SLOW_HEAD: &[Step] =
+    &[Send("GET /x HTTP/1.1\r\n"), Pause(350), Send("Host: a\r\nConnection: close\r\n\r\n")];
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
 const LONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2147483648\r\n\r\n";
 
@@ -33,6 +36,15 @@ const LOCAL: &[Case] = &[
     Case { name: "page_after", back: "http-response return status 403 default-errorfiles", ..CASE },
     Case { name: "deny_after", back: "http-response deny deny_status 403 hdr X-A b", ..CASE },
     Case { name: "null_page", front: "errorfile 403 /dev/null\n http-request deny", ..CASE },
+    // Who gets no answer, or a late one, has no time of a request in the log.
+    Case { name: "slow", front: "http-request deny", client: SLOW_HEAD, ..CASE },
+    Case { name: "slow_reject", front: "http-request reject", client: SLOW_HEAD, ..CASE },
+    Case {
+        name: "slow_tarpit",
+        front: "timeout tarpit 200ms\n http-request tarpit",
+        client: SLOW_HEAD,
+        ..CASE
+    },
     Case { name: "after_status", front: "http-after-response set-status 299", ..CASE },
 ];
 
@@ -63,6 +75,14 @@ const SERVERS: &[Case] = &[
     Case { name: "chunk_bad", server_says: &[(0, CHUNKED), (20, "zz\r\nabc")], ..CASE },
     Case { name: "length_ends", server_says: &[(0, HALF), (20, "")], ..CASE },
     Case { name: "chunk_ends", server_says: &[(0, CHUNKED), (20, "")], ..CASE },
+    // The shorter limit is the client's, who waits as well.
+    Case {
+        name: "spliced_stalls",
+        front: "option splice-response\n timeout client 200ms",
+        back: "timeout server 700ms",
+        server_says: &[(0, LONG), (0, "abc"), (1500, "")],
+        ..CASE
+    },
     Case { name: "chunk_stalls", server_says: &[(0, CHUNKED), (900, "")], ..CASE },
     Case {
         name: "bad_field",
@@ -127,6 +147,23 @@ const CLIENTS: &[Case] = &[
         back: "timeout server 5s",
         server_says: &[(0, LONG), (0, ENDLESS)],
         client: &[Send(LAST), Deaf(1500)],
+        ..CASE
+    },
+    // The end of its body changes nothing about who is waited for.
+    Case {
+        name: "ends_body_and_reads_nothing",
+        front: "timeout client 500ms",
+        back: "timeout server 9s",
+        server_says: &[(0, LONG), (0, ENDLESS)],
+        client: &[Send(SHORT_POST), Pause(200), Send("def"), Deaf(2500)],
+        ..CASE
+    },
+    Case {
+        name: "spliced_and_reads_nothing",
+        front: "option splice-response\n timeout client 500ms",
+        back: "timeout server 9s",
+        server_says: &[(0, LONG), (0, ENDLESS)],
+        client: &[Send(LAST), Deaf(2500)],
         ..CASE
     },
     Case {
