@@ -101,6 +101,10 @@ pub struct Record {
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
     pub retry: Cell<RetryWish>,
+    /// Whether `strict-mode off` holds in the list of rules that runs.
+    pub lax_rewrites: Cell<bool>,
+    /// Rewrites that did not fit while it held.
+    pub failed_rewrites: Cell<u32>,
 }
 
 /// What the rules of a request say about sending it again.
@@ -170,6 +174,8 @@ impl Default for Record {
             destination: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
+            lax_rewrites: Cell::default(),
+            failed_rewrites: Cell::default(),
         }
     }
 }
@@ -203,6 +209,8 @@ pub struct Context<'a> {
     pub names: &'a NameTable,
     /// What rules have set so far.
     pub variables: Variables<'a>,
+    /// The most bytes that a head may have when it is sent (`tune.bufsize`).
+    pub head_bytes_max: usize,
     /// Wall clock, microseconds since 1970, as of the last turn.
     pub now_us: u64,
 }

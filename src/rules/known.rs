@@ -120,5 +120,5 @@ pub const ACTIONS: &[&str] = &[
     "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-fc-mark",
     "set-fc-tos", "set-map", "set-mark", "set-nice",
     "set-priority-class", "set-priority-offset", "set-timeout",
-    "set-tos", "strict-mode", "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
+    "set-tos", "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
 ];

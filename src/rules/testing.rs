@@ -260,6 +260,7 @@ impl Stream {
                 session: &self.variables.1,
                 stream: &self.variables.2,
             },
+            head_bytes_max: 1024,
             now_us: self.now_us,
         }
     }

@@ -85,6 +85,8 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
     };
     Options {
         idle: backend.timeouts.tunnel.or(shorter),
+        client_takes: backend.timeouts.tunnel.or(client),
+        server_takes: backend.timeouts.tunnel.or(server),
         client_fin: frontend.timeouts.client_fin,
         server_fin: backend.timeouts.server_fin,
         // `timeout tunnel` holds for both sides, and the client's is looked at first.

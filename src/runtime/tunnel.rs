@@ -4,7 +4,7 @@
 //! moves bytes with `splice(2)` through a pipe once it has carried much and the configuration allows it.
 
 use super::session::Session;
-use super::splice::{Broken, Pipe, Way};
+use super::splice::{Broken, Pipe, Side, Way};
 use super::transport::Socket;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -47,6 +47,10 @@ pub struct Carried {
 pub struct Options {
     /// Longest silence while both sides are open.
     pub idle: Option<Duration>,
+    /// Longest time for which the client takes none of the bytes that are there for it.
+    pub client_takes: Option<Duration>,
+    /// Longest time for which the server does.
+    pub server_takes: Option<Duration>,
     /// Longest silence of the client after the server ended its side.
     pub client_fin: Option<Duration>,
     /// Longest silence of the server after the client ended its side.
@@ -84,13 +88,15 @@ pub async fn relay(
         session.arm(limit.get());
     };
     let up = async {
-        let half_way = Half { session, from: client, to: server, count: &carried.0, limit: &limit };
+        let (count, takes) = (&carried.0, options.server_takes);
+        let half_way = Half { session, from: client, to: server, count, limit: &limit, takes };
         let result = half_way.carry(early_client, options.splice_request).await;
         half(options.server_fin, End::ServerTimeout);
         result
     };
     let down = async {
-        let half_way = Half { session, from: server, to: client, count: &carried.1, limit: &limit };
+        let (count, takes) = (&carried.1, options.client_takes);
+        let half_way = Half { session, from: server, to: client, count, limit: &limit, takes };
         let result = half_way.carry(early_server, options.splice_response).await;
         half(options.client_fin, End::ClientTimeout);
         result
@@ -99,6 +105,8 @@ pub async fn relay(
     let end = match (up, down) {
         (Some(Err(Broken::From)), _) | (_, Some(Err(Broken::To))) => End::Client,
         (Some(Err(Broken::To)), _) | (_, Some(Err(Broken::From))) => End::Server,
+        (Some(Err(Broken::ToExpired)), _) => End::ServerTimeout,
+        (_, Some(Err(Broken::ToExpired))) => End::ClientTimeout,
         (Some(Err(Broken::Expired)), _) | (_, Some(Err(Broken::Expired))) => late.get(),
         _ => End::Complete,
     };
@@ -127,9 +135,9 @@ async fn both(
         {
             down_result = Some(result);
         }
-        let failed = [up_result, down_result]
-            .iter()
-            .any(|result| matches!(result, Some(Err(Broken::From | Broken::Expired))));
+        let failed = [up_result, down_result].iter().any(|result| {
+            matches!(result, Some(Err(Broken::From | Broken::Expired | Broken::ToExpired)))
+        });
         if failed || (up_result.is_some() && down_result.is_some()) {
             Poll::Ready(())
         } else {
@@ -147,6 +155,8 @@ struct Half<'a> {
     to: &'a Socket,
     count: &'a Cell<u64>,
     limit: &'a Cell<Option<Duration>>,
+    /// How long the receiver may take nothing.
+    takes: Option<Duration>,
 }
 
 impl Half<'_> {
@@ -200,18 +210,20 @@ impl Half<'_> {
     }
 
     async fn send(&self, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>, Broken> {
-        self.session.arm(self.limit.get());
         let (mut at, mut buffer) = (0, buffer);
         while at < len {
+            // A slow reader is not a silent one: whatever it takes counts.
+            self.session.arm(self.takes);
             let sending = self.to.send_some(buffer, at, len);
-            let (sent, back) = self.session.deadline.limit(sending).await?;
+            let Ok((sent, back)) = self.session.deadline.limit(sending).await else {
+                return Err(Broken::ToExpired);
+            };
             buffer = back;
             let sent = sent.map_err(|_| Broken::To)?;
             at += sent;
             self.count.set(self.count.get() + sent as u64);
-            // A slow reader is not a silent one: whatever it takes counts.
-            self.session.arm(self.limit.get());
         }
+        self.session.arm(self.limit.get());
         Ok(buffer)
     }
 
@@ -221,7 +233,10 @@ impl Half<'_> {
             session: self.session,
             from: self.from,
             to: self.to,
-            limit: &|| self.limit.get(),
+            limit: &|side| match side {
+                Side::From => self.limit.get(),
+                Side::To => self.takes,
+            },
             moved: &|count| self.count.set(self.count.get() + count),
         };
         way.splice(pipe, u64::MAX).await

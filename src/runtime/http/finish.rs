@@ -4,7 +4,7 @@ use super::exchange::Exchange;
 use super::route::with_context;
 use crate::metrics::{Counter, ObjectId, Phase};
 use crate::plan::Mode;
-use crate::rules::context::LogLevel;
+use crate::rules::context::{LogLevel, Record};
 use crate::runtime::session::Session;
 
 /// Syslog level of a stream that ended.
@@ -50,8 +50,23 @@ pub fn stream(session: &Session, exchange: &mut Exchange) {
             shard.record(object, Phase::Total, now - exchange.received_us);
         }
     }
+    if record.failed_rewrites.get() > 0 {
+        count_failed_rewrites(session, record);
+    }
     if !frontend.log.targets.is_empty() && !exchange.silent {
         log(session, exchange);
+    }
+}
+
+/// Counts rewrites that did not fit and were let go (`strict-mode off`).
+#[cold]
+fn count_failed_rewrites(session: &Session, record: &Record) {
+    let backend = record.backend.map(|index| session.shard.backend(index));
+    let server = backend.zip(record.server).map(|(b, index)| b.servers[index as usize].object);
+    let objects = [Some(session.frontend().object), backend.map(|backend| backend.object), server];
+    for object in objects.into_iter().flatten() {
+        let failed = u64::from(record.failed_rewrites.get());
+        session.shard.count(object, Counter::RewriteErrors, failed);
     }
 }
 

@@ -76,7 +76,7 @@ async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'
         finish::stream(session, exchange);
         if !exchange.keep_alive {
             if exchange.unread {
-                answer::drain_refused(session).await;
+                answer::drain_refused(session, exchange).await;
             }
             return After::Close;
         }

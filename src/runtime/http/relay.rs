@@ -3,7 +3,7 @@
 use super::exchange::Exchange;
 use super::forward::{Conversation, Fail};
 use crate::proto::h1::body::BodyReader;
-use crate::runtime::splice::{Broken, Way};
+use crate::runtime::splice::{Broken, Side, Way};
 use std::cell::Cell;
 
 /// A body with at least this many bytes to come is worth a pipe.
@@ -85,17 +85,17 @@ impl Conversation<'_> {
         body: &mut BodyReader,
     ) -> Result<(), Fail> {
         let Ok(pipe) = self.session.shard.pipes.take() else { return Ok(()) };
-        let timeouts = (self.session.frontend().timeouts.client, self.backend.timeouts.server);
-        let limit = timeouts.0.into_iter().chain(timeouts.1).min();
         let moved = Cell::new(0);
         let way = Way {
             session: self.session,
             from: self.upstream,
             to: &self.session.socket,
-            limit: &|| limit,
+            limit: &|side| match side {
+                Side::From => self.backend.timeouts.server,
+                Side::To => self.session.frontend().timeouts.client,
+            },
             moved: &|count| moved.set(moved.get() + count),
         };
-        self.session.arm(limit);
         let result = way.splice(pipe, body.opaque()).await;
         exchange.record.bytes_out += moved.get();
         body.skip(moved.get());
@@ -109,6 +109,7 @@ impl Conversation<'_> {
             Ok(true) | Err(Broken::From) => Err(Fail::Cut(b'S', b'D')),
             Err(Broken::To) => Err(Fail::Cut(b'C', b'D')),
             Err(Broken::Expired) => Err(Fail::Cut(b's', b'D')),
+            Err(Broken::ToExpired) => Err(Fail::Cut(b'c', b'D')),
         }
     }
 

@@ -82,6 +82,8 @@ impl Conversation<'_> {
             Hop::to_client(exchange.keep_alive, exchange.request.version(), exchange.response.body);
         exchange.keep_alive = hop.keep_alive;
         let complete = self.relay_response(exchange, &hop).await?;
+        // Whoever asked whether to send the body, and sent nothing of it, has the answer: it will not come.
+        upload.unwanted.set(exchange.request.expect_continue && upload.bytes.get() == 0);
         Ok(complete && exchange.response.keep_alive)
     }
 
@@ -134,13 +136,8 @@ impl Conversation<'_> {
                 true => Box::pin(self.unless_gone(upload, receiving)).await?,
             };
             let Ok((received, filled)) = received else {
-                return Err(match upload.waits_for_client.get() {
-                    true => Fail::Status(408, b'c', b'H'),
-                    false => {
-                        let fail = Fail::Status(504, b's', b'H');
-                        self.unanswered(RetryOn::TIMEOUT, upload, fail)
-                    }
-                });
+                let fail = Fail::Status(504, b's', b'H');
+                return Err(self.unanswered(RetryOn::TIMEOUT, upload, fail));
             };
             *exchange.response.buffer_mut() = filled;
             match received {

@@ -79,6 +79,7 @@ pub fn with_context<T>(
             session: &session.variables,
             stream: &exchange.variables,
         },
+        head_bytes_max: shard.plan.global.buffer_size,
         now_us: shard.clock.wall_us(exchange.received_us),
     };
     f(&mut context)
@@ -215,7 +216,7 @@ fn end_of_backend(session: &Session, exchange: &mut Exchange, index: u32) -> Res
     }
     identify::client(session, exchange, index);
     if exchange.request.is_reframed() {
-        seal::request(&mut exchange.request);
+        exchange.last_of_server = seal::request(&mut exchange.request);
     }
     Ok(())
 }
