@@ -128,6 +128,15 @@ impl LogFormat {
         }
     }
 
+    /// Returns whether a line can be written as soon as the connection was accepted: all its tags are known then.
+    pub fn is_known_at_accept(&self) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Text(_) | Part::Blank => true,
+            Part::Tag(tag, _) => tag.is_known_at_accept(),
+            Part::Expression(..) => false,
+        })
+    }
+
     /// Returns the expressions inside, for lints.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.parts.iter().filter_map(|part| match part {

@@ -39,6 +39,10 @@ pub struct Exchange {
     pub unread: bool,
     /// Whether the stream is to be logged at all.
     pub silent: bool,
+    /// Whether it was logged already.
+    pub logged: bool,
+    /// Whether its request could not be read.
+    pub refused: bool,
 }
 
 impl Exchange {
@@ -48,6 +52,8 @@ impl Exchange {
         self.started_us = now_us;
         self.received_us = now_us;
         self.silent = false;
+        self.logged = false;
+        self.refused = false;
         self.unread = false;
         self.variables.clear(&shard.plan.variables);
         self.record = Record {
