@@ -284,9 +284,15 @@ impl ShardLog {
             let start = batch.bytes.len();
             let header = Header { target, line };
             header.write(&self.queue.origin, &self.pid, &self.clock, &mut batch.bytes);
+            if batch.bytes.len() - start > target.length_max && !line.structured.is_empty() {
+                // Half an element would spoil the line for whoever parses it.
+                batch.bytes.truncate(start);
+                let header = Header { target, line: Line { structured: b"", ..line } };
+                header.write(&self.queue.origin, &self.pid, &self.clock, &mut batch.bytes);
+            }
             batch.bytes.extend_from_slice(line.message);
-            // The limit counts the newline.
-            batch.bytes.truncate(start + target.length_max.saturating_sub(1));
+            // The limit does not count the newline.
+            batch.bytes.truncate(start + target.length_max);
             batch.bytes.push(b'\n');
             batch.ends.push(batch.bytes.len() as u32);
             if batch.bytes.len() >= BATCH_BYTES || batch.ends.len() >= BATCH_LINES {

@@ -82,10 +82,10 @@ fn levels_filter_and_clamp() {
 }
 
 #[test]
-fn a_line_is_cut_at_len_with_its_newline() {
+fn a_line_is_cut_at_len_which_does_not_count_the_newline() {
     let mut short = target(LogLineFormat::Raw);
     short.length_max = 4;
-    assert_eq!(line(short, None), "hel\n");
+    assert_eq!(line(short, None), "hell\n");
 }
 
 #[test]
@@ -162,4 +162,17 @@ fn samples_share_lines_out_and_count_only_lines_that_the_level_admits() {
     log.write(&targets[1..], Line { level: 7, ..said(b"quiet") });
     log.flush();
     assert_eq!(lines(&queue), ["a\n", "<6>b\n", "c\n", "d\n", "<6>e\n"]);
+}
+
+#[test]
+fn structured_data_that_does_not_fit_is_left_out_as_a_whole() {
+    let queue = LogQueue::new(Origin::default());
+    let mut log = queue.shard_log();
+    let targets = [LogTarget { length_max: 60, ..target(LogLineFormat::Rfc5424) }];
+    log.write(
+        &targets,
+        Line { structured: b"[a@1 b=\"0123456789012345678901234567890\"]", ..said(b"x") },
+    );
+    log.flush();
+    assert!(lines(&queue)[0].ends_with(" - - x\n"), "the data has 38 bytes");
 }

@@ -249,8 +249,7 @@ pub(in crate::plan) fn settle(target: &mut LogTarget, rings: &[(RingSpec, Span)]
     if ring.format != LogLineFormat::Unsaid {
         target.format = ring.format;
     }
-    // The ring keeps no newline, which the target's limit counts.
-    target.length_max = target.length_max.min(ring.length_max.saturating_add(1));
+    target.length_max = target.length_max.min(ring.length_max);
 }
 
 #[cfg(test)]
