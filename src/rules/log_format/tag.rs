@@ -104,6 +104,43 @@ tags! {
 }
 
 impl Tag {
+    /// Returns whether it shows a number.
+    pub(super) fn is_number(self) -> bool {
+        matches!(
+            self,
+            Tag::BytesOut
+                | Tag::BytesIn
+                | Tag::Status
+                | Tag::TimeRequest
+                | Tag::TimeActive
+                | Tag::TimeConnect
+                | Tag::TimeData
+                | Tag::TimeHandshake
+                | Tag::TimeIdle
+                | Tag::TimeQuery
+                | Tag::TimeResponse
+                | Tag::Timestamp
+                | Tag::TimeTotal
+                | Tag::TimeUser
+                | Tag::TimeWait
+                | Tag::Connections
+                | Tag::BackendStreams
+                | Tag::BackendSourcePort
+                | Tag::BackendQueue
+                | Tag::ClientPort
+                | Tag::FrontendConnections
+                | Tag::FrontendPort
+                | Tag::LogCounter
+                | Tag::AcceptMillis
+                | Tag::Pid
+                | Tag::Retries
+                | Tag::RequestCounter
+                | Tag::ServerStreams
+                | Tag::ServerPort
+                | Tag::ServerQueue
+        )
+    }
+
     /// Returns whether its value is known, and final, as soon as the connection was accepted.
     pub(super) fn is_known_at_accept(self) -> bool {
         matches!(
@@ -385,6 +422,9 @@ fn version(head: &Head) -> &'static [u8] {
 fn encode(out: &mut Vec<u8>, text: &[u8], style: Style, left: &mut usize) {
     let text = &text[..text.len().min(*left)];
     *left -= text.len();
+    if style.raw {
+        return out.extend_from_slice(text);
+    }
     for &byte in text {
         match byte {
             b'"' | b'#' => {
