@@ -8,6 +8,7 @@ mod support;
 
 mod actions;
 mod answers_framing;
+mod bandwidth;
 mod bodies;
 mod breaking;
 mod cli;

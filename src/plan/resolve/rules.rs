@@ -151,7 +151,10 @@ impl<'p> Pass<'p, '_> {
         };
         let mut acls = std::mem::take(&mut self.acls);
         let mut compiler = self.compiler(diagnostics, position, line.span);
-        let mut http = |set| Rule::parse(set, line, &mut acls, &mut compiler);
+        let filters = &self.draft.filters;
+        let mut http = |set| {
+            Rule::parse(set, line, &mut acls, &mut compiler)?.with_filters(filters, &mut compiler)
+        };
         match (rule.kind, self.half) {
             (RuleKind::HttpRequest, _) => out.http_request.extend(http(RuleSet::HttpRequest)),
             (RuleKind::HttpResponse, _) => out.http_response.extend(http(RuleSet::HttpResponse)),

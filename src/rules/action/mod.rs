@@ -6,6 +6,7 @@
 //! runtime carries out.
 
 mod address;
+mod bandwidth;
 mod cursor;
 mod headers;
 mod normalize;
@@ -17,6 +18,7 @@ mod variable;
 mod verdict;
 mod wait;
 
+use super::bandwidth::Filter;
 use super::condition::{AclSet, Condition};
 use super::context::Context;
 use super::{Compiler, known};
@@ -165,6 +167,8 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// `set-bandwidth-limit`
+    Bandwidth(bandwidth::Use),
     /// Replaces an address of the stream.
     Address(address::Edit),
     /// `disable-l7-retry`, `set-retries`
@@ -211,6 +215,7 @@ pub type Row = Keyword<ActionSpec>;
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] = &[
     address::TABLE,
+    bandwidth::TABLE,
     headers::TABLE,
     normalize::TABLE,
     redirect::TABLE,
@@ -253,6 +258,18 @@ impl Rule {
             words => Some(Condition::parse(words, acls, compiler)?),
         };
         Some(Self { condition, span: line.span, name: row.name, action: action? })
+    }
+
+    /// Finds what the rule names among the filters of its section; reports a name that none has.
+    pub fn with_filters(
+        mut self,
+        filters: &[Arc<Filter>],
+        compiler: &mut Compiler<'_>,
+    ) -> Option<Self> {
+        if let Action::Bandwidth(limit) = &mut self.action {
+            limit.attach(filters, compiler)?;
+        }
+        Some(self)
     }
 
     /// Returns whether it ends its list when its condition holds.
@@ -364,6 +381,7 @@ fn apply(
         }
         Action::LogLevel(level) => cx.record.log_level.set(*level),
         Action::Retry(retry) => retry.apply(cx),
+        Action::Bandwidth(limit) => limit.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Address(edit) => edit.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
