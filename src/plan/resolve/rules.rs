@@ -101,6 +101,10 @@ pub(super) fn compile(
         }
     }
     out.http_request.append(&mut redirects);
+    for rules in [&mut out.http_request, &mut out.http_response, &mut out.http_after_response] {
+        Rule::link(rules);
+    }
+    UseBackend::link(&mut out.use_backend);
     out.error_files = super::errors::compile(cx, index, reported, draft, backend, second);
     out
 }
@@ -199,7 +203,7 @@ impl<'p> Pass<'p, '_> {
             found.map(BackendTarget::Fixed)
         };
         let condition = condition(line, acls, compiler)?;
-        Some(UseBackend { target: target?, condition, span: line.span })
+        Some(UseBackend { target: target?, condition, span: line.span, run: None })
     }
 
     /// Compiles a `use-server` line.

@@ -19,7 +19,7 @@ mod verdict;
 mod wait;
 
 use super::bandwidth::Filter;
-use super::condition::{AclSet, Condition};
+use super::condition::{AclSet, Condition, Run, runs};
 use super::context::Context;
 use super::{Compiler, known};
 use crate::config::ast::{Line, Span};
@@ -101,6 +101,8 @@ pub struct Rule {
     /// Name of the action.
     pub name: &'static str,
     action: Action,
+    /// The rules in a row that begin with the same test as this one.
+    run: Option<Arc<Run>>,
 }
 
 /// A service that answers requests inside the proxy (`http-request use-service`).
@@ -257,7 +259,13 @@ impl Rule {
             [] => None,
             words => Some(Condition::parse(words, acls, compiler)?),
         };
-        Some(Self { condition, span: line.span, name: row.name, action: action? })
+        Some(Self { condition, span: line.span, name: row.name, action: action?, run: None })
+    }
+
+    /// Links rules in a row that begin with the same test, when all lines of the section are compiled.
+    pub fn link(rules: &mut [Rule]) {
+        let runs = runs(rules.iter().map(|rule| rule.condition.as_ref()));
+        rules.iter_mut().zip(runs).for_each(|(rule, run)| rule.run = run);
     }
 
     /// Finds what the rule names among the filters of its section; reports a name that none has.
@@ -350,7 +358,17 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
     }
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
-    for (index, rule) in rules.iter().enumerate().skip(from) {
+    let mut at = from;
+    while let Some(mut rule) = rules.get(at) {
+        if let Some(run) = &rule.run {
+            at = run.next(at, cx);
+            if at >= run.end() {
+                continue;
+            }
+            rule = &rules[at];
+        }
+        let index = at;
+        at += 1;
         if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
             && let Some(verdict) = apply(rules, index, cx, &mut scratch)
         {

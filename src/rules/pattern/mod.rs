@@ -18,6 +18,8 @@ pub(in crate::rules) use list::check_value;
 pub use list::{Fault, Found, Kind, List, Lists, Output};
 pub use network::{Network, Networks};
 pub use pending::Pending;
+pub(in crate::rules) use table::{Table, hash};
+pub(in crate::rules) use text::lowered;
 pub use text::{Affixes, Exact, Parts, TextPattern};
 
 use super::Compiler;
