@@ -88,6 +88,20 @@ impl LogFormat {
 
     /// Appends the formatted text.
     pub fn write(&self, cx: &Context<'_>, out: &mut Vec<u8>) {
+        self.write_with(cx, out, |out, before| {
+            if self.is_line && out[before..].iter().any(u8::is_ascii_control) {
+                tag::encode_controls(out, before);
+            }
+        });
+    }
+
+    /// Appends the formatted text with `encode` called behind each value, with the place where that begins.
+    pub fn write_with(
+        &self,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+        encode: impl Fn(&mut Vec<u8>, usize),
+    ) {
         let mut blank = true;
         for part in &self.parts {
             let before = out.len();
@@ -102,9 +116,7 @@ impl LogFormat {
                 Part::Tag(tag, style) => self.write_tag(*tag, *style, cx, out),
                 Part::Expression(expression, style) => {
                     text(out, *style, expression.eval(cx).as_ref());
-                    if self.is_line && out[before..].iter().any(u8::is_ascii_control) {
-                        tag::encode_controls(out, before);
-                    }
+                    encode(out, before);
                 }
             }
             blank &= out.len() == before;
