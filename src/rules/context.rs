@@ -97,6 +97,8 @@ pub struct Record {
     pub source: Cell<Option<SocketAddr>>,
     /// The address that the client asked for as `set-dst` said it.
     pub destination: Cell<Option<SocketAddr>>,
+    /// The moment of the line that is being written (`%OG`).
+    pub step: Cell<LogStep>,
     /// What `set-log-level` said; rules set it while they run.
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
@@ -125,6 +127,42 @@ impl Record {
     /// Returns the address that the client connected to, or what a rule put in its place.
     pub fn destination(&self, session: &SessionInfo) -> Option<SocketAddr> {
         self.destination.get().or(session.destination)
+    }
+}
+
+macro_rules! steps {
+    ($($step:ident $name:literal $doc:literal,)*) => {
+        /// A moment of a stream at which a line may be logged (`log-steps`, `on` in a `log-profile`, `%OG`).
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum LogStep { #[default] $(#[doc = $doc] $step,)* }
+
+        impl LogStep {
+            /// All steps.
+            pub const ALL: &[Self] = &[$(Self::$step,)*];
+
+            /// Returns its name as configurations write it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$step => $name,)* }
+            }
+        }
+    };
+}
+
+steps! {
+    Close "close" "The stream has ended.",
+    Accept "accept" "The connection was accepted.",
+    Request "request" "The request was received.",
+    Connect "connect" "The connection to the server stands.",
+    Response "response" "The response's head was received.",
+    Error "error" "The stream ended before it had a request.",
+    HttpRequest "http-req" "An `http-request` rule says so.",
+    HttpResponse "http-res" "An `http-response` rule says so.",
+}
+
+impl LogStep {
+    /// Returns the step of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|step| step.name() == name)
     }
 }
 
@@ -172,6 +210,7 @@ impl Default for Record {
             applet: None,
             source: Cell::default(),
             destination: Cell::default(),
+            step: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
             lax_rewrites: Cell::default(),

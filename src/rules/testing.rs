@@ -275,8 +275,13 @@ impl Stream {
 
     pub(super) fn write(&mut self, format: &LogFormat) -> String {
         let mut out = Vec::new();
-        format.write(&self.cx(), &mut out);
+        self.write_bytes(format, &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// Appends what a format writes.
+    pub(super) fn write_bytes(&mut self, format: &LogFormat, out: &mut Vec<u8>) {
+        format.write(&self.cx(), out);
     }
 }
 

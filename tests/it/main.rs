@@ -24,6 +24,7 @@ mod forward_proxy;
 mod hardening;
 mod health;
 mod http;
+mod logging_targets;
 mod messages;
 mod name_servers;
 mod patterns;

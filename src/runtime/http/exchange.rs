@@ -41,6 +41,10 @@ pub struct Exchange {
     pub last_of_server: bool,
     /// Whether the stream is to be logged at all.
     pub silent: bool,
+    /// Whether it was logged already.
+    pub logged: bool,
+    /// Whether its request could not be read.
+    pub refused: bool,
 }
 
 impl Exchange {
@@ -50,6 +54,8 @@ impl Exchange {
         self.started_us = now_us;
         self.received_us = now_us;
         self.silent = false;
+        self.logged = false;
+        self.refused = false;
         self.unread = false;
         self.last_of_server = false;
         self.variables.clear(&shard.plan.variables);

@@ -8,12 +8,13 @@
 
 use super::exchange::Exchange;
 use super::upload::{Upload, alongside};
-use super::{answer, connect, route};
+use super::{answer, connect, finish, route};
 use crate::metrics::Counter;
 use crate::plan::{Backend, ConnectionMode, HeaderNames, RetryOn, Reuse};
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::Hop;
 use crate::proto::http::{BodyLength, Head};
+use crate::rules::context::LogStep;
 use crate::runtime::assign::{Assigned, Dispatch, Refused, Wish};
 use crate::runtime::session::Session;
 use crate::runtime::tcp::refused_letters;
@@ -65,6 +66,7 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
             Ok(assigned) => assigned,
             Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
         };
+        finish::reached(session, exchange, LogStep::Connect);
         let follows = backend.servers[slot.server].follow.is_some();
         if follows {
             if exchange.request.method() == b"CONNECT" {

@@ -23,6 +23,7 @@ use super::session::Session;
 use super::shard::IdlePermit;
 use crate::metrics::Counter;
 use crate::plan::{ConnectionMode, Gauge};
+use crate::rules::context::LogStep;
 use exchange::Exchange;
 pub use receive::wait_idle;
 use route::Step;
@@ -94,6 +95,8 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     let frontend = session.frontend();
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
+    finish::reached(session, exchange, LogStep::Accept);
+    finish::reached(session, exchange, LogStep::Request);
     exchange.keep_alive = exchange.request.keep_alive
         && frontend.connection_mode != ConnectionMode::Close
         && !session.shard.is_draining();

@@ -165,6 +165,7 @@ async fn complete(session: &Session, exchange: &mut Exchange) -> Result<(), Fail
 pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure) {
     let frontend = session.frontend();
     exchange.keep_alive = false;
+    exchange.refused = true;
     let termination = &mut exchange.record.termination;
     let null = match failure {
         Failure::Timeout(null) => null,

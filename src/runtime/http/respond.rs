@@ -3,7 +3,7 @@
 use super::exchange::Exchange;
 use super::forward::{Conversation, Fail, end};
 use super::upload::{Upload, strip_connection_fields};
-use super::{answer, persist, route};
+use super::{answer, finish, persist, route};
 use crate::metrics::Phase;
 use crate::plan::RetryOn;
 use crate::proto::h1::body::BodyReader;
@@ -11,6 +11,7 @@ use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::seal;
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
+use crate::rules::context::LogStep;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
 use crate::runtime::tunnel;
 use crate::runtime::watch::{self, Left};
@@ -246,6 +247,7 @@ impl Conversation<'_> {
                 return Err(self.outgrown(b'H'));
             }
         }
+        self.log_head(exchange, if rewrite { out.len() } else { head_len });
         let first = if decode {
             let rest = exchange.response.rest();
             body.advance_with(rest, |range| out.extend_from_slice(&rest[range]))
@@ -276,6 +278,14 @@ impl Conversation<'_> {
             return Ok(clean);
         }
         Box::pin(self.relay_body(exchange, body, decode)).await
+    }
+
+    /// Logs a response whose head of that length is about to be sent, if that is when lines are written.
+    fn log_head(&self, exchange: &mut Exchange, head_len: usize) {
+        let before = exchange.record.bytes_out;
+        exchange.record.bytes_out += head_len as u64;
+        finish::reached(self.session, exchange, LogStep::Response);
+        exchange.record.bytes_out = before;
     }
 
     /// Answers in place of a response that a rule refused or replaced.
@@ -333,6 +343,7 @@ impl Conversation<'_> {
         };
         write::write_response(&exchange.response, &mut out, &hop);
         let len = out.len();
+        self.log_head(exchange, len);
         exchange.out = self.send_client(out, len).await?;
         let early_server = exchange.response.rest().to_vec();
         let early_client = std::mem::take(&mut exchange.next);

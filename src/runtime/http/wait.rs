@@ -5,11 +5,13 @@
 //! [`carry_out`].
 
 use super::exchange::Exchange;
+use super::finish;
 use super::route::{Stop, decided, with_context};
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::framing::met_continue;
 use crate::proto::http::{Head, Version};
 use crate::rules::action::{self, Rule, Verdict, Wait};
+use crate::rules::context::LogStep;
 use crate::rules::sample::Value;
 use crate::rules::variable::Conditions;
 use crate::runtime::resolver::{self, Wanted};
@@ -73,6 +75,14 @@ async fn carry_out(
                 // What an earlier request of the session found is not an address of this host.
                 None => cx.variables.unset(variable),
             });
+            Ok(())
+        }
+        Wait::Log => {
+            let step = match side {
+                Side::Request => LogStep::HttpRequest,
+                Side::Response(_) => LogStep::HttpResponse,
+            };
+            finish::on_demand(session, exchange, step);
             Ok(())
         }
         Wait::EarlyHint(fields) => early_hint(session, exchange, &fields).await,
