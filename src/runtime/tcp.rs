@@ -108,6 +108,7 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
 pub fn refused_letters(refused: Refused) -> (u8, u8) {
     match refused {
         Refused::NoServer | Refused::Connect => (b'S', b'C'),
+        Refused::Exhausted => (b'R', b'C'),
         Refused::QueueFull => (b'S', b'Q'),
         Refused::QueueTimeout => (b's', b'Q'),
         Refused::ConnectTimeout => (b's', b'C'),
