@@ -213,8 +213,6 @@ impl<'s> Dispatch<'s> {
             };
             let server = slot.server;
             record.server = Some(server as u32);
-            let farm = &shard.plan.farms[self.index as usize];
-            record.server_streams = farm.server(server).current();
             if let Some(take) = self.wish.reuse {
                 let mut idle = self.take_idle(server, take);
                 if idle.is_none()

@@ -23,6 +23,8 @@ mod forward_proxy;
 mod hardening;
 mod health;
 mod http;
+mod logging_lines;
+mod logging_steps;
 mod logging_targets;
 mod messages;
 mod patterns;

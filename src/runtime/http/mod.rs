@@ -105,8 +105,7 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     };
     exchange.record.backend = Some(backend);
     session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
-    let gauge = Inside::enter(&session.shard.backend(backend).streams);
-    exchange.record.backend_streams = gauge.0.current();
+    let _inside = Inside::enter(&session.shard.backend(backend).streams);
     match route::backend(session, exchange, backend).await {
         Ok(()) => forward::forward(session, exchange, backend).await,
         Err(stop) => Box::pin(answer::stop(session, exchange, stop)).await,
