@@ -3,7 +3,7 @@
 
 use crate::faults::Step::{End, Leave, Pause, Send};
 use crate::faults::{CASE, Case, GET, HALF, LAST, OK, deaf, drain, play, talking};
-use crate::support::{Client, Kind, Setup, both, free_address};
+use crate::support::{Client, Kind, Next, Origin, Setup, both, eventually, free_address};
 use std::net::UdpSocket;
 use std::thread;
 use std::time::Duration;
@@ -406,4 +406,35 @@ fn time(word: &str) -> String {
         Ok(time) if time >= LONG_MS => format!("{plus}LONG"),
         _ => format!("{plus}SHORT"),
     }
+}
+
+#[test]
+fn every_change_of_a_health_check_is_logged_as_haproxy_does() {
+    both(|kind| {
+        let log = UdpSocket::bind("127.0.0.1:0").unwrap();
+        log.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let origin = Origin::script("o", FAILED, Next::Close);
+        let text = "defaults\n mode http\n timeout client 5s\n timeout connect 5s\n timeout server 5s\n \
+            log @log@ format short local0\n option log-health-checks\nfrontend f\n bind @web@\n \
+            default_backend up\nbackend up\n server s @o@ check inter 200ms fall 3 rise 2\n\
+            backend dead\n server s @dead@ check inter 200ms fall 2 rise 4\n\
+            backend wrong\n option httpchk GET /\n server s @o@ check inter 200ms fall 2 rise 2 backup\n\
+            backend quiet\n no option log-health-checks\n server s @dead@ check inter 200ms\n";
+        let setup = Setup::new(kind).listen("web").origin(&origin).address("dead", free_address());
+        let _proxy = setup.address("log", log.local_addr().unwrap()).start(text);
+        let mut lines: Vec<String> = Vec::new();
+        eventually("all that is to be said", || {
+            lines.extend(drain(&log));
+            (lines.len() >= 9).then_some(())
+        });
+        let mut lines: Vec<String> = lines
+            .iter()
+            .map(|line| {
+                let (before, after) = line.split_once("duration: ").unwrap_or((line, ""));
+                format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+            })
+            .collect();
+        lines.sort();
+        lines
+    });
 }
