@@ -28,7 +28,6 @@ pub async fn relay(session: &Session) {
     let backend = shard.backend(backend_index);
     shard.count(backend.object, Counter::Sessions, 1);
     backend.streams.enter(u32::MAX);
-    exchange.record.backend_streams = backend.streams.current();
     let wish = Wish {
         server: super::http::route::use_server(session, &mut exchange, backend),
         reuse: None,
