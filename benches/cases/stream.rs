@@ -102,6 +102,7 @@ impl Stream {
                 session: &self.variables.0,
                 stream: &self.variables.1,
             },
+            head_bytes_max: 16 * 1024,
             now_us: NOW_US,
         };
         f(&plan.frontends[0], &mut context)

@@ -275,6 +275,7 @@ impl Stream {
                 session: &self.variables.1,
                 stream: &self.variables.2,
             },
+            head_bytes_max: 1024,
             now_us: self.now_us,
         }
     }
@@ -289,8 +290,13 @@ impl Stream {
 
     pub(super) fn write(&mut self, format: &LogFormat) -> String {
         let mut out = Vec::new();
-        format.write(&self.cx(), &mut out);
+        self.write_bytes(format, &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// Appends what a format writes.
+    pub(super) fn write_bytes(&mut self, format: &LogFormat, out: &mut Vec<u8>) {
+        format.write(&self.cx(), out);
     }
 }
 

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::tunnel::{self, End, Options};
 use crate::metrics::Counter;
 use crate::plan::{Backend, Frontend};
-use crate::rules::context::Record;
+use crate::rules::context::{LogStep, Record};
 
 /// Relays the session's one stream to a server.
 pub async fn relay(session: &Session) {
@@ -15,6 +15,8 @@ pub async fn relay(session: &Session) {
     let mut exchange = shard.exchanges.take();
     exchange.begin(session, session.accepted_us);
     exchange.record.request_us = 0;
+    finish::reached(session, &mut exchange, LogStep::Accept);
+    finish::reached(session, &mut exchange, LogStep::Request);
     let Some(backend_index) = super::http::route::choose_backend(session, &mut exchange) else {
         exchange.record.termination.cause = b'S';
         exchange.record.termination.phase = b'C';
@@ -40,7 +42,10 @@ pub async fn relay(session: &Session) {
             false => dispatch.assign(&mut exchange.record).await,
         };
     match assigned {
-        Ok(assigned) => carry(session, frontend, backend, assigned, &mut exchange.record).await,
+        Ok(assigned) => {
+            finish::reached(session, &mut exchange, LogStep::Connect);
+            carry(session, frontend, backend, assigned, &mut exchange.record).await;
+        }
         Err(refused) => {
             let (cause, phase) = refused_letters(refused);
             exchange.record.termination.cause = cause;
@@ -86,6 +91,8 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
     };
     Options {
         idle: backend.timeouts.tunnel.or(shorter),
+        client_takes: backend.timeouts.tunnel.or(client),
+        server_takes: backend.timeouts.tunnel.or(server),
         client_fin: frontend.timeouts.client_fin,
         server_fin: backend.timeouts.server_fin,
         // `timeout tunnel` holds for both sides, and the client's is looked at first.

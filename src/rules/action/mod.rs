@@ -13,6 +13,7 @@ mod normalize;
 mod redirect;
 mod reply;
 mod retry;
+mod strict;
 mod target;
 mod variable;
 mod verdict;
@@ -177,6 +178,8 @@ enum Action {
     Retry(retry::Retry),
     /// Needs something from outside before the next rule.
     Wait(wait::Waiting),
+    /// `strict-mode`
+    StrictMode(bool),
     /// Sets or unsets a variable.
     Variable(variable::Edit),
 }
@@ -222,6 +225,7 @@ pub const TABLES: &[&[Row]] = &[
     normalize::TABLE,
     redirect::TABLE,
     retry::TABLE,
+    strict::TABLE,
     target::TABLE,
     variable::TABLE,
     verdict::TABLE,
@@ -343,6 +347,7 @@ thread_local! {
 
 /// Runs the rules in order until one is final or has to wait.
 pub fn run(rules: &[Rule], cx: &mut Context<'_>) -> Verdict {
+    cx.record.lax_rewrites.set(false);
     run_traced(rules, 0, cx).0
 }
 
@@ -390,8 +395,15 @@ fn apply(
 ) -> Option<Verdict> {
     scratch.clear();
     match &rules[index].action {
-        Action::Header(edit) => edit.apply(cx, scratch),
-        Action::Target(edit) => edit.apply(cx, scratch),
+        Action::Header(edit) => match cx.record.lax_rewrites.get() {
+            false => edit.apply(cx, scratch),
+            true => strict::attempt(cx, |cx| edit.apply(cx, scratch)),
+        },
+        Action::Target(edit) => match cx.record.lax_rewrites.get() {
+            false => edit.apply(cx, scratch),
+            true => strict::attempt(cx, |cx| edit.apply(cx, scratch)),
+        },
+        Action::StrictMode(strict) => cx.record.lax_rewrites.set(!strict),
         Action::Normalize(normalizer) => {
             if normalize::apply(*normalizer, cx, scratch).is_err() {
                 return Some(Verdict::Deny(400));

@@ -43,6 +43,13 @@ impl Test {
     /// Evaluates it.
     #[inline]
     pub(super) fn holds(&self, cx: &Context<'_>) -> bool {
+        if self.lists.is_empty() {
+            return self.expression.any(cx, &mut |value| self.matcher.matches(value));
+        }
+        self.holds_with_lists(cx)
+    }
+
+    fn holds_with_lists(&self, cx: &Context<'_>) -> bool {
         self.expression.any(cx, &mut |value| {
             self.matcher.matches(value) || self.lists.iter().any(|list| list.contains(value))
         })

@@ -168,7 +168,7 @@ impl TextPattern {
     }
 
     /// Returns whether `text` is the pattern.
-    #[inline]
+    #[inline(always)]
     pub fn equals(&self, text: &[u8]) -> bool {
         if self.ignore_case { same_ignoring_case(text, &self.text) } else { *text == *self.text }
     }

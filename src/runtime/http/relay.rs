@@ -5,7 +5,7 @@ use super::forward::{Conversation, Fail};
 use crate::proto::h1::body::BodyReader;
 use crate::rules::bandwidth::{Direction, Limits};
 use crate::runtime::bandwidth::Limited;
-use crate::runtime::splice::{Broken, Way};
+use crate::runtime::splice::{Broken, Side, Way};
 use std::cell::Cell;
 
 /// A body with at least this many bytes to come is worth a pipe.
@@ -98,17 +98,17 @@ impl Conversation<'_> {
         body: &mut BodyReader,
     ) -> Result<(), Fail> {
         let Ok(pipe) = self.session.shard.pipes.take() else { return Ok(()) };
-        let timeouts = (self.session.frontend().timeouts.client, self.backend.timeouts.server);
-        let limit = timeouts.0.into_iter().chain(timeouts.1).min();
         let moved = Cell::new(0);
         let way = Way {
             session: self.session,
             from: self.upstream,
             to: &self.session.socket,
-            limit: &|| limit,
+            limit: &|side| match side {
+                Side::From => self.backend.timeouts.server,
+                Side::To => self.session.frontend().timeouts.client,
+            },
             moved: &|count| moved.set(moved.get() + count),
         };
-        self.session.arm(limit);
         let result = way.splice(pipe, body.opaque()).await;
         exchange.record.bytes_out += moved.get();
         body.skip(moved.get());
@@ -122,6 +122,7 @@ impl Conversation<'_> {
             Ok(true) | Err(Broken::From) => Err(Fail::Cut(b'S', b'D')),
             Err(Broken::To) => Err(Fail::Cut(b'C', b'D')),
             Err(Broken::Expired) => Err(Fail::Cut(b's', b'D')),
+            Err(Broken::ToExpired) => Err(Fail::Cut(b'c', b'D')),
         }
     }
 
@@ -138,7 +139,7 @@ impl Conversation<'_> {
             to: &self.session.socket,
             limits,
             direction: Direction::Out,
-            timeout: || self.session.frontend().timeouts.client,
+            takes: || self.session.frontend().timeouts.client,
         };
         match limited.send(buffer, free, len, &Cell::new(0)).await {
             Ok((Ok(()), buffer)) => Ok(buffer),
