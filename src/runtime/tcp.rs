@@ -64,7 +64,8 @@ async fn carry(
     assigned: Assigned,
     record: &mut Record,
 ) {
-    let options = tunnel_options(frontend, backend);
+    let limits = record.bandwidth.get_mut().clone();
+    let options = Options { limits, ..tunnel_options(frontend, backend) };
     let server = &assigned.upstream.socket;
     let carried = tunnel::relay(session, server, options, Vec::new(), Vec::new()).await;
     // The driver closes descriptors when it gets to it; the server must see the end before the next stream comes.
@@ -89,6 +90,8 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
     };
     Options {
         idle: backend.timeouts.tunnel.or(shorter),
+        client_takes: backend.timeouts.tunnel.or(client),
+        server_takes: backend.timeouts.tunnel.or(server),
         client_fin: frontend.timeouts.client_fin,
         server_fin: backend.timeouts.server_fin,
         // `timeout tunnel` holds for both sides, and the client's is looked at first.
@@ -96,6 +99,7 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
             || client.is_some_and(|client| server.is_none_or(|server| client <= server)),
         splice_request: frontend.splice.request || backend.splice.request,
         splice_response: frontend.splice.response || backend.splice.response,
+        limits: None,
     }
 }
 

@@ -346,6 +346,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             pattern::show_map,
         ),
         row(
+            "show resolvers",
+            "[<section>]",
+            "Counts what came of questions to name servers, and how often limits of their section were met.",
+            "show resolvers dns",
+            User,
+            about::resolvers,
+        ),
+        row(
             "show servers state",
             "[<backend>]",
             "Prints the changing state of servers.",

@@ -37,6 +37,8 @@ pub struct Exchange {
     pub keep_alive: bool,
     /// Whether the client may still be sending a body that nobody will read.
     pub unread: bool,
+    /// Whether a rule said that the server's connection closes behind this stream.
+    pub last_of_server: bool,
     /// Whether the stream is to be logged at all.
     pub silent: bool,
     /// Whether it was logged already.
@@ -55,6 +57,7 @@ impl Exchange {
         self.logged = false;
         self.refused = false;
         self.unread = false;
+        self.last_of_server = false;
         self.variables.clear(&shard.plan.variables);
         self.record = Record {
             start_us: shard.clock.wall_us(now_us),

@@ -23,24 +23,29 @@ pub fn stream(session: &Session, exchange: &mut Exchange) {
     session.idle_since_us.set(now);
     let record = &exchange.record;
     let http = frontend.mode == Mode::Http;
+    let cells = shard.cells();
     let count = |object: ObjectId| {
-        shard.count(object, Counter::BytesIn, record.bytes_in);
-        shard.count(object, Counter::BytesOut, record.bytes_out);
+        let row = cells.row(object);
+        row.add(Counter::BytesIn, record.bytes_in);
+        row.add(Counter::BytesOut, record.bytes_out);
+        row
     };
+    // A stream without an answer counts as `hrsp_other`.
+    let status = http.then(|| Counter::of_status(record.status));
     let count_status = |object: ObjectId| {
-        count(object);
-        if http {
-            // A stream without an answer counts as `hrsp_other`.
-            shard.count(object, Counter::of_status(record.status), 1);
+        let row = count(object);
+        if let Some(status) = status {
+            row.add(status, 1);
         }
+        row
     };
     count_status(frontend.object);
     count_status(frontend.binds[session.info.bind as usize].object);
     if let Some(index) = record.backend {
         let backend = shard.backend(index);
-        count_status(backend.object);
+        let row = count_status(backend.object);
         if http {
-            shard.count(backend.object, Counter::Requests, 1);
+            row.add(Counter::Requests, 1);
         }
         if let Some(server) = record.server {
             // Its responses are counted as they come: what the proxy says in its place is not the server's.
@@ -49,9 +54,24 @@ pub fn stream(session: &Session, exchange: &mut Exchange) {
             shard.record(object, Phase::Total, now - exchange.received_us);
         }
     }
+    if record.failed_rewrites.get() > 0 {
+        count_failed_rewrites(session, record);
+    }
     if frontend.log.is_wanted() && !exchange.silent {
         let error = exchange.refused;
         step(session, exchange, if error { LogStep::Error } else { LogStep::Close });
+    }
+}
+
+/// Counts rewrites that did not fit and were let go (`strict-mode off`).
+#[cold]
+fn count_failed_rewrites(session: &Session, record: &Record) {
+    let backend = record.backend.map(|index| session.shard.backend(index));
+    let server = backend.zip(record.server).map(|(b, index)| b.servers[index as usize].object);
+    let objects = [Some(session.frontend().object), backend.map(|backend| backend.object), server];
+    for object in objects.into_iter().flatten() {
+        let failed = u64::from(record.failed_rewrites.get());
+        session.shard.count(object, Counter::RewriteErrors, failed);
     }
 }
 

@@ -201,7 +201,7 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
     session.shard.count(frontend.object, Counter::RequestErrors, 1);
     if let Some(status) = status {
         answer::refuse(session, exchange, status).await;
-        answer::drain_refused(session).await;
+        answer::drain_refused(session, exchange).await;
     }
     finish::stream(session, exchange);
 }
