@@ -195,11 +195,18 @@ fn faults_end_as_they_do_with_haproxy() {
 ///
 /// The machine may be busy: cases that disagree are looked at again, in less company and with all times longer.
 pub(crate) fn compare(defaults: &str, cases: &'static [Case]) {
+    agree(cases, |kind, cases, times| run_with(kind, defaults, cases, times));
+}
+
+/// As [`compare`], for what `run` sees of each case.
+pub(crate) fn agree(
+    cases: &'static [Case],
+    run: impl Fn(Kind, &[&'static Case], u64) -> Vec<Vec<String>>,
+) {
     const LOOKS: &[u64] = &[1, 2, 4];
     let mut cases: Vec<&'static Case> = cases.iter().collect();
     for times in LOOKS {
-        let [ours, theirs] =
-            [Kind::Fastlb, Kind::Haproxy].map(|kind| run_with(kind, defaults, &cases, *times));
+        let [ours, theirs] = [Kind::Fastlb, Kind::Haproxy].map(|kind| run(kind, &cases, *times));
         let seen = cases.into_iter().zip(ours.into_iter().zip(theirs));
         let (disagree, told): (Vec<_>, Vec<_>) = seen
             .filter(|(_, (ours, theirs))| ours != theirs)
@@ -223,7 +230,7 @@ pub(crate) fn run(cases: &'static [Case]) -> Vec<String> {
 }
 
 /// Returns a configuration with all its times that much longer.
-fn longer(text: &str, times: u64) -> String {
+pub(crate) fn longer(text: &str, times: u64) -> String {
     let longer = |word: &str| {
         let unit = word.trim_start_matches(|digit: char| digit.is_ascii_digit());
         let number = word[..word.len() - unit.len()].parse::<u64>().ok()?;

@@ -2,7 +2,7 @@
 //! bytes. The states in which streams end are those of `faults` and `termination`, which compare one format.
 
 use crate::faults::Step::{End, Leave, Pause, Send};
-use crate::faults::{CASE, Case, GET, HALF, LAST, OK, deaf, drain, play, talking};
+use crate::faults::{CASE, Case, GET, HALF, LAST, OK, agree, deaf, drain, longer, play, talking};
 use crate::support::{Client, Kind, Next, Origin, Setup, both, eventually, free_address};
 use std::net::UdpSocket;
 use std::thread;
@@ -256,36 +256,46 @@ const TCP: &[Case] = &[
 
 #[test]
 fn http_lines_say_what_haproxy_says() {
-    both(|kind| run(kind, "http", "", HTTP));
+    compare("http", "", HTTP);
 }
 
 #[test]
 fn early_lines_say_what_haproxy_says() {
-    both(|kind| run(kind, "http", "", AS_SOON));
+    compare("http", "", AS_SOON);
 }
 
 #[test]
 fn lines_have_the_levels_of_haproxy() {
-    both(|kind| run(kind, "http", "log-format \"%f %ts %ST\"", LEVELS));
+    compare("http", "log-format \"%f %ts %ST\"", LEVELS);
 }
 
 #[test]
 fn the_lines_that_haproxy_leaves_out_are_left_out() {
-    both(|kind| run(kind, "http", "log-format \"%f %ts %ST %rc\"", LEFT_OUT));
+    compare("http", "log-format \"%f %ts %ST %rc\"", LEFT_OUT);
 }
 
 #[test]
 fn formats_show_what_haproxy_shows() {
-    both(|kind| run(kind, "http", "log-format \"%f %ts %ST\"", FORMATS));
+    compare("http", "log-format \"%f %ts %ST\"", FORMATS);
 }
 
 #[test]
 fn tcp_lines_say_what_haproxy_says() {
-    both(|kind| run(kind, "tcp", "", TCP));
+    compare("tcp", "", TCP);
 }
 
-/// Runs the cases side by side; returns the lines of each.
-fn run(kind: Kind, mode: &str, defaults: &str, cases: &'static [Case]) -> Vec<String> {
+fn compare(mode: &str, defaults: &str, cases: &'static [Case]) {
+    agree(cases, |kind, cases, times| run(kind, mode, defaults, cases, times));
+}
+
+/// Runs the cases side by side with all times that much longer; returns the lines of each.
+fn run(
+    kind: Kind,
+    mode: &str,
+    defaults: &str,
+    cases: &[&'static Case],
+    times: u64,
+) -> Vec<Vec<String>> {
     let log = UdpSocket::bind("127.0.0.1:0").unwrap();
     log.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let (deaf, _full) = deaf();
@@ -298,8 +308,8 @@ fn run(kind: Kind, mode: &str, defaults: &str, cases: &'static [Case]) -> Vec<St
     );
     let mut origins = Vec::new();
     for case in cases {
-        let Case { name, front, back, server, .. } = case;
-        let origin = talking(name, case.server_says, 1);
+        let Case { name, front, back, server, .. } = *case;
+        let origin = talking(name, case.server_says, times);
         let place = format!("@{name}@");
         let address = if case.address.is_empty() { &place } else { case.address };
         setup = setup.origin(&origin.0).listen(&format!("front-{name}"));
@@ -309,38 +319,40 @@ fn run(kind: Kind, mode: &str, defaults: &str, cases: &'static [Case]) -> Vec<St
              backend b_{name}\n {back}\n server s {address} {server}\n"
         ));
     }
-    let proxy = setup.start(&text);
+    let proxy = setup.start(&longer(&text, times));
     let clients: Vec<_> = cases
         .iter()
-        .map(|case| {
+        .map(|&case| {
             let address = proxy.address(&format!("front-{}", case.name));
             thread::spawn(move || {
                 if !case.before.is_empty() {
-                    thread::spawn(move || play(&mut Client::connect(address), case.before, 1));
-                    thread::sleep(Duration::from_millis(150));
+                    thread::spawn(move || play(&mut Client::connect(address), case.before, times));
+                    thread::sleep(Duration::from_millis(150 * times));
                 }
-                play(&mut Client::connect(address), case.client, 1);
+                play(&mut Client::connect(address), case.client, times);
             })
         })
         .collect();
     for client in clients {
         client.join().expect("a client that ends");
     }
-    let mut lines: Vec<String> = drain(&log)
-        .iter()
-        .filter_map(|line| {
-            let mut names: Vec<&str> = cases.iter().map(|case| case.name).collect();
-            names.sort_by_key(|name| std::cmp::Reverse(name.len()));
-            let name = names.into_iter().find(|name| line.contains(&format!("f_{name}")))?;
-            Some(format!("{name}: {}", neutral(line)))
-        })
-        .collect();
-    lines.sort();
+    let mut lines = vec![Vec::new(); cases.len()];
+    for line in drain(&log) {
+        let named = cases.iter().enumerate();
+        let named = named.filter(|(_, case)| line.contains(&format!("f_{}", case.name)));
+        // One name may begin another.
+        if let Some((at, _)) = named.max_by_key(|(_, case)| case.name.len()) {
+            lines[at].push(neutral(&line, times));
+        }
+    }
+    for lines in &mut lines {
+        lines.sort();
+    }
     lines
 }
 
 /// Returns the line with what differs between two runs replaced: dates, ports, sizes, times within their class.
-fn neutral(line: &str) -> String {
+fn neutral(line: &str, times: u64) -> String {
     let clf = line.contains(" - - [");
     let (mut groups, mut numbers) = (0, 0);
     let mut out = Vec::new();
@@ -364,7 +376,7 @@ fn neutral(line: &str) -> String {
         if parts.len() > 2 && parts.iter().all(is_number) {
             groups += 1;
             out.push(match groups {
-                1 => parts.iter().map(|part| time(part)).collect::<Vec<_>>().join("/"),
+                1 => parts.iter().map(|part| time(part, times)).collect::<Vec<_>>().join("/"),
                 // The connections of the process are those of all cases; whether a server whose response is logged early
                 // is done by then is a matter of luck.
                 _ if line.contains('+') => format!("N/{}/{}/N/{}", parts[1], parts[2], parts[4]),
@@ -375,7 +387,7 @@ fn neutral(line: &str) -> String {
             let status = numbers == 1 && (100..600).contains(&word.parse().unwrap_or(0));
             out.push(match (clf, numbers) {
                 _ if status => word.to_owned(),
-                (true, 5..=9) => time(word),
+                (true, 5..=9) => time(word, times),
                 (true, 3 | 4 | 10) => "N".to_owned(),
                 (true, 13) if line.contains('+') => "N".to_owned(),
                 (true, 11..) => word.to_owned(),
@@ -399,11 +411,11 @@ fn size(word: &str) -> String {
     }
 }
 
-fn time(word: &str) -> String {
+fn time(word: &str, times: u64) -> String {
     let plus = if word.starts_with('+') { "+" } else { "" };
     match word.trim_start_matches('+').parse::<i64>() {
         Ok(..0) => "-1".to_owned(),
-        Ok(time) if time >= LONG_MS => format!("{plus}LONG"),
+        Ok(time) if time >= LONG_MS * times as i64 => format!("{plus}LONG"),
         _ => format!("{plus}SHORT"),
     }
 }
