@@ -11,6 +11,7 @@ pub mod error_file;
 pub mod h1;
 pub mod http;
 pub mod normalize;
+pub mod proxy_header;
 pub mod reply;
 pub mod scan;
 pub mod status;

@@ -7,13 +7,17 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Facts about a client connection; fixed when the session begins.
+/// Facts about a client connection; fixed once the rules of layer 4 have seen it.
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
     /// Address of the client; `None` for a unix socket.
     pub source: Option<SocketAddr>,
     /// Address the client connected to; `None` for a unix socket.
     pub destination: Option<SocketAddr>,
+    /// Address of the client as `tcp-request session` rules said it.
+    pub said_source: Option<SocketAddr>,
+    /// Address the client asked for as `tcp-request session` rules said it.
+    pub said_destination: Option<SocketAddr>,
     /// Index of the frontend in the plan.
     pub frontend: u32,
     /// Index of the bind line in the frontend.
@@ -115,12 +119,12 @@ pub struct RetryWish {
 impl Record {
     /// Returns the address of the session's client, or what a rule put in its place.
     pub fn source(&self, session: &SessionInfo) -> Option<SocketAddr> {
-        self.source.get().or(session.source)
+        self.source.get().or(session.said_source).or(session.source)
     }
 
     /// Returns the address that the client connected to, or what a rule put in its place.
     pub fn destination(&self, session: &SessionInfo) -> Option<SocketAddr> {
-        self.destination.get().or(session.destination)
+        self.destination.get().or(session.said_destination).or(session.destination)
     }
 }
 

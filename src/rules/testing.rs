@@ -171,16 +171,10 @@ impl Proxy {
 
     pub(super) fn rules(&mut self, text: &str) -> Vec<Rule> {
         let rules = self.with(text, |line, acls, compiler| {
-            let set = match line.keyword().as_str() {
-                "http-response" => RuleSet::HttpResponse,
-                "http-after-response" => RuleSet::HttpAfterResponse,
-                "redirect" => RuleSet::Redirect,
-                _ => RuleSet::HttpRequest,
-            };
-            compiler.position = match set {
-                set if set.is_response() => Position::Response,
-                _ => Position::Request,
-            };
+            let words: Vec<&str> = line.words.iter().take(2).map(Word::as_str).collect();
+            let named = |set: &RuleSet| words.join(" ").starts_with(set.name());
+            let set = RuleSet::ALL.into_iter().find(named).unwrap_or(RuleSet::Redirect);
+            compiler.position = set.position();
             Rule::parse(set, line, acls, compiler)
         });
         rules.into_iter().flatten().collect()
@@ -218,6 +212,8 @@ impl Stream {
             session: SessionInfo {
                 source: Some("192.168.1.7:50001".parse().unwrap()),
                 destination: Some("10.0.0.1:8080".parse().unwrap()),
+                said_source: None,
+                said_destination: None,
                 frontend: 0,
                 bind: 0,
                 accepted_us: 1_233_922_371_443_000,

@@ -12,6 +12,7 @@ use crate::plan::{
     AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Messages, Mode, RetryOn, Reuse,
     Splice, Timeouts,
 };
+use crate::rules::action::RuleSet;
 
 /// The four sections that share these directives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,10 @@ impl<'a> RuleLine<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plan) enum RuleKind {
     Acl,
+    Connection,
+    Session,
+    Content,
+    ResponseContent,
     HttpRequest,
     HttpResponse,
     HttpAfterResponse,
@@ -72,6 +77,21 @@ pub(in crate::plan) enum RuleKind {
 }
 
 impl RuleKind {
+    /// Returns the list of actions that the rule belongs to, if it names an action.
+    pub(in crate::plan) fn set(self) -> Option<RuleSet> {
+        match self {
+            Self::Connection => Some(RuleSet::Connection),
+            Self::Session => Some(RuleSet::Session),
+            Self::Content => Some(RuleSet::Content),
+            Self::ResponseContent => Some(RuleSet::ResponseContent),
+            Self::HttpRequest => Some(RuleSet::HttpRequest),
+            Self::HttpResponse => Some(RuleSet::HttpResponse),
+            Self::HttpAfterResponse => Some(RuleSet::HttpAfterResponse),
+            Self::Redirect => Some(RuleSet::Redirect),
+            Self::Acl | Self::UseBackend | Self::UseServer | Self::MonitorFail => None,
+        }
+    }
+
     /// Returns whether the rule has no effect without `mode http`.
     pub(in crate::plan) fn needs_http(self) -> bool {
         matches!(

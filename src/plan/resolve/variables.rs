@@ -56,6 +56,8 @@ fn set(cx: &mut Loader<'_>, index: &Index<'_>, line: &Line, process: &Process) {
         session: &SessionInfo {
             source: None,
             destination: None,
+            said_source: None,
+            said_destination: None,
             frontend: 0,
             bind: 0,
             accepted_us: 0,

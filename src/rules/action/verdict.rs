@@ -1,28 +1,39 @@
-//! Actions that end the list: allow, deny, return, reject, tarpit, silent-drop, use-service.
+//! Actions that end the list: accept, allow, close, deny, return, reject, tarpit, silent-drop, use-service.
 
 use super::cursor::Cursor;
 use super::reply::Reply;
-use super::{Action, ActionSpec, Row, RuleSet, Service, Verdict};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets, Service, Verdict};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::rules::Compiler;
 use crate::rules::context::Context;
 
 const fn both(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: true, is_final: true, build }
+    ends(RuleSets::REQUEST.and(RuleSets::RESPONSE), build)
 }
 
 const fn request(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: false, is_final: true, build }
+    ends(RuleSets::REQUEST, build)
+}
+
+const fn ends(sets: RuleSets, build: super::Build) -> ActionSpec {
+    ActionSpec { sets, is_final: true, build }
 }
 
 /// Actions that end the list.
 pub(super) const TABLE: &[Row] = &[
     super::row(
+        "accept",
+        "",
+        "Ends the list and lets the connection, or what it sent, pass.",
+        "tcp-request connection accept",
+        ends(RuleSets::TCP, allow),
+    ),
+    super::row(
         "allow",
         "",
         "Ends the list and lets the message pass.",
         "http-request allow",
-        both(allow),
+        ends(RuleSets::HTTP, allow),
     ),
     super::row(
         "deny",
@@ -35,8 +46,8 @@ pub(super) const TABLE: &[Row] = &[
         "reject",
         "",
         "Closes the connection without an answer.",
-        "http-request reject",
-        request(reject),
+        "tcp-request connection reject",
+        ends(RuleSets::REQUEST.and(RuleSets::TCP), reject),
     ),
     super::row(
         "return",
@@ -50,7 +61,7 @@ pub(super) const TABLE: &[Row] = &[
         "[rst-ttl <ttl>]",
         "Forgets the connection without telling the client, or by a reset that only so many routers pass on.",
         "http-request silent-drop",
-        both(silent_drop),
+        ends(RuleSets::REQUEST.and(RuleSets::RESPONSE).and(RuleSets::TCP), silent_drop),
     ),
     super::row(
         "tarpit",

@@ -298,7 +298,7 @@ fn actions_are_checked() {
     );
     rule(
         "http-request set-status 200",
-        "error at `set-status`: `set-status` cannot stand in `http-request` rules | help: it is an action of `http-response`",
+        "error at `set-status`: `set-status` cannot stand in `http-request` rules | help: it is an action of `http-response` and `http-after-response`",
     );
     rule(
         "http-response set-path /",
