@@ -4,6 +4,7 @@
 //! takes request targets apart, [`cookie`] finds and edits cookies, [`reply`] is what the proxy answers by itself. [`dns`]
 //! asks for the addresses of names.
 
+pub mod client_hello;
 pub mod cookie;
 pub mod date;
 pub mod dns;
@@ -12,6 +13,7 @@ pub mod h1;
 pub mod http;
 pub mod normalize;
 pub mod proxy_header;
+pub mod rdp;
 pub mod reply;
 pub mod scan;
 pub mod status;

@@ -2,7 +2,7 @@
 
 use super::action::{Rule, RuleSet};
 use super::condition::{AclSet, Condition};
-use super::context::{Context, NameTable, Record, SessionInfo};
+use super::context::{Content, Context, NameTable, Record, SessionInfo};
 use super::log_format::LogFormat;
 use super::sample::Expression;
 use super::variable::{Process, Registry, Store, StreamStore, Variables};
@@ -202,6 +202,7 @@ pub(super) struct Stream {
     pub(super) farms: Vec<Arc<Farm>>,
     pub(super) variables: (Process, Store, StreamStore),
     pub(super) now_us: u64,
+    pub(super) content: Content,
 }
 
 impl Stream {
@@ -230,6 +231,7 @@ impl Stream {
             farms: vec![Arc::new(Farm::new(specs, false, 100, 0))],
             variables: Default::default(),
             now_us: 1_233_922_372_000_123,
+            content: Content::default(),
         }
     }
 
@@ -248,6 +250,8 @@ impl Stream {
             session: &self.session,
             request: &mut self.request,
             response: self.response.as_mut(),
+            content: self.content,
+            undecided: Default::default(),
             record: &self.record,
             farms: &self.farms,
             names: &self.names,

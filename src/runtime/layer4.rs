@@ -11,7 +11,7 @@ use crate::metrics::Counter;
 use crate::plan::Frontend;
 use crate::proto::proxy_header::{self, Parsed};
 use crate::rules::action::{self, Rule, Verdict, Wait};
-use crate::rules::context::{Context, Record, SessionInfo};
+use crate::rules::context::{Content, Context, Record, SessionInfo};
 use crate::rules::variable::{Store, Variables};
 
 /// Most bytes of a PROXY protocol header that are taken with one system call; an ordinary header has about 100.
@@ -64,8 +64,8 @@ pub async fn session(session: &mut Session, passed: Passed) -> Result<(), Refuse
     let (shard, socket) = (&*session.shard, &session.socket);
     let list = List { shard, frontend, socket, rules: &frontend.session_rules };
     let said = list.run(&session.info, &session.variables, Counter::DeniedSessions)?;
-    session.info.said_source = said.source;
-    session.info.said_destination = said.destination;
+    session.info.said_source = said.source.or(session.info.said_source);
+    session.info.said_destination = said.destination.or(session.info.said_destination);
     Ok(())
 }
 
@@ -120,6 +120,8 @@ impl List<'_> {
                 session: info,
                 request: &mut exchange.request,
                 response: None,
+                content: Content::default(),
+                undecided: Default::default(),
                 record: &exchange.record,
                 farms: &shard.plan.farms,
                 names: &shard.plan.names,
@@ -170,8 +172,8 @@ async fn take_header(session: &mut Session) -> Result<(), Refused> {
         }
     };
     if let Some((source, destination)) = addresses {
-        session.info.source = Some(source);
-        session.info.destination = Some(destination);
+        session.info.said_source = Some(source);
+        session.info.said_destination = Some(destination);
     }
     Ok(())
 }

@@ -195,19 +195,22 @@ async fn run(mut session: Session, passed: layer4::Passed) {
     for object in [frontend.object, frontend.binds[session.info.bind as usize].object] {
         session.shard.count(object, Counter::Sessions, 1);
     }
-    match session.frontend().mode {
-        Mode::Tcp => Box::pin(tcp::relay(&session)).await,
-        Mode::Http => loop {
-            let ready = match session.shard.idle_permit() {
-                Some(permit) => http::First::Posted(permit),
-                None => http::wait_idle(&session).await,
-            };
-            // The state of a running stream is large: it lives in a box of its own while it is needed.
-            match Box::pin(http::serve(&session, ready)).await {
-                http::After::Park => {}
-                http::After::Close => break,
-            }
-        },
+    if session.frontend().mode == Mode::Tcp {
+        let Some(first) = Box::pin(tcp::relay(&session)).await else { return };
+        if Box::pin(http::serve_switched(&session, first)).await == http::After::Close {
+            return;
+        }
+    }
+    loop {
+        let ready = match session.shard.idle_permit() {
+            Some(permit) => http::First::Posted(permit),
+            None => http::wait_idle(&session).await,
+        };
+        // The state of a running stream is large: it lives in a box of its own while it is needed.
+        match Box::pin(http::serve(&session, ready)).await {
+            http::After::Park => {}
+            http::After::Close => break,
+        }
     }
 }
 

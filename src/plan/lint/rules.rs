@@ -6,6 +6,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::plan::{Backend, Frontend, UseBackend};
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
+use std::time::Duration;
 
 /// A rule that ends its list when its condition holds.
 struct Ending<'r> {
@@ -74,6 +75,22 @@ pub(in crate::plan) fn http(diagnostics: &mut Diagnostics, rules: &[Rule], name:
     for rule in rules.iter().filter(|rule| rule.is_refusal()) {
         bypass(diagnostics, rule.condition.as_ref(), rule.span);
     }
+}
+
+/// Reports the first rule on content that no delay gives the content time to arrive.
+pub(in crate::plan) fn delay(
+    diagnostics: &mut Diagnostics,
+    rules: &[Rule],
+    delay: Option<Duration>,
+    directive: &str,
+) {
+    let blind = |rule: &&Rule| rule.condition.as_ref().is_some_and(Condition::looks_at_content);
+    let Some(rule) = rules.iter().find(blind).filter(|_| delay.is_none()) else { return };
+    diagnostics.push(
+        Diagnostic::warning(rule.span, "this rule looks at content that is not waited for")
+            .label("it runs as soon as the connection stands, when mostly nothing was received yet")
+            .help(format!("add for example `{directive} inspect-delay 5s`")),
+    );
 }
 
 /// Looks at a list of rules that see no paths; `name` is the directive.

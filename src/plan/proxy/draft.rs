@@ -206,6 +206,19 @@ impl<'a> Draft<'a> {
         matches!(self.kind, Kind::Backend | Kind::Listen)
     }
 
+    /// Returns whether a rule may put its connections into HTTP mode.
+    pub(in crate::plan) fn switches_mode(&self) -> bool {
+        self.settings.rules.iter().any(|rule| {
+            let action = rule.line.words.get(2).map(Word::as_str);
+            rule.kind == RuleKind::Content && action == Some("switch-mode")
+        })
+    }
+
+    /// Returns whether it may have to do with HTTP messages.
+    pub(in crate::plan) fn serves_http(&self) -> bool {
+        self.mode() == Mode::Http || self.switches_mode()
+    }
+
     pub(in crate::plan) fn mode(&self) -> Mode {
         self.settings.mode.unwrap_or_default()
     }

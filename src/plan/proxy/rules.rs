@@ -68,7 +68,7 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     },
     Entry {
         name: "tcp-request content",
-        example: "tcp-request content reject if { src 192.0.2.0/24 }",
+        example: "tcp-request content accept if { src 192.0.2.0/24 }",
         build: Row::new(rule!(Content)),
     },
     Entry {

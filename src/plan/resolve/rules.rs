@@ -98,7 +98,7 @@ pub(super) fn compile(
     half: Half,
     backend: Option<u32>,
 ) -> Compiled {
-    let http = draft.mode() == Mode::Http;
+    let (http, tcp) = (draft.serves_http(), draft.mode() == Mode::Tcp);
     // The first half of a `listen` section has reported everything.
     let second = half == Half::Back && draft.is_front();
     let errors = cx.errors();
@@ -111,7 +111,8 @@ pub(super) fn compile(
         backend,
         acls: AclSet::default(),
         dropped: false,
-        inspects: !http && content,
+        inspects: tcp && content,
+        serves_http: http,
     };
     let mut out = Compiled::default();
     let mut redirects = Vec::new();
@@ -134,6 +135,12 @@ pub(super) fn compile(
         lint::rules::layer4(&mut found, &out.session, "tcp-request session");
         lint::rules::layer4(&mut found, &out.content, "tcp-request content");
         lint::rules::layer4(&mut found, &out.response_content, "tcp-response content");
+        if tcp {
+            let timeouts = &draft.settings.timeouts;
+            lint::rules::delay(&mut found, &out.content, timeouts.inspect, "tcp-request");
+            let (rules, delay) = (&out.response_content, timeouts.inspect_response);
+            lint::rules::delay(&mut found, rules, delay, "tcp-response");
+        }
         lint::rules::http(&mut found, &out.http_request, "http-request");
         lint::rules::http(&mut found, &out.http_response, "http-response");
         lint::rules::http(&mut found, &out.http_after_response, "http-after-response");
@@ -160,6 +167,8 @@ struct Pass<'p, 'a> {
     dropped: bool,
     /// What is sent first is looked at before anything is chosen.
     inspects: bool,
+    /// There may be HTTP messages.
+    serves_http: bool,
 }
 
 impl<'p> Pass<'p, '_> {
@@ -176,7 +185,13 @@ impl<'p> Pass<'p, '_> {
             diagnostics,
             names: self.index,
             position,
-            http: self.draft.mode() == Mode::Http,
+            http: match position {
+                // These run before a connection is in HTTP mode.
+                Position::Connection | Position::Content | Position::ResponseContent => {
+                    self.draft.mode() == Mode::Http
+                }
+                Position::Request | Position::Response | Position::Log => self.serves_http,
+            },
             backend: self.backend,
             line,
         }

@@ -20,7 +20,7 @@ mod verdict;
 mod wait;
 
 use super::condition::{AclSet, Condition};
-use super::context::Context;
+use super::context::{Context, Stage};
 use super::{Compiler, Position, known};
 use crate::config::ast::{Line, Span};
 use crate::config::diagnostic::{Diagnostic, suggest};
@@ -208,6 +208,12 @@ pub enum Verdict {
     Tarpit(u16, Option<Answer>),
     /// Do this first, then go on with the rule of that index ([`run_from`]).
     Wait(Wait, usize),
+    /// More bytes are needed, or the end of the time for them; then run the list again from its beginning.
+    Undecided,
+    /// Go on in HTTP mode.
+    SwitchMode,
+    /// End the connection to the server once what it sent is passed on.
+    CloseServer,
 }
 
 /// A compiled action.
@@ -347,7 +353,7 @@ fn find_action(
                 .map(RuleSet::name)
                 .collect();
             Diagnostic::error(word.span, format!("`{name}` cannot stand in `{}` rules", set.name()))
-                .help(format!("it is an action of `{}`", others.join("` and `")))
+                .help(format!("it is an action of {}", listed(&others)))
         }
         None if known::ACTIONS.binary_search(&stem).is_ok() => {
             let what = format!("the action `{name}` of `{}` is not supported yet", set.name());
@@ -368,6 +374,15 @@ fn find_action(
     };
     compiler.diagnostics.push(diagnostic);
     None
+}
+
+/// Returns names in one text: the last behind "and".
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        [one] => format!("`{one}`"),
+        [first @ .., last] => format!("`{}` and `{last}`", first.join("`, `")),
+    }
 }
 
 thread_local! {
@@ -393,9 +408,18 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
     for (index, rule) in rules.iter().enumerate().skip(from) {
-        if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
-            && let Some(verdict) = apply(rules, index, cx, &mut scratch)
-        {
+        let holds = match &rule.condition {
+            None => true,
+            Some(condition) if cx.content.stage == Stage::Growing => match condition.decide(cx) {
+                Some(holds) => holds,
+                None => {
+                    outcome = (Verdict::Undecided, Some(index));
+                    break;
+                }
+            },
+            Some(condition) => condition.holds(cx),
+        };
+        if holds && let Some(verdict) = apply(rules, index, cx, &mut scratch) {
             outcome = (verdict, Some(index));
             break;
         }

@@ -36,6 +36,13 @@ pub(super) const TABLE: &[Row] = &[
         ends(RuleSets::HTTP, allow),
     ),
     super::row(
+        "close",
+        "",
+        "Ends the list and, once what the server sent is passed on, the connection to it.",
+        "tcp-response content close",
+        ends(RuleSets::of(&[RuleSet::ResponseContent]), close),
+    ),
+    super::row(
         "deny",
         "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | errorfiles <name> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
         "Refuses the message with an error page (403 for a request, 502 for a response) or with the answer that is given.",
@@ -64,6 +71,13 @@ pub(super) const TABLE: &[Row] = &[
         ends(RuleSets::REQUEST.and(RuleSets::RESPONSE).and(RuleSets::TCP), silent_drop),
     ),
     super::row(
+        "switch-mode",
+        "http",
+        "Ends the list and serves the connection in HTTP mode from its first byte on.",
+        "tcp-request content switch-mode http",
+        ends(RuleSets::of(&[RuleSet::Content]), switch_mode),
+    ),
+    super::row(
         "tarpit",
         "[{ status | deny_status } <code>] [content-type <type>] [{ default-errorfiles | errorfile <file> | errorfiles <name> | file <file> | lf-file <file> | string <str> | lf-string <fmt> }] [hdr <name> <fmt>]*",
         "Keeps the client waiting for `timeout tarpit`, then refuses the request with status 500 or with the answer that is given.",
@@ -83,6 +97,8 @@ pub(super) const TABLE: &[Row] = &[
 #[derive(Debug)]
 pub(super) enum Final {
     Allow,
+    Close,
+    SwitchMode,
     Deny(Reply),
     Return(Reply),
     Reject,
@@ -98,6 +114,29 @@ fn plain(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>, verdict: Final) -
 
 fn allow(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     plain(cursor, compiler, Final::Allow)
+}
+
+fn close(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    plain(cursor, compiler, Final::Close)
+}
+
+fn switch_mode(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    let word = cursor.next("`http`", compiler)?;
+    if word.text != "http" {
+        compiler.diagnostics.push(
+            Diagnostic::error(word.span, format!("unexpected `{}`", word.text))
+                .label("expected `http`"),
+        );
+        return None;
+    }
+    if let Some(proto) = cursor.peek().filter(|word| word.text == "proto") {
+        compiler.diagnostics.push(
+            Diagnostic::error(proto.span, "`proto` is not supported yet")
+                .help("leave it out: the connection is served with HTTP/1"),
+        );
+        return None;
+    }
+    plain(cursor, compiler, Final::SwitchMode)
 }
 
 fn reject(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
@@ -158,6 +197,8 @@ impl Final {
     pub(super) fn decide(&self, cx: &Context<'_>) -> Verdict {
         match self {
             Final::Allow => Verdict::Continue,
+            Final::Close => Verdict::CloseServer,
+            Final::SwitchMode => Verdict::SwitchMode,
             Final::Reject => Verdict::Reject,
             Final::SilentDrop(ttl) => Verdict::SilentDrop(*ttl),
             Final::Service(service) => Verdict::Service(*service),

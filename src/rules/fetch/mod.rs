@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod conn;
+pub mod content;
 mod field;
 pub mod header;
 pub mod http;
@@ -116,8 +117,15 @@ pub(super) const fn row(
 }
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] =
-    &[body::TABLE, conn::TABLE, header::TABLE, http::TABLE, internal::TABLE, variable::TABLE];
+pub const TABLES: &[&[Row]] = &[
+    body::TABLE,
+    conn::TABLE,
+    content::TABLE,
+    header::TABLE,
+    http::TABLE,
+    internal::TABLE,
+    variable::TABLE,
+];
 
 /// Returns the row of that name.
 pub fn lookup(name: &str) -> Option<&'static Row> {
@@ -133,6 +141,7 @@ pub(super) fn resolve(call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option<&'
         ("hdr", true) => "res.hdr",
         ("cookie", false) => "req.cook",
         ("cookie", true) => "res.cook",
+        ("payload" | "payload_lv", _) => directed(name, compiler.position),
         _ => name,
     };
     let row = lookup(name);
@@ -140,6 +149,17 @@ pub(super) fn resolve(call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option<&'
         compiler.diagnostics.push(unknown(call));
     }
     row
+}
+
+/// Returns the fetch that a name without a direction means where it stands.
+pub(super) fn directed(name: &'_ str, position: Position) -> &'_ str {
+    match (name, position) {
+        ("payload", Position::ResponseContent) => "res.payload",
+        ("payload", _) => "req.payload",
+        ("payload_lv", Position::ResponseContent) => "res.payload_lv",
+        ("payload_lv", _) => "req.payload_lv",
+        (name, _) => name,
+    }
 }
 
 /// Says why a name is no fetch that can be used, with a suggestion when one is near.

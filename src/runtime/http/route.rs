@@ -10,6 +10,7 @@ use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
 use crate::rules::variable::Variables;
+use crate::runtime::inspect;
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
 use crate::server::ServerId;
@@ -64,12 +65,14 @@ pub fn with_context<T>(
     f: impl FnOnce(&mut Context<'_>) -> T,
 ) -> T {
     let shard = &session.shard;
-    let response =
-        if exchange.response.status() == 0 { None } else { Some(&mut exchange.response) };
+    let has_response = exchange.response.status() != 0 || exchange.content.of_server;
+    let response = if has_response { Some(&mut exchange.response) } else { None };
     let mut context = Context {
         session: &session.info,
         request: &mut exchange.request,
         response,
+        content: exchange.content,
+        undecided: Default::default(),
         record: &exchange.record,
         farms: &shard.plan.farms,
         names: &shard.plan.names,
@@ -120,6 +123,10 @@ pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> 
         Box::pin(wait::whole_request(session, exchange, backend.timeouts.http_request)).await?;
     }
     if is_another_section(session, backend) {
+        if !backend.content_rules.is_empty() {
+            let list = &backend.content_rules;
+            Box::pin(inspect::message(session, exchange, Side::Request, list)).await?;
+        }
         if let Some(waiting) = rules(session, exchange, &backend.http_request)? {
             Box::pin(resume(session, exchange, Side::Request, waiting)).await?;
         }
@@ -136,13 +143,13 @@ pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> 
 }
 
 /// Returns whether the backend has rules of its own: both halves of a `listen` section have the same, and they run once.
-fn is_another_section(session: &Session, backend: &Backend) -> bool {
+pub(in crate::runtime) fn is_another_section(session: &Session, backend: &Backend) -> bool {
     backend.frontend != Some(session.info.frontend)
 }
 
 /// Runs a list of rules; returns what it waits for, which only few lists do.
 #[inline]
-fn rules<'r>(
+pub(in crate::runtime) fn rules<'r>(
     session: &Session,
     exchange: &mut Exchange,
     rules: &'r [Rule],
@@ -157,9 +164,11 @@ fn rules<'r>(
 }
 
 /// Returns what the verdict of a list that is through means for the message.
-pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
+pub(in crate::runtime) fn decided(verdict: Verdict) -> Result<(), Stop> {
     match verdict {
-        Verdict::Continue => Ok(()),
+        // A stream of HTTP is in HTTP mode already.
+        Verdict::Continue | Verdict::SwitchMode => Ok(()),
+        Verdict::CloseServer => Err(Stop::Failed { status: Some(502), cause: b'S', phase: b'H' }),
         Verdict::Deny(status) => Err(Stop::Deny(status)),
         Verdict::DenyAnswer(answer) => Err(Stop::DenyAnswer(answer)),
         Verdict::Answer(answer) => Err(Stop::Answer(answer)),
@@ -168,8 +177,8 @@ pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
         Verdict::SilentDrop(ttl) => Err(Stop::Drop(Drop::Silent(ttl))),
         Verdict::Tarpit(status, answer) => Err(Stop::Tarpit(status, answer)),
         Verdict::Service(service) => Err(Stop::Service(service)),
-        // Whoever runs rules carries waits out before the list is through.
-        Verdict::Wait(..) => {
+        // Whoever runs rules carries waits out before the list is through, and waits for bytes.
+        Verdict::Wait(..) | Verdict::Undecided => {
             debug_assert!(false, "a wait was not carried out");
             Err(Stop::Failed { status: Some(500), cause: b'I', phase: b'R' })
         }
@@ -282,6 +291,10 @@ pub async fn response(
 ) -> Result<(), Stop> {
     exchange.variables.end_request(&session.shard.plan.variables);
     let backend = session.shard.backend(backend);
+    if !backend.response_content_rules.is_empty() {
+        let (side, list) = (Side::Response(server), &backend.response_content_rules);
+        Box::pin(inspect::message(session, exchange, side, list)).await?;
+    }
     let of_backend = is_another_section(session, backend).then_some(backend);
     let lists = of_backend.map(|backend| &backend.http_response);
     for list in lists.into_iter().chain([&session.frontend().http_response]) {

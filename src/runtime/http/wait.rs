@@ -55,7 +55,11 @@ pub async fn resume(
     }
 }
 
-async fn carry_out(
+/// Does what a rule waits for.
+///
+/// # Errors
+/// Why the message goes no further.
+pub(in crate::runtime) async fn carry_out(
     session: &Session,
     exchange: &mut Exchange,
     side: Side<'_>,
