@@ -109,9 +109,9 @@ pub const CONVERTERS: &[&str] = &[
 #[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
     "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map",
-    "do-log", "lua", "pause",
+    "lua", "pause",
     "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0",
-    "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-map", "set-nice",
+    "send-spoe-group", "set-bc-mark", "set-bc-tos", "set-map", "set-nice",
     "set-priority-class", "set-priority-offset", "set-timeout",
-    "strict-mode", "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
+    "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
 ];

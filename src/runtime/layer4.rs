@@ -130,6 +130,7 @@ impl List<'_> {
                     session: variables,
                     stream: &exchange.variables,
                 },
+                head_bytes_max: shard.plan.global.buffer_size,
                 now_us: shard.clock.wall_us(shard.clock.now_us()),
             };
             match action::run_from(self.rules, next, &mut context) {

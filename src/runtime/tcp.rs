@@ -12,13 +12,14 @@ use super::transport::Socket;
 use super::tunnel::{self, Carried, End, First, Options};
 use crate::metrics::{Counter, ObjectId};
 use crate::plan::{Backend, Frontend, Mode};
-use crate::rules::context::{Content, Stage};
+use crate::rules::context::{Content, LogStep, Stage};
 
 /// Relays the session's one stream to a server; returns what it sent first when it is to be served in HTTP mode.
 pub async fn relay(session: &Session) -> Option<Vec<u8>> {
     let shard = &session.shard;
     let mut exchange = shard.exchanges.take();
     exchange.begin(session, session.accepted_us);
+    finish::reached(session, &mut exchange, LogStep::Accept);
     let outcome = stream(session, &mut exchange).await;
     let switched = match outcome {
         Ok(Passed::On) => None,
@@ -55,6 +56,7 @@ async fn stream(session: &Session, exchange: &mut Exchange) -> Result<Passed, St
         }
     }
     exchange.record.request_us = 0;
+    finish::reached(session, exchange, LogStep::Request);
     let index = route::choose_backend(session, exchange).ok_or(Stop::NoBackend)?;
     let backend = shard.backend(index);
     if backend.mode == Mode::Http {
@@ -98,6 +100,7 @@ async fn in_backend(session: &Session, exchange: &mut Exchange, index: u32) -> R
         };
     match assigned {
         Ok(assigned) => {
+            finish::reached(session, exchange, LogStep::Connect);
             carry(session, backend, assigned, exchange).await;
             Ok(())
         }
@@ -128,7 +131,8 @@ fn refuse(session: &Session, exchange: &mut Exchange, stop: Stop) {
 
 async fn carry(session: &Session, backend: &Backend, assigned: Assigned, exchange: &mut Exchange) {
     let frontend = session.frontend();
-    let options = tunnel_options(frontend, backend);
+    let limits = exchange.record.bandwidth.get_mut().clone();
+    let options = Options { limits, ..tunnel_options(frontend, backend) };
     let server = &assigned.upstream.socket;
     let early = std::mem::take(exchange.request.buffer_mut());
     exchange.request.clear();
@@ -213,6 +217,8 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
     };
     Options {
         idle: backend.timeouts.tunnel.or(shorter),
+        client_takes: backend.timeouts.tunnel.or(client),
+        server_takes: backend.timeouts.tunnel.or(server),
         client_fin: frontend.timeouts.client_fin,
         server_fin: backend.timeouts.server_fin,
         // `timeout tunnel` holds for both sides, and the client's is looked at first.
@@ -220,6 +226,7 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
             || client.is_some_and(|client| server.is_none_or(|server| client <= server)),
         splice_request: frontend.splice.request || backend.splice.request,
         splice_response: frontend.splice.response || backend.splice.response,
+        limits: None,
     }
 }
 

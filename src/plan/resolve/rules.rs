@@ -152,6 +152,10 @@ pub(super) fn compile(
         }
     }
     out.http_request.append(&mut redirects);
+    for rules in [&mut out.http_request, &mut out.http_response, &mut out.http_after_response] {
+        Rule::link(rules);
+    }
+    UseBackend::link(&mut out.use_backend);
     out.error_files = super::errors::compile(cx, index, reported, draft, backend, second);
     out
 }
@@ -218,7 +222,9 @@ impl<'p> Pass<'p, '_> {
         let mut compiler = self.compiler(diagnostics, position, line.span);
         if let Some(set) = set {
             if let Some(list) = out.list(set, self.half, redirects) {
-                list.extend(Rule::parse(set, line, &mut acls, &mut compiler));
+                let rule = Rule::parse(set, line, &mut acls, &mut compiler);
+                let filters = &self.draft.filters;
+                list.extend(rule.and_then(|rule| rule.with_filters(filters, &mut compiler)));
             } else {
                 // Compiled for the other half; here it only counts as a user of its ACLs.
                 let mut silent = Diagnostics::default();
@@ -267,7 +273,7 @@ impl<'p> Pass<'p, '_> {
             found.map(BackendTarget::Fixed)
         };
         let condition = condition(line, acls, compiler)?;
-        Some(UseBackend { target: target?, condition, span: line.span })
+        Some(UseBackend { target: target?, condition, span: line.span, run: None })
     }
 
     /// Compiles a `use-server` line.

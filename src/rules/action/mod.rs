@@ -7,6 +7,7 @@
 //! runtime carries out.
 
 mod address;
+mod bandwidth;
 mod connection;
 mod cursor;
 mod headers;
@@ -14,12 +15,14 @@ mod normalize;
 mod redirect;
 mod reply;
 mod retry;
+mod strict;
 mod target;
 mod variable;
 mod verdict;
 mod wait;
 
-use super::condition::{AclSet, Condition};
+use super::bandwidth::Filter;
+use super::condition::{AclSet, Condition, Run, runs};
 use super::context::{Context, Stage};
 use super::{Compiler, Position, known};
 use crate::config::ast::{Line, Span};
@@ -159,6 +162,8 @@ pub struct Rule {
     /// Name of the action.
     pub name: &'static str,
     action: Action,
+    /// The rules in a row that begin with the same test as this one.
+    run: Option<Arc<Run>>,
 }
 
 /// A service that answers requests inside the proxy (`http-request use-service`).
@@ -231,12 +236,16 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// `set-bandwidth-limit`
+    Bandwidth(bandwidth::Use),
     /// Replaces an address of the stream.
     Address(address::Edit),
     /// `disable-l7-retry`, `set-retries`
     Retry(retry::Retry),
     /// Needs something from outside before the next rule.
     Wait(wait::Waiting),
+    /// `strict-mode`
+    StrictMode(bool),
     /// Sets or unsets a variable.
     Variable(variable::Edit),
 }
@@ -275,11 +284,13 @@ pub type Row = Keyword<ActionSpec>;
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] = &[
     address::TABLE,
+    bandwidth::TABLE,
     connection::TABLE,
     headers::TABLE,
     normalize::TABLE,
     redirect::TABLE,
     retry::TABLE,
+    strict::TABLE,
     target::TABLE,
     variable::TABLE,
     verdict::TABLE,
@@ -317,7 +328,25 @@ impl Rule {
             [] => None,
             words => Some(Condition::parse(words, acls, compiler)?),
         };
-        Some(Self { condition, span: line.span, name: row.name, action: action? })
+        Some(Self { condition, span: line.span, name: row.name, action: action?, run: None })
+    }
+
+    /// Links rules in a row that begin with the same test, when all lines of the section are compiled.
+    pub fn link(rules: &mut [Rule]) {
+        let runs = runs(rules.iter().map(|rule| rule.condition.as_ref()));
+        rules.iter_mut().zip(runs).for_each(|(rule, run)| rule.run = run);
+    }
+
+    /// Finds what the rule names among the filters of its section; reports a name that none has.
+    pub fn with_filters(
+        mut self,
+        filters: &[Arc<Filter>],
+        compiler: &mut Compiler<'_>,
+    ) -> Option<Self> {
+        if let Action::Bandwidth(limit) = &mut self.action {
+            limit.attach(filters, compiler)?;
+        }
+        Some(self)
     }
 
     /// Returns whether it ends its list when its condition holds.
@@ -392,6 +421,7 @@ thread_local! {
 
 /// Runs the rules in order until one is final or has to wait.
 pub fn run(rules: &[Rule], cx: &mut Context<'_>) -> Verdict {
+    cx.record.lax_rewrites.set(false);
     run_traced(rules, 0, cx).0
 }
 
@@ -407,10 +437,22 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
     }
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
-    for (index, rule) in rules.iter().enumerate().skip(from) {
+    // While bytes arrive, a rule may not be known yet: nothing is skipped then.
+    let growing = cx.content.stage == Stage::Growing;
+    let mut at = from;
+    while let Some(mut rule) = rules.get(at) {
+        if let (Some(run), false) = (&rule.run, growing) {
+            at = run.next(at, cx);
+            if at >= run.end() {
+                continue;
+            }
+            rule = &rules[at];
+        }
+        let index = at;
+        at += 1;
         let holds = match &rule.condition {
             None => true,
-            Some(condition) if cx.content.stage == Stage::Growing => match condition.decide(cx) {
+            Some(condition) if growing => match condition.decide(cx) {
                 Some(holds) => holds,
                 None => {
                     outcome = (Verdict::Undecided, Some(index));
@@ -438,8 +480,15 @@ fn apply(
 ) -> Option<Verdict> {
     scratch.clear();
     match &rules[index].action {
-        Action::Header(edit) => edit.apply(cx, scratch),
-        Action::Target(edit) => edit.apply(cx, scratch),
+        Action::Header(edit) => match cx.record.lax_rewrites.get() {
+            false => edit.apply(cx, scratch),
+            true => strict::attempt(cx, |cx| edit.apply(cx, scratch)),
+        },
+        Action::Target(edit) => match cx.record.lax_rewrites.get() {
+            false => edit.apply(cx, scratch),
+            true => strict::attempt(cx, |cx| edit.apply(cx, scratch)),
+        },
+        Action::StrictMode(strict) => cx.record.lax_rewrites.set(!strict),
         Action::Normalize(normalizer) => {
             if normalize::apply(*normalizer, cx, scratch).is_err() {
                 return Some(Verdict::Deny(400));
@@ -447,6 +496,7 @@ fn apply(
         }
         Action::LogLevel(level) => cx.record.log_level.set(*level),
         Action::Retry(retry) => retry.apply(cx),
+        Action::Bandwidth(limit) => limit.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Address(edit) => edit.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),

@@ -1,4 +1,5 @@
-//! Actions that need something from outside before the next rule may run: `do-resolve`, `early-hint`, `wait-for-body`.
+//! Actions that need something from outside before the next rule may run: `do-log`, `do-resolve`, `early-hint`,
+//! `wait-for-body`.
 //!
 //! They do nothing themselves: the list ends with [`super::Verdict::Wait`], the runtime carries the [`Wait`] out, and
 //! [`super::run_from`] goes on behind the rule. A new one is a row here and an arm in the runtime's `http::wait`.
@@ -48,6 +49,8 @@ pub enum Wait {
     Packets(Option<PacketOption>),
     /// Take the PROXY protocol header that the connection begins with, once all rules on connections are through.
     ProxyHeader,
+    /// Write a line of the log.
+    Log,
 }
 
 /// A compiled action that waits.
@@ -57,11 +60,26 @@ pub(super) enum Waiting {
     Packets(connection::Edit),
     ProxyHeader,
     EarlyHint { name: Box<[u8]>, value: LogFormat },
+    Log,
     Resolve { variable: Variable, resolvers: u32, first: dns::Kind, host: Expression },
 }
 
 /// Actions that wait.
 pub(super) const TABLE: &[Row] = &[
+    super::row(
+        "do-log",
+        "",
+        "Writes a line to the frontend's log at once, beside those that are written anyway.",
+        "http-request do-log",
+        ActionSpec {
+            sets: RuleSets::REQUEST.and(RuleSets::RESPONSE),
+            is_final: false,
+            build: |cursor, _, compiler| {
+                cursor.expect_end(compiler)?;
+                Some(Action::Wait(Waiting::Log))
+            },
+        },
+    ),
     super::row(
         "do-resolve",
         "(<variable>,<resolvers>[,{ ipv4 | ipv6 }]) <expr>",
@@ -226,6 +244,7 @@ impl Waiting {
             Waiting::Body { time, at_least } => {
                 (Wait::Body { time: *time, at_least: *at_least }, index + 1)
             }
+            Waiting::Log => (Wait::Log, index + 1),
             Waiting::Resolve { variable, resolvers, first, host } => {
                 let host = host.eval(cx).map(|host| host.into_bytes().into_owned());
                 let (variable, resolvers, first) = (*variable, *resolvers, *first);

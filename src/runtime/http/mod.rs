@@ -24,8 +24,10 @@ use super::session::Session;
 use super::shard::IdlePermit;
 use crate::metrics::Counter;
 use crate::plan::{ConnectionMode, Gauge, Mode};
+use crate::rules::context::LogStep;
 use exchange::Exchange;
 pub use receive::wait_idle;
+use route::Step;
 
 /// How the wait for a burst's first bytes begins.
 #[derive(Debug)]
@@ -76,7 +78,7 @@ async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'
         finish::stream(session, exchange);
         if !exchange.keep_alive {
             if exchange.unread {
-                answer::drain_refused(session).await;
+                answer::drain_refused(session, exchange).await;
             }
             return After::Close;
         }
@@ -93,15 +95,22 @@ async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'
 async fn transact(session: &Session, exchange: &mut Exchange) {
     let frontend = session.frontend();
     let inspects = frontend.mode == Mode::Http && !frontend.content_rules.is_empty();
-    if inspects && refused_content(session, exchange).await {
+    if inspects && Box::pin(refused_content(session, exchange)).await {
         return;
     }
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
+    finish::reached(session, exchange, LogStep::Accept);
+    finish::reached(session, exchange, LogStep::Request);
     exchange.keep_alive = exchange.request.keep_alive
         && frontend.connection_mode != ConnectionMode::Close
         && !session.shard.is_draining();
-    let backend = match route::frontend(session, exchange).await {
+    let routed = match route::frontend(session, exchange) {
+        Ok(Step::Done(backend)) => Ok(backend),
+        Ok(Step::Waits(wait)) => Box::pin(route::rest_of_frontend(session, exchange, wait)).await,
+        Err(stop) => Err(stop),
+    };
+    let backend = match routed {
         Ok(backend) => backend,
         Err(stop) => return Box::pin(answer::stop(session, exchange, stop)).await,
     };
@@ -114,7 +123,14 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
     let gauge = Inside::enter(&session.shard.backend(backend).streams);
     exchange.record.backend_streams = gauge.0.current();
-    match route::backend(session, exchange, backend).await {
+    let routed = match route::backend(session, exchange, backend) {
+        Ok(Step::Done(())) => Ok(()),
+        Ok(Step::Waits(wait)) => {
+            Box::pin(route::rest_of_backend(session, exchange, backend, wait)).await
+        }
+        Err(stop) => Err(stop),
+    };
+    match routed {
         Ok(()) => forward::forward(session, exchange, backend).await,
         Err(stop) => Box::pin(answer::stop(session, exchange, stop)).await,
     }
