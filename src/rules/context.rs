@@ -1,10 +1,12 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
+use super::bandwidth::{Direction, Limits};
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Facts about a client connection; fixed when the session begins.
@@ -107,6 +109,8 @@ pub struct Record {
     pub lax_rewrites: Cell<bool>,
     /// Rewrites that did not fit while it held.
     pub failed_rewrites: Cell<u32>,
+    /// What `set-bandwidth-limit` put in force; rules set it while they run.
+    pub bandwidth: RefCell<Option<Rc<Limits>>>,
 }
 
 /// What the rules of a request say about sending it again.
@@ -119,6 +123,13 @@ pub struct RetryWish {
 }
 
 impl Record {
+    /// Returns the bandwidth limits of the stream if there are any that way.
+    #[inline]
+    pub fn limits(&self, direction: Direction) -> Option<Rc<Limits>> {
+        let limits = self.bandwidth.borrow();
+        limits.as_ref().filter(|limits| limits.is_limited(direction)).cloned()
+    }
+
     /// Returns the address of the session's client, or what a rule put in its place.
     pub fn source(&self, session: &SessionInfo) -> Option<SocketAddr> {
         self.source.get().or(session.source)
@@ -215,6 +226,7 @@ impl Default for Record {
             retry: Cell::default(),
             lax_rewrites: Cell::default(),
             failed_rewrites: Cell::default(),
+            bandwidth: RefCell::default(),
         }
     }
 }

@@ -169,7 +169,7 @@ impl<'s> Dispatch<'s> {
                 }
             },
         };
-        self.note_server(slot.server, record);
+        record.server = Some(slot.server as u32);
         match self.take_idle(slot.server, take) {
             Some(upstream) => Some(self.reuse(slot, upstream, record)),
             None => {
@@ -270,7 +270,7 @@ impl<'s> Dispatch<'s> {
                 None => self.acquire(record).await?,
             };
             let server = slot.server;
-            self.note_server(server, record);
+            record.server = Some(server as u32);
             if let Some(take) = self.wish.reuse {
                 let mut idle = self.take_idle(server, take);
                 if idle.is_none()
@@ -325,12 +325,6 @@ impl<'s> Dispatch<'s> {
                 .map_err(|_: Left| Refused::LeftConnect)?,
         }
         Ok(())
-    }
-
-    fn note_server(&self, server: ServerId, record: &mut Record) {
-        record.server = Some(server as u32);
-        let farm = &self.session.shard.plan.farms[self.index as usize];
-        record.server_streams = farm.server(server).current();
     }
 
     /// Counts a stream that goes over a connection that was open already.

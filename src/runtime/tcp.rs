@@ -28,7 +28,6 @@ pub async fn relay(session: &Session) {
     let backend = shard.backend(backend_index);
     shard.count(backend.object, Counter::Sessions, 1);
     backend.streams.enter(u32::MAX);
-    exchange.record.backend_streams = backend.streams.current();
     let wish = Wish {
         server: super::http::route::use_server(session, &mut exchange, backend),
         reuse: None,
@@ -65,7 +64,8 @@ async fn carry(
     assigned: Assigned,
     record: &mut Record,
 ) {
-    let options = tunnel_options(frontend, backend);
+    let limits = record.bandwidth.get_mut().clone();
+    let options = Options { limits, ..tunnel_options(frontend, backend) };
     let server = &assigned.upstream.socket;
     let carried = tunnel::relay(session, server, options, Vec::new(), Vec::new()).await;
     // The driver closes descriptors when it gets to it; the server must see the end before the next stream comes.
@@ -99,6 +99,7 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
             || client.is_some_and(|client| server.is_none_or(|server| client <= server)),
         splice_request: frontend.splice.request || backend.splice.request,
         splice_response: frontend.splice.response || backend.splice.response,
+        limits: None,
     }
 }
 

@@ -3,13 +3,16 @@
 //! A direction starts by copying through a small buffer, takes a large one once its receives fill the small one, and
 //! moves bytes with `splice(2)` through a pipe once it has carried much and the configuration allows it.
 
+use super::bandwidth::Limited;
 use super::session::Session;
 use super::splice::{Broken, Pipe, Side, Way};
 use super::transport::Socket;
+use crate::rules::bandwidth::{Direction, Limits};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -43,7 +46,7 @@ pub struct Carried {
 }
 
 /// Limits and options of a relay.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Longest silence while both sides are open.
     pub idle: Option<Duration>,
@@ -61,6 +64,8 @@ pub struct Options {
     pub splice_request: bool,
     /// Whether bytes from the server may be spliced.
     pub splice_response: bool,
+    /// Bandwidth limits; a direction that has one is not spliced.
+    pub limits: Option<Rc<Limits>>,
 }
 
 /// Relays until both sides have ended or one fails. `early_client` and `early_server` were received before.
@@ -87,17 +92,25 @@ pub async fn relay(
         }
         session.arm(limit.get());
     };
+    let limited = |direction| options.limits.as_deref().filter(|all| all.is_limited(direction));
+    let (limits_in, limits_out) = (limited(Direction::In), limited(Direction::Out));
     let up = async {
         let (count, takes) = (&carried.0, options.server_takes);
-        let half_way = Half { session, from: client, to: server, count, limit: &limit, takes };
-        let result = half_way.carry(early_client, options.splice_request).await;
+        let limits = limits_in.map(|limits| (limits, Direction::In));
+        let limit = &limit;
+        let half_way = Half { session, from: client, to: server, count, limit, takes, limits };
+        let splice = options.splice_request && limits.is_none();
+        let result = half_way.carry(early_client, splice).await;
         half(options.server_fin, End::ServerTimeout);
         result
     };
     let down = async {
         let (count, takes) = (&carried.1, options.client_takes);
-        let half_way = Half { session, from: server, to: client, count, limit: &limit, takes };
-        let result = half_way.carry(early_server, options.splice_response).await;
+        let limits = limits_out.map(|limits| (limits, Direction::Out));
+        let limit = &limit;
+        let half_way = Half { session, from: server, to: client, count, limit, takes, limits };
+        let splice = options.splice_response && limits.is_none();
+        let result = half_way.carry(early_server, splice).await;
         half(options.client_fin, End::ClientTimeout);
         result
     };
@@ -157,6 +170,8 @@ struct Half<'a> {
     limit: &'a Cell<Option<Duration>>,
     /// How long the receiver may take nothing.
     takes: Option<Duration>,
+    /// Bandwidth limits of the stream, and which of them hold here.
+    limits: Option<(&'a Limits, Direction)>,
 }
 
 impl Half<'_> {
@@ -210,6 +225,9 @@ impl Half<'_> {
     }
 
     async fn send(&self, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>, Broken> {
+        if let Some((limits, direction)) = self.limits {
+            return Box::pin(self.send_slowly(buffer, len, limits, direction)).await;
+        }
         let (mut at, mut buffer) = (0, buffer);
         while at < len {
             // A slow reader is not a silent one: whatever it takes counts.
@@ -225,6 +243,27 @@ impl Half<'_> {
         }
         self.session.arm(self.limit.get());
         Ok(buffer)
+    }
+
+    async fn send_slowly(
+        &self,
+        buffer: Vec<u8>,
+        len: usize,
+        limits: &Limits,
+        direction: Direction,
+    ) -> Result<Vec<u8>, Broken> {
+        let (session, to, sent) = (self.session, self.to, Cell::new(0));
+        let takes = || {
+            // The other direction waits with this deadline: it must not be blamed for what is held back here.
+            session.arm(self.limit.get());
+            self.takes
+        };
+        let result =
+            Limited { session, to, limits, direction, takes }.send(buffer, 0, len, &sent).await;
+        self.count.set(self.count.get() + sent.get() as u64);
+        session.arm(self.limit.get());
+        let (taken, buffer) = result.map_err(|_| Broken::ToExpired)?;
+        taken.map(|()| buffer).map_err(|_| Broken::To)
     }
 
     /// Moves bytes through a pipe inside the kernel; returns whether the sender ended.

@@ -6,6 +6,7 @@
 //! runtime carries out.
 
 mod address;
+mod bandwidth;
 mod cursor;
 mod headers;
 mod normalize;
@@ -18,7 +19,8 @@ mod variable;
 mod verdict;
 mod wait;
 
-use super::condition::{AclSet, Condition};
+use super::bandwidth::Filter;
+use super::condition::{AclSet, Condition, Run, runs};
 use super::context::Context;
 use super::{Compiler, known};
 use crate::config::ast::{Line, Span};
@@ -100,6 +102,8 @@ pub struct Rule {
     /// Name of the action.
     pub name: &'static str,
     action: Action,
+    /// The rules in a row that begin with the same test as this one.
+    run: Option<Arc<Run>>,
 }
 
 /// A service that answers requests inside the proxy (`http-request use-service`).
@@ -166,6 +170,8 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// `set-bandwidth-limit`
+    Bandwidth(bandwidth::Use),
     /// Replaces an address of the stream.
     Address(address::Edit),
     /// `disable-l7-retry`, `set-retries`
@@ -214,6 +220,7 @@ pub type Row = Keyword<ActionSpec>;
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] = &[
     address::TABLE,
+    bandwidth::TABLE,
     headers::TABLE,
     normalize::TABLE,
     redirect::TABLE,
@@ -256,7 +263,25 @@ impl Rule {
             [] => None,
             words => Some(Condition::parse(words, acls, compiler)?),
         };
-        Some(Self { condition, span: line.span, name: row.name, action: action? })
+        Some(Self { condition, span: line.span, name: row.name, action: action?, run: None })
+    }
+
+    /// Links rules in a row that begin with the same test, when all lines of the section are compiled.
+    pub fn link(rules: &mut [Rule]) {
+        let runs = runs(rules.iter().map(|rule| rule.condition.as_ref()));
+        rules.iter_mut().zip(runs).for_each(|(rule, run)| rule.run = run);
+    }
+
+    /// Finds what the rule names among the filters of its section; reports a name that none has.
+    pub fn with_filters(
+        mut self,
+        filters: &[Arc<Filter>],
+        compiler: &mut Compiler<'_>,
+    ) -> Option<Self> {
+        if let Action::Bandwidth(limit) = &mut self.action {
+            limit.attach(filters, compiler)?;
+        }
+        Some(self)
     }
 
     /// Returns whether it ends its list when its condition holds.
@@ -338,7 +363,17 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
     }
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
-    for (index, rule) in rules.iter().enumerate().skip(from) {
+    let mut at = from;
+    while let Some(mut rule) = rules.get(at) {
+        if let Some(run) = &rule.run {
+            at = run.next(at, cx);
+            if at >= run.end() {
+                continue;
+            }
+            rule = &rules[at];
+        }
+        let index = at;
+        at += 1;
         if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
             && let Some(verdict) = apply(rules, index, cx, &mut scratch)
         {
@@ -376,6 +411,7 @@ fn apply(
         }
         Action::LogLevel(level) => cx.record.log_level.set(*level),
         Action::Retry(retry) => retry.apply(cx),
+        Action::Bandwidth(limit) => limit.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Address(edit) => edit.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),

@@ -27,7 +27,7 @@ fn build(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Op
         "off" => false,
         other => {
             let unknown = Diagnostic::error(word.span, format!("`{other}` is no mode"));
-            compiler.diagnostics.push(match suggest(other, ["on", "off"].into_iter()) {
+            compiler.diagnostics.push(match suggest(other, ["on", "off"]) {
                 Some(near) => unknown.help(format!("did you mean `{near}`?")),
                 None => unknown.help("expected `on` or `off`"),
             });

@@ -220,8 +220,8 @@ fn numbered_list(
     let kind = Kind { path, method, ignore_case, is_map: false, output };
     match compiler.names.patterns().numbered(kind, id, entries) {
         Ok(list) => Some(list),
-        Err((_, message)) => {
-            let finding = Diagnostic::error(span, message);
+        Err(fault) => {
+            let finding = Diagnostic::error(span, fault.message);
             compiler.diagnostics.push(
                 finding.help("behind `-u`, ranges take the place of operators: `10:` for `ge 10`"),
             );

@@ -20,6 +20,10 @@ use tag::Tag;
 /// The format of `option tcplog`.
 pub const TCP_LOG: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
 
+/// The format of `option tcplog clf`.
+pub const TCP_CLF_LOG: &str = "%{+Q}o %{-Q}ci - - [%T] \"TCP \" 000 %B \"\" \"\" %cp %ms %ft %b %s %Th %Tw %Tc %Tt %U \
+                               %ts-- %ac %fc %bc %sc %rc %sq %bq \"\" \"\" ";
+
 /// The format of `option httplog`.
 pub const HTTP_LOG: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc \
                             %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";

@@ -3,6 +3,8 @@
 use super::exchange::Exchange;
 use super::forward::{Conversation, Fail};
 use crate::proto::h1::body::BodyReader;
+use crate::rules::bandwidth::{Direction, Limits};
+use crate::runtime::bandwidth::Limited;
 use crate::runtime::splice::{Broken, Side, Way};
 use std::cell::Cell;
 
@@ -19,7 +21,9 @@ impl Conversation<'_> {
         decode: bool,
     ) -> Result<bool, Fail> {
         let shard = &self.session.shard;
-        if !decode && body.opaque() >= SPLICE_MIN && self.may_splice_response() {
+        let limits = exchange.record.limits(Direction::Out);
+        let splice = limits.is_none() && self.may_splice_response();
+        if !decode && body.opaque() >= SPLICE_MIN && splice {
             self.splice_body(exchange, &mut body).await?;
             if body.is_done() {
                 return Ok(true);
@@ -59,7 +63,16 @@ impl Conversation<'_> {
             };
             let advance = advance.map_err(|_| Fail::Malformed)?;
             let clean = advance.consumed == buffer.len();
-            if decode {
+            let scratch_len = scratch.len();
+            if let Some(limits) = &limits {
+                let (bytes, len) = match decode {
+                    true => (std::mem::take(&mut scratch), scratch_len),
+                    false => (std::mem::take(&mut buffer), advance.consumed),
+                };
+                let bytes = Box::pin(self.send_slowly(bytes, 0, len, limits)).await?;
+                *(if decode { &mut scratch } else { &mut buffer }) = bytes;
+                exchange.record.bytes_out += len as u64;
+            } else if decode {
                 let len = scratch.len();
                 scratch = self.send_client(scratch, len).await?;
                 exchange.record.bytes_out += len as u64;
@@ -110,6 +123,28 @@ impl Conversation<'_> {
             Err(Broken::To) => Err(Fail::Cut(b'C', b'D')),
             Err(Broken::Expired) => Err(Fail::Cut(b's', b'D')),
             Err(Broken::ToExpired) => Err(Fail::Cut(b'c', b'D')),
+        }
+    }
+
+    /// Sends to a client that is to get bytes no faster than `limits` say; the first `free` of them come at once.
+    pub(super) async fn send_slowly(
+        &self,
+        buffer: Vec<u8>,
+        free: usize,
+        len: usize,
+        limits: &Limits,
+    ) -> Result<Vec<u8>, Fail> {
+        let limited = Limited {
+            session: self.session,
+            to: &self.session.socket,
+            limits,
+            direction: Direction::Out,
+            takes: || self.session.frontend().timeouts.client,
+        };
+        match limited.send(buffer, free, len, &Cell::new(0)).await {
+            Ok((Ok(()), buffer)) => Ok(buffer),
+            Ok((Err(_), _)) => Err(Fail::Cut(b'C', b'D')),
+            Err(_) => Err(Fail::Cut(b'c', b'D')),
         }
     }
 

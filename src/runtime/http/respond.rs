@@ -11,9 +11,10 @@ use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::seal;
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
+use crate::rules::bandwidth::Direction;
 use crate::rules::context::LogStep;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
-use crate::runtime::tunnel;
+use crate::runtime::tunnel::{self, Options};
 use crate::runtime::watch::{self, Left};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -56,6 +57,9 @@ impl Conversation<'_> {
         exchange.variables.end_request(&shard.plan.variables);
         if route::has_response_rules(self.session, self.backend) {
             let ruled = route::response(self.session, exchange, self.backend, self.upstream).await;
+            if let Some(limits) = exchange.record.bandwidth.get_mut() {
+                upload.limits.replace(Some(limits.clone()));
+            }
             if let Err(stop) = ruled {
                 upload.answering.set(true);
                 return Box::pin(self.refuse_response(exchange, stop, upload)).await;
@@ -248,6 +252,7 @@ impl Conversation<'_> {
             }
         }
         self.log_head(exchange, if rewrite { out.len() } else { head_len });
+        let head_written = out.len();
         let first = if decode {
             let rest = exchange.response.rest();
             body.advance_with(rest, |range| out.extend_from_slice(&rest[range]))
@@ -265,13 +270,19 @@ impl Conversation<'_> {
                 out.extend_from_slice(&rest[..first.consumed]);
             }
             let len = out.len();
-            exchange.out = self.send_client(out, len).await?;
+            exchange.out = match exchange.record.limits(Direction::Out) {
+                None => self.send_client(out, len).await?,
+                Some(limits) => Box::pin(self.send_slowly(out, head_written, len, &limits)).await?,
+            };
             exchange.record.bytes_out += len as u64;
         } else {
             exchange.out = out;
             let len = head_len + first.consumed;
             let buffer = std::mem::take(exchange.response.buffer_mut());
-            *exchange.response.buffer_mut() = self.send_client(buffer, len).await?;
+            *exchange.response.buffer_mut() = match exchange.record.limits(Direction::Out) {
+                None => self.send_client(buffer, len).await?,
+                Some(limits) => Box::pin(self.send_slowly(buffer, head_len, len, &limits)).await?,
+            };
             exchange.record.bytes_out += len as u64;
         }
         if first.done {
@@ -347,7 +358,8 @@ impl Conversation<'_> {
         exchange.out = self.send_client(out, len).await?;
         let early_server = exchange.response.rest().to_vec();
         let early_client = std::mem::take(&mut exchange.next);
-        let options = tunnel_options(self.session.frontend(), self.backend);
+        let limits = exchange.record.bandwidth.get_mut().clone();
+        let options = Options { limits, ..tunnel_options(self.session.frontend(), self.backend) };
         let carried =
             tunnel::relay(self.session, self.upstream, options, early_client, early_server).await;
         exchange.record.bytes_in += carried.from_client;

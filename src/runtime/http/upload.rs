@@ -6,12 +6,16 @@ use crate::metrics::Counter;
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::{self, Hop};
 use crate::proto::http::{Head, Known};
+use crate::rules::bandwidth::{Direction, Limits};
+use crate::runtime::bandwidth::Limited;
 use crate::runtime::deadline::Expired;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 /// The server does not take the request in time.
 const SERVER_IS_SLOW: Fail = Fail::Status(504, b's', b'D');
@@ -28,6 +32,9 @@ impl Conversation<'_> {
     ) -> Result<(io::Result<()>, usize), Fail> {
         let deadline = &self.session.deadline;
         strip_connection_fields(&mut exchange.request);
+        if let Some(limits) = exchange.record.limits(Direction::In) {
+            return Box::pin(self.send_request_slowly(exchange, hop, with_body, &limits)).await;
+        }
         if !write::needs_rewrite(&exchange.request, hop) {
             let buffer = std::mem::take(exchange.request.buffer_mut());
             let count = Cell::new(0);
@@ -59,6 +66,48 @@ impl Conversation<'_> {
         let (sent, out) = sending.map_err(|_| SERVER_IS_SLOW)?;
         exchange.out = out;
         Ok((sent, count.get()))
+    }
+
+    /// Sends the head, and the body bytes that came with it no faster than `limits` say.
+    async fn send_request_slowly(
+        &self,
+        exchange: &mut Exchange,
+        hop: &Hop,
+        with_body: usize,
+        limits: &Limits,
+    ) -> Result<(io::Result<()>, usize), Fail> {
+        let mut out = std::mem::take(&mut exchange.out);
+        out.clear();
+        let head_len = exchange.request.received().len();
+        match write::needs_rewrite(&exchange.request, hop) {
+            true => write::write_request(&exchange.request, &mut out, hop),
+            false => out.extend_from_slice(exchange.request.received()),
+        }
+        if out.len() > self.session.shard.plan.global.buffer_size {
+            exchange.out = out;
+            return Err(self.outgrown(b'R'));
+        }
+        let free = out.len();
+        out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
+        let (len, sent) = (out.len(), Cell::new(0));
+        let limited = self.limited_upload(limits);
+        let (taken, out) = limited.send(out, free, len, &sent).await.map_err(|_| SERVER_IS_SLOW)?;
+        exchange.out = out;
+        self.session.arm(self.backend.timeouts.server);
+        Ok((taken, sent.get()))
+    }
+
+    fn limited_upload<'l>(
+        &'l self,
+        limits: &'l Limits,
+    ) -> Limited<'l, impl Fn() -> Option<Duration> + 'l> {
+        Limited {
+            session: self.session,
+            to: self.upstream,
+            limits,
+            direction: Direction::In,
+            takes: || self.backend.timeouts.server,
+        }
     }
 
     /// Relays the rest of a request body.
@@ -100,6 +149,22 @@ impl Conversation<'_> {
                 return Err(upload.fail(400, b'P'));
             };
             let mut at = 0;
+            let limits = upload.limits.borrow().clone();
+            if let Some(limits) = limits.filter(|limits| limits.is_limited(Direction::In))
+                && !upload.lost.get()
+            {
+                let (limited, sent) = (self.limited_upload(&limits), Cell::new(0));
+                let sending = Box::pin(limited.send(buffer, 0, advance.consumed, &sent));
+                let Ok((taken, back)) = sending.await else {
+                    return Err(upload.fail(504, b's'));
+                };
+                (buffer, at) = (back, advance.consumed);
+                if taken.is_err() {
+                    upload.lost.set(true);
+                    lost_us = shard.clock.now_us();
+                    self.await_response(upload);
+                }
+            }
             while at < advance.consumed && !upload.lost.get() {
                 // A slow server is not a silent one: whatever it takes begins the limit anew.
                 deadline.arm(self.backend.timeouts.server);
@@ -160,6 +225,8 @@ pub(super) struct Upload {
     pub(super) next: RefCell<Vec<u8>>,
     /// What was received, for another attempt, as long as it fits the request's buffer.
     pub(super) kept: RefCell<Option<Vec<u8>>>,
+    /// Bandwidth limits of the stream; rules on the response may add some.
+    pub(super) limits: RefCell<Option<Rc<Limits>>>,
     room: usize,
 }
 
