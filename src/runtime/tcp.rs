@@ -30,6 +30,8 @@ pub async fn relay(session: &Session) -> Option<Vec<u8>> {
         }
     };
     if switched.is_none() {
+        let null = exchange.record.bytes_in == 0 && exchange.record.backend.is_some();
+        exchange.silent = null && session.frontend().log.dont_log_null;
         finish::stream(session, &mut exchange);
     }
     exchange.variables.clear(&shard.plan.variables);
@@ -66,10 +68,8 @@ async fn stream(session: &Session, exchange: &mut Exchange) -> Result<Passed, St
     exchange.record.backend = Some(index);
     shard.count(backend.object, Counter::Sessions, 1);
     backend.streams.enter(u32::MAX);
-    exchange.record.backend_streams = backend.streams.current();
     let carried = in_backend(session, exchange, index).await;
     backend.streams.leave();
-    exchange.silent = exchange.record.bytes_in == 0 && frontend.log.dont_log_null;
     carried.map(|()| Passed::On)
 }
 
@@ -234,6 +234,7 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
 pub fn refused_letters(refused: Refused) -> (u8, u8) {
     match refused {
         Refused::NoServer | Refused::Connect => (b'S', b'C'),
+        Refused::Exhausted => (b'R', b'C'),
         Refused::QueueFull => (b'S', b'Q'),
         Refused::QueueTimeout => (b's', b'Q'),
         Refused::ConnectTimeout => (b's', b'C'),

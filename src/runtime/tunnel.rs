@@ -281,8 +281,13 @@ impl Half<'_> {
         direction: Direction,
     ) -> Result<Vec<u8>, Broken> {
         let (session, to, sent) = (self.session, self.to, Cell::new(0));
-        let limited = Limited { session, to, limits, direction, timeout: || self.takes };
-        let result = limited.send(buffer, 0, len, &sent).await;
+        let takes = || {
+            // The other direction waits with this deadline: it must not be blamed for what is held back here.
+            session.arm(self.limit.get());
+            self.takes
+        };
+        let result =
+            Limited { session, to, limits, direction, takes }.send(buffer, 0, len, &sent).await;
         self.count.set(self.count.get() + sent.get() as u64);
         session.arm(self.limit.get());
         let (taken, buffer) = result.map_err(|_| Broken::ToExpired)?;

@@ -306,7 +306,7 @@ fn run_with(kind: Kind, defaults: &str, cases: &[&'static Case], times: u64) -> 
 }
 
 /// Returns the address of a listener that takes no more connections, and what keeps it so.
-fn deaf() -> (SocketAddr, Vec<TcpStream>) {
+pub(crate) fn deaf() -> (SocketAddr, Vec<TcpStream>) {
     let listener =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -319,10 +319,14 @@ fn deaf() -> (SocketAddr, Vec<TcpStream>) {
     (address, held)
 }
 
-type Requests = Arc<Mutex<Vec<String>>>;
+pub(crate) type Requests = Arc<Mutex<Vec<String>>>;
 
 /// A server that says its pieces to every connection that asks, and the fields of interest of what it was asked.
-fn talking(name: &str, pieces: &'static [(u64, &'static str)], times: u64) -> (Origin, Requests) {
+pub(crate) fn talking(
+    name: &str,
+    pieces: &'static [(u64, &'static str)],
+    times: u64,
+) -> (Origin, Requests) {
     let requests = Requests::default();
     let seen = Arc::clone(&requests);
     let origin = Origin::tcp(name, move |mut stream: TcpStream| {
@@ -352,7 +356,7 @@ fn talking(name: &str, pieces: &'static [(u64, &'static str)], times: u64) -> (O
     (origin, requests)
 }
 
-fn play(client: &mut Client, steps: &[Step], times: u64) -> Vec<String> {
+pub(crate) fn play(client: &mut Client, steps: &[Step], times: u64) -> Vec<String> {
     for step in steps {
         match step {
             Send(bytes) => {
@@ -383,7 +387,7 @@ fn play(client: &mut Client, steps: &[Step], times: u64) -> Vec<String> {
 }
 
 /// Returns the lines that came, until none comes for a while.
-fn drain(log: &UdpSocket) -> Vec<String> {
+pub(crate) fn drain(log: &UdpSocket) -> Vec<String> {
     let mut lines = Vec::new();
     let mut buffer = [0; 2048];
     let mut quiet = 0;

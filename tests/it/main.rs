@@ -27,6 +27,8 @@ mod hardening;
 mod health;
 mod http;
 mod lists;
+mod logging_lines;
+mod logging_steps;
 mod logging_targets;
 mod messages;
 mod name_servers;

@@ -64,7 +64,6 @@ impl Exchange {
         self.variables.clear(&shard.plan.variables);
         self.record = Record {
             start_us: shard.clock.wall_us(now_us),
-            connections: shard.plan.connections.current(),
             frontend_connections: session.frontend().connections.current(),
             request_counter: shard.next_request(),
             first_request: session.requests.get() == 0,

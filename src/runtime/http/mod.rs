@@ -121,8 +121,7 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     }
     exchange.record.backend = Some(backend);
     session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
-    let gauge = Inside::enter(&session.shard.backend(backend).streams);
-    exchange.record.backend_streams = gauge.0.current();
+    let _inside = Inside::enter(&session.shard.backend(backend).streams);
     let routed = match route::backend(session, exchange, backend) {
         Ok(Step::Done(())) => Ok(()),
         Ok(Step::Waits(wait)) => {
