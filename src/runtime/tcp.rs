@@ -30,6 +30,8 @@ pub async fn relay(session: &Session) -> Option<Vec<u8>> {
         }
     };
     if switched.is_none() {
+        let null = exchange.record.bytes_in == 0 && exchange.record.backend.is_some();
+        exchange.silent = null && session.frontend().log.dont_log_null;
         finish::stream(session, &mut exchange);
     }
     exchange.variables.clear(&shard.plan.variables);
@@ -68,7 +70,6 @@ async fn stream(session: &Session, exchange: &mut Exchange) -> Result<Passed, St
     backend.streams.enter(u32::MAX);
     let carried = in_backend(session, exchange, index).await;
     backend.streams.leave();
-    exchange.silent = exchange.record.bytes_in == 0 && frontend.log.dont_log_null;
     carried.map(|()| Passed::On)
 }
 
