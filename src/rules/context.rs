@@ -3,6 +3,7 @@
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
+use crate::stick::Tracking;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -203,6 +204,8 @@ pub struct Context<'a> {
     pub names: &'a NameTable,
     /// What rules have set so far.
     pub variables: Variables<'a>,
+    /// The stick tables, and what is tracked in them.
+    pub tracking: Tracking<'a>,
     /// Wall clock, microseconds since 1970, as of the last turn.
     pub now_us: u64,
 }

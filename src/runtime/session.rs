@@ -13,6 +13,7 @@ use crate::plan::{Frontend, Mode};
 use crate::rules::context::SessionInfo;
 use crate::rules::variable::Store;
 use crate::server::ServerId;
+use crate::stick::Counters;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -53,6 +54,8 @@ pub struct Session {
     pub deadline: Rc<Deadline>,
     /// What rules have set for its life.
     pub variables: Store,
+    /// What rules track for its life.
+    pub tracked: Counters,
     /// Requests received so far.
     pub requests: Cell<u32>,
     /// Server connections that nobody else may use.
@@ -83,6 +86,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.shard.timers.forget(&self.deadline);
         self.variables.clear(&self.shard.plan.variables);
+        if !self.tracked.is_empty() {
+            self.tracked.clear(self.shard.clock.shared_us(self.shard.clock.now_us()));
+        }
         self.frontend().connections.leave();
         self.shard.plan.connections.leave();
         self.shard.session_count(-1);
@@ -165,6 +171,7 @@ fn launch(shard: &Rc<Shard>, accepted: Accepted) {
         socket,
         deadline: Deadline::new(),
         variables: Store::default(),
+        tracked: Counters::default(),
         requests: Cell::new(0),
         private: RefCell::default(),
         last_server: Cell::new(None),

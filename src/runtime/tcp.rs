@@ -1,12 +1,14 @@
 //! A session in TCP mode: one stream, relayed both ways.
 
 use super::assign::{Assigned, Dispatch, Refused, Wish};
-use super::http::finish;
+use super::http::exchange::Exchange;
+use super::http::{finish, stick};
 use super::session::Session;
 use super::tunnel::{self, End, Options};
 use crate::metrics::Counter;
 use crate::plan::{Backend, Frontend};
 use crate::rules::context::Record;
+use crate::server::ServerId;
 
 /// Relays the session's one stream to a server.
 pub async fn relay(session: &Session) {
@@ -28,7 +30,7 @@ pub async fn relay(session: &Session) {
     backend.streams.enter(u32::MAX);
     exchange.record.backend_streams = backend.streams.current();
     let wish = Wish {
-        server: super::http::route::use_server(session, &mut exchange, backend),
+        server: wanted_server(session, &mut exchange, backend),
         reuse: None,
         watch: backend.abort_on_close,
     };
@@ -40,7 +42,12 @@ pub async fn relay(session: &Session) {
             false => dispatch.assign(&mut exchange.record).await,
         };
     match assigned {
-        Ok(assigned) => carry(session, frontend, backend, assigned, &mut exchange.record).await,
+        Ok(assigned) => {
+            if !backend.stick.is_empty() {
+                stick::response(session, &mut exchange, backend, assigned.slot.server);
+            }
+            carry(session, frontend, backend, assigned, &mut exchange.record).await;
+        }
         Err(refused) => {
             let (cause, phase) = refused_letters(refused);
             exchange.record.termination.cause = cause;
@@ -51,6 +58,19 @@ pub async fn relay(session: &Session) {
     exchange.silent = exchange.record.bytes_in == 0 && frontend.log.dont_log_null;
     finish::stream(session, &mut exchange);
     shard.exchanges.give(exchange);
+}
+
+/// Returns the server that a rule or a stick table names.
+fn wanted_server(
+    session: &Session,
+    exchange: &mut Exchange,
+    backend: &Backend,
+) -> Option<ServerId> {
+    let stuck = match backend.stick.is_empty() {
+        true => None,
+        false => stick::request(session, exchange, backend),
+    };
+    super::http::route::use_server(session, exchange, backend).or(stuck)
 }
 
 async fn carry(

@@ -89,14 +89,14 @@ impl Entry {
     }
 
     /// Sticks it to a server; what is not stored is left out.
-    pub fn set_server(&self, id: u32, key: Arc<str>) {
+    pub fn set_server(&self, id: u32, key: &str) {
         let named = self.layout.stores(Data::ServerKey);
         let mut cells = self.lock();
         if let Some(place) = self.layout.place(Data::ServerId, 0) {
             cells.words[place.offset] = id.into();
         }
-        if named {
-            cells.server_key = Some(key);
+        if named && cells.server_key.as_deref() != Some(key) {
+            cells.server_key = Some(key.into());
         }
     }
 }

@@ -142,7 +142,7 @@ fn write_text(text: &[u8], out: &mut String) {
             b'\r' => out.push_str("\\r"),
             0x1b => out.push_str("\\e"),
             0x21..=0x7e => out.push(byte.into()),
-            _ => out.push_str(&format!("\\x{byte:02x}")),
+            _ => out.push_str(&format!("\\x{byte:02X}")),
         }
     }
 }

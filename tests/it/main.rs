@@ -32,6 +32,7 @@ mod rules_options;
 mod smuggling;
 mod splitting;
 mod stats;
+mod tables;
 mod tcp;
 mod termination;
 mod timeouts;

@@ -7,6 +7,7 @@ mod about;
 mod pattern;
 mod server;
 mod session;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -113,6 +114,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             "clear map hosts.map",
             Operator,
             pattern::clear_map,
+        ),
+        row(
+            "clear table",
+            "<table> [data.<type> <operator> <value>]*|key <key>",
+            "Removes entries of a stick table that nothing tracks: all, some by what they store, or one.",
+            "clear table clients key 192.0.2.1",
+            Operator,
+            table::clear,
         ),
         row(
             "commit acl",
@@ -261,6 +270,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             server::set,
         ),
         row(
+            "set table",
+            "<table> key <key> [data.<type> <value>]*",
+            "Makes or changes an entry of a stick table.",
+            "set table clients key 192.0.2.1 data.gpc0 1",
+            Operator,
+            table::set,
+        ),
+        row(
             "set timeout cli",
             "<time>",
             "Changes how long this session may be idle.",
@@ -348,6 +365,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             "show stat",
             User,
             about::stat,
+        ),
+        row(
+            "show table",
+            "[<table> [data.<type> <operator> <value>]*|key <key>]",
+            "Lists the stick tables, or the entries of one.",
+            "show table clients data.gpc0 gt 0",
+            User,
+            table::show,
         ),
         row("show version", "", "Prints the version.", "show version", User, about::version),
         row("user", "", "Lowers the level of this session to user.", "user", User, session::user),

@@ -4,6 +4,7 @@ use super::CheckDraft;
 use super::errors::ErrorLine;
 use super::log::LogDraft;
 use super::stats::StatsDraft;
+use super::stick::TableDraft;
 use crate::balance::Algorithm;
 use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::section::SectionKind;
@@ -69,6 +70,7 @@ pub(in crate::plan) enum RuleKind {
     UseBackend,
     UseServer,
     MonitorFail,
+    Stick,
 }
 
 impl RuleKind {
@@ -147,6 +149,8 @@ pub(in crate::plan) struct Draft<'a> {
     pub(in crate::plan) settings: Settings<'a>,
     pub(in crate::plan) binds: Vec<Bind>,
     pub(in crate::plan) servers: Vec<ServerDraft<'a>>,
+    /// `stick-table`
+    pub(in crate::plan) table: Option<TableDraft<'a>>,
     /// Directives of this section itself that need `mode http`.
     pub(in crate::plan) http_words: Vec<(&'static str, Span)>,
     /// The line above the one that is read.
@@ -164,6 +168,7 @@ impl<'a> Draft<'a> {
             settings,
             binds: Vec::new(),
             servers: Vec::new(),
+            table: None,
             http_words: Vec::new(),
             previous: None,
             broken: false,

@@ -12,6 +12,7 @@ mod normalize;
 mod redirect;
 mod reply;
 mod retry;
+mod stick;
 mod target;
 mod variable;
 mod verdict;
@@ -80,6 +81,12 @@ const AFTER_RESPONSE: &[&str] = &[
     "del-header",
     "replace-header",
     "replace-value",
+    "sc-add-gpc",
+    "sc-inc-gpc",
+    "sc-inc-gpc0",
+    "sc-inc-gpc1",
+    "sc-set-gpt",
+    "sc-set-gpt0",
     "set-header",
     "set-log-level",
     "set-status",
@@ -173,6 +180,8 @@ enum Action {
     Wait(wait::Waiting),
     /// Sets or unsets a variable.
     Variable(variable::Edit),
+    /// Tracks a key, or changes what is tracked.
+    Stick(stick::Edit),
 }
 
 /// What a row of the action tables knows.
@@ -215,6 +224,7 @@ pub const TABLES: &[&[Row]] = &[
     normalize::TABLE,
     redirect::TABLE,
     retry::TABLE,
+    stick::TABLE,
     target::TABLE,
     variable::TABLE,
     verdict::TABLE,
@@ -226,8 +236,15 @@ fn lookup(name: &str) -> Option<&'static Row> {
 }
 
 /// Returns the row of an action; some take arguments in parentheses, as their syntax says.
+///
+/// The number of a stick counter stands behind `track-sc`.
 fn lookup_called(name: &str, stem: &str) -> Option<&'static Row> {
-    lookup(name).or_else(|| lookup(stem).filter(|row| row.syntax.starts_with('(')))
+    let called = || lookup(stem).filter(|row| row.syntax.starts_with('('));
+    let numbered = || {
+        let number = name.strip_prefix(stick::TRACK)?;
+        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| lookup(stick::TRACK))?
+    };
+    lookup(name).or_else(called).or_else(numbered)
 }
 
 impl Rule {
@@ -365,6 +382,7 @@ fn apply(
         Action::LogLevel(level) => cx.record.log_level.set(*level),
         Action::Retry(retry) => retry.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
+        Action::Stick(edit) => edit.apply(cx),
         Action::Address(edit) => edit.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),

@@ -2,6 +2,7 @@
 
 use super::exchange::Exchange;
 use super::route::with_context;
+use super::track;
 use crate::metrics::{Counter, ObjectId, Phase};
 use crate::plan::Mode;
 use crate::rules::context::LogLevel;
@@ -48,6 +49,7 @@ pub fn stream(session: &Session, exchange: &mut Exchange) {
     if !frontend.log.targets.is_empty() && !exchange.silent {
         log(session, exchange);
     }
+    track::end(session, exchange, now);
 }
 
 fn log(session: &Session, exchange: &mut Exchange) {

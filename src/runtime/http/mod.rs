@@ -16,6 +16,8 @@ pub mod receive;
 mod relay;
 mod respond;
 pub mod route;
+pub mod stick;
+mod track;
 mod upload;
 pub mod wait;
 
@@ -93,6 +95,7 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     let frontend = session.frontend();
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
+    track::request(session, exchange);
     exchange.keep_alive = exchange.request.keep_alive
         && frontend.connection_mode != ConnectionMode::Close
         && !session.shard.is_draining();
