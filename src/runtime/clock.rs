@@ -3,48 +3,34 @@
 //! A simulation ([`super::sim`]) has a clock of its own that stands still until it is moved.
 
 use std::cell::Cell;
-use std::sync::LazyLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Wall time at which every simulation begins, microseconds since 1970.
 const SIMULATED_DAY_US: u64 = 1_700_000_000_000_000;
 
-/// Where the shared time of a process begins: nothing ever happened at 0.
-const SHARED_START_US: u64 = 1_000_000;
-
-/// When the shared time of the process began.
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
-
 /// Reads the clock for who has none of his own: microseconds of the time that all shards share.
 pub fn shared_now_us() -> u64 {
-    shared_us(Instant::now())
-}
-
-fn shared_us(now: Instant) -> u64 {
-    SHARED_START_US + now.saturating_duration_since(*EPOCH).as_micros() as u64
+    monotonic_ns() / 1000
 }
 
 /// The clock of one shard.
 #[derive(Debug)]
 pub struct Clock {
-    start: Instant,
-    /// The shared time at `start`.
-    shared_start_us: u64,
+    /// Nanoseconds of the monotonic clock when the shard began.
+    start_ns: u64,
     /// Microseconds since the shard began, when they are set by a simulation.
     simulated_us: Option<Cell<u64>>,
-    /// Wall clock at `start`, microseconds since 1970; re-read once a second so that it follows adjustments.
+    /// Wall clock when the shard began, microseconds since 1970; re-read once a second so that it follows adjustments.
     wall_start_us: Cell<u64>,
-    /// Milliseconds since `start` as of the last tick.
+    /// Milliseconds since the shard began as of the last tick.
     coarse_ms: Cell<u64>,
 }
 
 impl Clock {
     /// Returns a clock that begins now.
     pub fn new() -> Self {
-        let start = Instant::now();
         let clock = Self {
-            start,
-            shared_start_us: shared_us(start),
+            start_ns: monotonic_ns(),
             simulated_us: None,
             wall_start_us: Cell::new(0),
             coarse_ms: Cell::new(0),
@@ -56,8 +42,7 @@ impl Clock {
     /// Returns a clock that stands at 0, on a fixed day, until [`Clock::advance_to`] moves it.
     pub fn simulated() -> Self {
         Self {
-            start: Instant::now(),
-            shared_start_us: SHARED_START_US,
+            start_ns: monotonic_ns(),
             simulated_us: Some(Cell::new(0)),
             wall_start_us: Cell::new(SIMULATED_DAY_US),
             coarse_ms: Cell::new(0),
@@ -79,7 +64,7 @@ impl Clock {
     /// Reads the clock: microseconds since the shard began.
     pub fn now_us(&self) -> u64 {
         match &self.simulated_us {
-            None => self.start.elapsed().as_micros() as u64,
+            None => monotonic_ns().wrapping_sub(self.start_ns) / 1000,
             Some(simulated) => simulated.get(),
         }
     }
@@ -89,9 +74,9 @@ impl Clock {
         self.wall_start_us.get() + now_us
     }
 
-    /// Returns a reading on the time that all shards of the process share, in microseconds; more than 0.
+    /// Returns a reading on the time that all shards of the process share, in microseconds.
     pub fn shared_us(&self, now_us: u64) -> u64 {
-        self.shared_start_us + now_us
+        self.start_ns / 1000 + now_us
     }
 
     /// Returns milliseconds since the shard began, as of the last tick; costs nothing.
@@ -117,6 +102,14 @@ impl Clock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
         self.wall_start_us.set(wall.saturating_sub(self.now_us()));
     }
+}
+
+/// Reads the monotonic clock, in nanoseconds: one number, where `Instant` would be taken apart and put together again.
+fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: plain system call that fills the structure. It fails only for clocks that do not exist.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 impl Default for Clock {
