@@ -1,11 +1,13 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
+use super::bandwidth::{Direction, Limits};
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
 use crate::stick::Tracking;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Facts about a client connection; fixed when the session begins.
@@ -98,10 +100,18 @@ pub struct Record {
     pub source: Cell<Option<SocketAddr>>,
     /// The address that the client asked for as `set-dst` said it.
     pub destination: Cell<Option<SocketAddr>>,
+    /// The moment of the line that is being written (`%OG`).
+    pub step: Cell<LogStep>,
     /// What `set-log-level` said; rules set it while they run.
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
     pub retry: Cell<RetryWish>,
+    /// Whether `strict-mode off` holds in the list of rules that runs.
+    pub lax_rewrites: Cell<bool>,
+    /// Rewrites that did not fit while it held.
+    pub failed_rewrites: Cell<u32>,
+    /// What `set-bandwidth-limit` put in force; rules set it while they run.
+    pub bandwidth: RefCell<Option<Rc<Limits>>>,
 }
 
 /// What the rules of a request say about sending it again.
@@ -114,6 +124,13 @@ pub struct RetryWish {
 }
 
 impl Record {
+    /// Returns the bandwidth limits of the stream if there are any that way.
+    #[inline]
+    pub fn limits(&self, direction: Direction) -> Option<Rc<Limits>> {
+        let limits = self.bandwidth.borrow();
+        limits.as_ref().filter(|limits| limits.is_limited(direction)).cloned()
+    }
+
     /// Returns the address of the session's client, or what a rule put in its place.
     pub fn source(&self, session: &SessionInfo) -> Option<SocketAddr> {
         self.source.get().or(session.source)
@@ -122,6 +139,42 @@ impl Record {
     /// Returns the address that the client connected to, or what a rule put in its place.
     pub fn destination(&self, session: &SessionInfo) -> Option<SocketAddr> {
         self.destination.get().or(session.destination)
+    }
+}
+
+macro_rules! steps {
+    ($($step:ident $name:literal $doc:literal,)*) => {
+        /// A moment of a stream at which a line may be logged (`log-steps`, `on` in a `log-profile`, `%OG`).
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum LogStep { #[default] $(#[doc = $doc] $step,)* }
+
+        impl LogStep {
+            /// All steps.
+            pub const ALL: &[Self] = &[$(Self::$step,)*];
+
+            /// Returns its name as configurations write it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$step => $name,)* }
+            }
+        }
+    };
+}
+
+steps! {
+    Close "close" "The stream has ended.",
+    Accept "accept" "The connection was accepted.",
+    Request "request" "The request was received.",
+    Connect "connect" "The connection to the server stands.",
+    Response "response" "The response's head was received.",
+    Error "error" "The stream ended before it had a request.",
+    HttpRequest "http-req" "An `http-request` rule says so.",
+    HttpResponse "http-res" "An `http-response` rule says so.",
+}
+
+impl LogStep {
+    /// Returns the step of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|step| step.name() == name)
     }
 }
 
@@ -169,8 +222,12 @@ impl Default for Record {
             applet: None,
             source: Cell::default(),
             destination: Cell::default(),
+            step: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
+            lax_rewrites: Cell::default(),
+            failed_rewrites: Cell::default(),
+            bandwidth: RefCell::default(),
         }
     }
 }
@@ -206,6 +263,8 @@ pub struct Context<'a> {
     pub variables: Variables<'a>,
     /// The stick tables, and what is tracked in them.
     pub tracking: Tracking<'a>,
+    /// The most bytes that a head may have when it is sent (`tune.bufsize`).
+    pub head_bytes_max: usize,
     /// Wall clock, microseconds since 1970, as of the last turn.
     pub now_us: u64,
 }

@@ -77,9 +77,9 @@ pub const CONVERTERS: &[&str] = &[
 #[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
     "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map",
-    "do-log", "lua", "pause",
-    "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-fc-mark",
+    "lua", "pause",
+    "send-spoe-group", "set-bc-mark", "set-bc-tos", "set-fc-mark",
     "set-fc-tos", "set-map", "set-mark", "set-nice",
     "set-priority-class", "set-priority-offset", "set-timeout",
-    "set-tos", "strict-mode", "wait-for-handshake",
+    "set-tos", "wait-for-handshake",
 ];

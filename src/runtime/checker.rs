@@ -9,7 +9,7 @@ pub mod probe;
 pub mod report;
 
 use crate::config::diagnostic::Severity;
-use crate::log::ShardLog;
+use crate::log::{Line, ShardLog};
 use crate::plan::{CheckSettings, Plan, Timeouts};
 use crate::server::health::{Health, HealthSpec};
 use crate::server::{Admin, Operational, Wake};
@@ -215,11 +215,12 @@ impl Checker {
         let tag = tag.as_ref().unwrap_or(&self.plan.global.log_tag);
         let now_us =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
-        log.write(logs, tag, level, now_us, text.as_bytes());
+        let line = |level, message| Line { tag, level, now_us, structured: b"", message };
+        log.write(logs, line(level, text.as_bytes()));
         (self.console)(Severity::Warning, text);
         if usable_before > 0 && self.plan.farms[backend].nbsrv() == 0 {
             let text = report::no_server(&self.plan.backends[backend].name);
-            log.write(logs, tag, report::EMERGENCY, now_us, text.as_bytes());
+            log.write(logs, line(report::EMERGENCY, text.as_bytes()));
             (self.console)(Severity::Error, &text);
         }
         log.flush();

@@ -7,7 +7,7 @@ use super::session::Session;
 use super::tunnel::{self, End, Options};
 use crate::metrics::Counter;
 use crate::plan::{Backend, Frontend};
-use crate::rules::context::Record;
+use crate::rules::context::{LogStep, Record};
 use crate::server::ServerId;
 
 /// Relays the session's one stream to a server.
@@ -17,6 +17,8 @@ pub async fn relay(session: &Session) {
     let mut exchange = shard.exchanges.take();
     exchange.begin(session, session.accepted_us);
     exchange.record.request_us = 0;
+    finish::reached(session, &mut exchange, LogStep::Accept);
+    finish::reached(session, &mut exchange, LogStep::Request);
     let Some(backend_index) = super::http::route::choose_backend(session, &mut exchange) else {
         exchange.record.termination.cause = b'S';
         exchange.record.termination.phase = b'C';
@@ -46,6 +48,7 @@ pub async fn relay(session: &Session) {
             if !backend.stick.is_empty() {
                 stick::response(session, &mut exchange, backend, assigned.slot.server);
             }
+            finish::reached(session, &mut exchange, LogStep::Connect);
             carry(session, frontend, backend, assigned, &mut exchange.record).await;
         }
         Err(refused) => {
@@ -80,7 +83,8 @@ async fn carry(
     assigned: Assigned,
     record: &mut Record,
 ) {
-    let options = tunnel_options(frontend, backend);
+    let limits = record.bandwidth.get_mut().clone();
+    let options = Options { limits, ..tunnel_options(frontend, backend) };
     let server = &assigned.upstream.socket;
     let carried = tunnel::relay(session, server, options, Vec::new(), Vec::new()).await;
     // The driver closes descriptors when it gets to it; the server must see the end before the next stream comes.
@@ -105,6 +109,8 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
     };
     Options {
         idle: backend.timeouts.tunnel.or(shorter),
+        client_takes: backend.timeouts.tunnel.or(client),
+        server_takes: backend.timeouts.tunnel.or(server),
         client_fin: frontend.timeouts.client_fin,
         server_fin: backend.timeouts.server_fin,
         // `timeout tunnel` holds for both sides, and the client's is looked at first.
@@ -112,6 +118,7 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
             || client.is_some_and(|client| server.is_none_or(|server| client <= server)),
         splice_request: frontend.splice.request || backend.splice.request,
         splice_response: frontend.splice.response || backend.splice.response,
+        limits: None,
     }
 }
 

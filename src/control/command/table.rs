@@ -108,7 +108,8 @@ pub(super) fn show(call: &mut Call<'_>) -> Result<String, String> {
     let now_us = shared_now_us();
     let mut text = String::new();
     let Some(name) = call.words.first() else {
-        for table in &call.control.plan.tables {
+        // The last one of the file comes first, as in HAProxy.
+        for table in call.control.plan.tables.iter().rev() {
             table.sweep(now_us, SWEEP_ROUNDS);
             head(table, &mut text);
         }

@@ -77,6 +77,7 @@ fn set(cx: &mut Loader<'_>, index: &Index<'_>, line: &Line, process: &Process) {
             stream: &Counters::default(),
             now_us: 0,
         },
+        head_bytes_max: usize::MAX,
         now_us: 0,
     };
     let set = |value: Value<'_>| {

@@ -43,6 +43,13 @@ impl Test {
     /// Evaluates it.
     #[inline]
     pub(super) fn holds(&self, cx: &Context<'_>) -> bool {
+        if self.lists.is_empty() {
+            return self.expression.any(cx, &mut |value| self.matcher.matches(value));
+        }
+        self.holds_with_lists(cx)
+    }
+
+    fn holds_with_lists(&self, cx: &Context<'_>) -> bool {
         self.expression.any(cx, &mut |value| {
             self.matcher.matches(value) || self.lists.iter().any(|list| list.contains(value))
         })
@@ -213,8 +220,8 @@ fn numbered_list(
     let kind = Kind { path, method, ignore_case, is_map: false, output };
     match compiler.names.patterns().numbered(kind, id, entries) {
         Ok(list) => Some(list),
-        Err((_, message)) => {
-            let finding = Diagnostic::error(span, message);
+        Err(fault) => {
+            let finding = Diagnostic::error(span, fault.message);
             compiler.diagnostics.push(
                 finding.help("behind `-u`, ranges take the place of operators: `10:` for `ge 10`"),
             );

@@ -25,6 +25,7 @@ use super::session::Session;
 use super::shard::IdlePermit;
 use crate::metrics::Counter;
 use crate::plan::{ConnectionMode, Gauge};
+use crate::rules::context::LogStep;
 use exchange::Exchange;
 pub use receive::wait_idle;
 use route::Step;
@@ -78,7 +79,7 @@ async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'
         finish::stream(session, exchange);
         if !exchange.keep_alive {
             if exchange.unread {
-                answer::drain_refused(session).await;
+                answer::drain_refused(session, exchange).await;
             }
             return After::Close;
         }
@@ -97,6 +98,8 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
     track::request(session, exchange);
+    finish::reached(session, exchange, LogStep::Accept);
+    finish::reached(session, exchange, LogStep::Request);
     exchange.keep_alive = exchange.request.keep_alive
         && frontend.connection_mode != ConnectionMode::Close
         && !session.shard.is_draining();

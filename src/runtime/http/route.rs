@@ -4,7 +4,7 @@ use super::exchange::Exchange;
 use super::wait::{self, Side, Waiting, resume};
 use super::{identify, persist, stick};
 use crate::metrics::Counter;
-use crate::plan::{Backend, BackendTarget, HeaderNames, ServerTarget, StatsPage};
+use crate::plan::{Backend, BackendTarget, HeaderNames, ServerTarget, StatsPage, UseBackend};
 use crate::proto::h1::seal;
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
@@ -86,6 +86,7 @@ pub fn with_context<T>(
             stream: &exchange.tracked,
             now_us: shard.clock.shared_us(exchange.received_us.max(shard.clock.coarse_ms() * 1000)),
         },
+        head_bytes_max: shard.plan.global.buffer_size,
         now_us: shard.clock.wall_us(exchange.received_us),
     };
     f(&mut context)
@@ -222,7 +223,7 @@ fn end_of_backend(session: &Session, exchange: &mut Exchange, index: u32) -> Res
     }
     identify::client(session, exchange, index);
     if exchange.request.is_reframed() {
-        seal::request(&mut exchange.request);
+        exchange.last_of_server = seal::request(&mut exchange.request);
     }
     Ok(())
 }
@@ -288,24 +289,15 @@ fn chosen_backend(session: &Session, exchange: &mut Exchange) -> Option<u32> {
     }
     let names = &session.shard.plan.names.backends;
     with_context(session, exchange, |cx| {
-        for rule in &frontend.use_backend {
-            if rule.condition.as_ref().is_some_and(|condition| !condition.holds(cx)) {
-                continue;
-            }
-            match &rule.target {
-                BackendTarget::Fixed(index) => return Some(*index),
-                BackendTarget::Named(format) => {
-                    let mut name = Vec::new();
-                    format.write(cx, &mut name);
-                    if let Some(index) = names.iter().position(|known| known.as_bytes() == name) {
-                        return Some(index as u32);
-                    }
-                    // An unknown name falls through to the default, as the manual says for dynamic rules.
-                    return None;
-                }
+        match &UseBackend::first(&frontend.use_backend, cx)?.target {
+            BackendTarget::Fixed(index) => Some(*index),
+            BackendTarget::Named(format) => {
+                let mut name = Vec::new();
+                format.write(cx, &mut name);
+                // An unknown name falls through to the default, as the manual says for dynamic rules.
+                names.iter().position(|known| known.as_bytes() == name).map(|index| index as u32)
             }
         }
-        None
     })
     .or(frontend.default_backend)
 }
