@@ -44,30 +44,46 @@ impl Counters {
         self.tracked.borrow().get(index)?.as_ref().map(f)
     }
 
-    /// Counts something on every entry.
-    pub fn count(&self, now_us: u64, mut change: impl FnMut(&mut Writer<'_>)) {
+    /// Counts something on every entry that stores any of `kinds`.
+    pub fn count(&self, now_us: u64, kinds: &[Data], mut change: impl FnMut(&mut Writer<'_>)) {
         for tracked in self.tracked.borrow().iter().flatten() {
-            tracked.entry().update(now_us, &mut change);
+            let entry = tracked.entry();
+            if kinds.iter().any(|data| entry.layout().stores(*data)) {
+                entry.update(now_us, &mut change);
+            }
         }
     }
 }
 
+/// What [`count_request`] counts.
+pub const REQUEST: &[Data] = &[Data::HttpReqCnt, Data::HttpReqRate];
+/// What [`count_error`] counts.
+pub const ERROR: &[Data] = &[Data::HttpErrCnt, Data::HttpErrRate];
+/// What [`count_failure`] counts.
+pub const FAILURE: &[Data] = &[Data::HttpFailCnt, Data::HttpFailRate];
+
 /// Counts a request.
 pub fn count_request(writer: &mut Writer<'_>) {
-    writer.add(Data::HttpReqCnt, 1);
-    writer.add(Data::HttpReqRate, 1);
+    REQUEST.iter().for_each(|data| writer.add(*data, 1));
 }
 
 /// Counts an error that the client made.
 pub fn count_error(writer: &mut Writer<'_>) {
-    writer.add(Data::HttpErrCnt, 1);
-    writer.add(Data::HttpErrRate, 1);
+    ERROR.iter().for_each(|data| writer.add(*data, 1));
 }
 
 /// Counts a failure of the server.
 pub fn count_failure(writer: &mut Writer<'_>) {
-    writer.add(Data::HttpFailCnt, 1);
-    writer.add(Data::HttpFailRate, 1);
+    FAILURE.iter().for_each(|data| writer.add(*data, 1));
+}
+
+/// Counts what a server's status says (manual 4.2, `stick-table`): errors of the client, failures of the server.
+pub fn count_status(writer: &mut Writer<'_>, status: u16) {
+    match status {
+        400..=499 => count_error(writer),
+        500 | 502..=504 | 506..=599 => count_failure(writer),
+        _ => {}
+    }
 }
 
 /// What a stream can see of the stick tables.

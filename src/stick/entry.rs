@@ -45,6 +45,11 @@ impl Entry {
         &self.key
     }
 
+    /// Returns what its table stores.
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Returns a number that tells it from others while it lives.
     pub fn number(&self) -> u64 {
         std::ptr::from_ref(self) as u64

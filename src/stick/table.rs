@@ -6,7 +6,7 @@
 //! is the oldest of all), unless it is `nopurge`; entries that are tracked stay.
 
 use super::data::{Data, Layout};
-use super::entry::{Entry, Tracked};
+use super::entry::{Entry, Tracked, Writer};
 use super::key::KeyType;
 use crossbeam::utils::CachePadded;
 use std::collections::BTreeSet;
@@ -112,9 +112,15 @@ impl Table {
         self.enter_and(key, now_us, |_| {})
     }
 
-    /// As [`Table::enter`], and the entry stays as long as the answer lives. It counts as a connection; `index` is the
-    /// table's in the plan.
-    pub fn track(&self, key: &[u8], index: u32, now_us: u64) -> Option<Tracked> {
+    /// As [`Table::enter`], and the entry stays as long as the answer lives. It counts as a connection, and as what
+    /// `also` counts; `index` is the table's in the plan.
+    pub fn track(
+        &self,
+        key: &[u8],
+        index: u32,
+        now_us: u64,
+        also: impl FnOnce(&mut Writer<'_>),
+    ) -> Option<Tracked> {
         let entry = self.enter_and(key, now_us, |entry| {
             // Under the lock of the stripe, so that nobody purges it before.
             entry.trackers.fetch_add(1, Relaxed);
@@ -123,6 +129,7 @@ impl Table {
             writer.add(Data::ConnCur, 1);
             writer.add(Data::ConnCnt, 1);
             writer.add(Data::ConnRate, 1);
+            also(writer);
         });
         Some(Tracked::new(entry, index))
     }
@@ -202,7 +209,7 @@ impl Table {
         let Some(expire_us) = self.spec.expire_us else { return 0 };
         let mut purged = 0;
         for _ in 0..max {
-            match stripe.due(now_us.saturating_sub(expire_us), max) {
+            match stripe.due(now_us, expire_us, max) {
                 Some(slot) => {
                     stripe.remove(slot);
                     purged += 1;
@@ -394,9 +401,10 @@ impl Stripe {
         self.len -= 1;
     }
 
-    /// Returns an entry that was not used since `until_us` and is not tracked. Who was used since is queued anew, at most
-    /// `moves` of them.
-    fn due(&mut self, until_us: u64, moves: usize) -> Option<u32> {
+    /// Returns an entry that was not used for `expire_us` and is not tracked. Who was used meanwhile is queued anew, at
+    /// most `moves` of them.
+    fn due(&mut self, now_us: u64, expire_us: u64, moves: usize) -> Option<u32> {
+        let until_us = now_us.checked_sub(expire_us)?;
         for _ in 0..=moves {
             let &(queued_us, at) = self.queue.first()?;
             if queued_us > until_us {
@@ -407,9 +415,8 @@ impl Stripe {
             if touched_us <= until_us && !tracked {
                 return Some(at);
             }
-            // A tracked one is looked at again when as much time has passed as since its last use.
-            let again_us = if tracked { touched_us.max(until_us + 1) } else { touched_us };
-            self.queue_again(at, again_us);
+            // A tracked one is used until now: when it is let go, it is touched.
+            self.queue_again(at, if tracked { now_us } else { touched_us });
         }
         None
     }

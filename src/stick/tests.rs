@@ -76,7 +76,7 @@ fn agree(seed: u64, size: u32, expire_s: Option<u64>, nopurge: bool) {
                     }
                 }
                 let room = model.contains_key(&number) || (model.len() as u32) < size;
-                let entry = table.track(&key(number), 0, now);
+                let entry = table.track(&key(number), 0, now, |_| {});
                 assert_eq!(entry.is_some(), room, "seed {seed}, step {step}");
                 let Some(entry) = entry else { continue };
                 let line = model.entry(number).or_insert((now, 0));
@@ -125,8 +125,9 @@ fn counts_of_several_threads_are_exact_and_size_is_never_exceeded() {
             scope.spawn(move || {
                 let mut rng = Rng::new(thread);
                 for round in 0..rounds {
-                    let tracked = table.track(&key(round % keys), 0, S).expect("there is room");
-                    tracked.entry().update(S, super::counters::count_request);
+                    let count = super::counters::count_request;
+                    let tracked = table.track(&key(round % keys), 0, S, count);
+                    assert!(tracked.is_some());
                     // Keys of its own, so that insertions and evictions go on meanwhile.
                     let other = 1_000_000 + rng.below(1 << 20);
                     table.enter(&key(other), S);
@@ -167,7 +168,7 @@ fn counts_of_several_threads_are_exact_and_size_is_never_exceeded() {
 #[test]
 fn a_full_table_of_tracked_entries_refuses_and_counts_it() {
     let table = Table::new(spec(2, None, &[]));
-    let held: Vec<_> = (0..2).map(|number| table.track(&key(number), 0, S)).collect();
+    let held: Vec<_> = (0..2).map(|number| table.track(&key(number), 0, S, |_| {})).collect();
     assert!(held.iter().all(Option::is_some));
     assert!(table.enter(&key(7), 2 * S).is_none());
     assert_eq!((table.refused(), table.evicted(), table.used()), (1, 0, 2));
@@ -179,7 +180,7 @@ fn a_full_table_of_tracked_entries_refuses_and_counts_it() {
 #[test]
 fn an_entry_that_is_tracked_is_not_removed() {
     let table = Table::new(spec(2, Some(1), &[]));
-    let held = table.track(&key(1), 0, S).expect("there is room");
+    let held = table.track(&key(1), 0, S, |_| {}).expect("there is room");
     assert!(!table.remove(held.entry()));
     assert_eq!(table.sweep(100 * S, 9), 0);
     assert!(table.find(&key(1), 100 * S).is_some());

@@ -127,6 +127,28 @@ fn what_a_request_counts_and_when_is_as_in_haproxy() {
 }
 
 #[test]
+fn what_a_response_rule_tracks_counts_its_status() {
+    both(|kind| {
+        let origin = statuses();
+        let proxy = start(
+            Setup::new(kind).origin(&origin),
+            &format!(
+                "frontend f\n bind @www@\n http-response track-sc0 src table t\n \
+                 http-response sc-inc-gpc1(0) if {{ sc0_http_err_cnt gt 0 }}\n default_backend b\n\
+                 backend b\n server s @o@\n\
+                 backend t\n stick-table type ip size 10 expire 1h store {DATA}\n"
+            ),
+        );
+        let mut said = Vec::new();
+        for path in ["/", "/404", "/500", "/501", "/junk"] {
+            said.push(format!("{path}: {}", ask(&proxy, &request(path, "")).0));
+            said.extend(settled(&proxy, "t"));
+        }
+        said
+    });
+}
+
+#[test]
 fn fetches_and_converters_read_what_is_tracked() {
     let values = [
         "sc0_http_req_rate",

@@ -14,7 +14,7 @@ use crate::rules::sample::{Expression, Type};
 use crate::rules::stick::{fits, key, own_table, table};
 use crate::rules::text::Text;
 use crate::stick::Data;
-use crate::stick::counters::{count_error, count_failure, count_request};
+use crate::stick::counters::{count_request, count_status};
 use crate::stick::data::ELEMENTS_MAX;
 
 /// The name of the action that the number of a stick counter stands behind.
@@ -143,26 +143,22 @@ impl Edit {
 impl Track {
     fn apply(&self, cx: &Context<'_>) {
         let tracking = &cx.tracking;
-        if tracking.stream.has(self.counter as usize) {
+        let number = self.counter as usize;
+        if tracking.stream.has(number) || tracking.session.has(number) {
             return;
         }
         let Some(table) = tracking.table(self.table) else { return };
         let Some(key) = self.key.eval(cx).and_then(|value| key(table, value)) else { return };
-        let tracked = table.track(key.as_slice(), self.table, tracking.now_us);
-        let Some(tracked) = tracked else { return };
         let status = match self.of_response {
             true => cx.response.as_ref().map_or(0, |response| response.status()),
             false => 0,
         };
-        tracked.entry().update(tracking.now_us, |writer| {
+        let tracked = table.track(key.as_slice(), self.table, tracking.now_us, |writer| {
             count_request(writer);
-            match status {
-                400..=499 => count_error(writer),
-                500 | 502..=504 | 506..=599 => count_failure(writer),
-                _ => {}
-            }
+            count_status(writer, status);
         });
-        tracking.stream.set(self.counter as usize, tracked);
+        let Some(tracked) = tracked else { return };
+        tracking.stream.set(number, tracked);
     }
 }
 

@@ -8,7 +8,9 @@ use super::forward::Fail;
 use super::route::Stop;
 use crate::runtime::session::Session;
 use crate::stick::Data;
-use crate::stick::counters::{count_error, count_failure, count_request};
+use crate::stick::counters::{
+    ERROR, FAILURE, REQUEST, count_error, count_failure, count_request, count_status,
+};
 use crate::stick::entry::Writer;
 
 fn is_off(session: &Session, exchange: &Exchange) -> bool {
@@ -17,17 +19,17 @@ fn is_off(session: &Session, exchange: &Exchange) -> bool {
 }
 
 #[cold]
-fn count(session: &Session, exchange: &Exchange, change: impl Fn(&mut Writer<'_>)) {
+fn count(session: &Session, exchange: &Exchange, kinds: &[Data], change: impl Fn(&mut Writer<'_>)) {
     let now_us = session.shard.clock.shared_us(session.shard.clock.now_us());
-    exchange.tracked.count(now_us, &change);
-    session.tracked.count(now_us, &change);
+    exchange.tracked.count(now_us, kinds, &change);
+    session.tracked.count(now_us, kinds, &change);
 }
 
 /// Counts a request on what its session tracks; what the stream tracks counts it when it begins to.
 #[inline]
 pub(super) fn request(session: &Session, exchange: &Exchange) {
     if !is_off(session, exchange) {
-        count(session, exchange, count_request);
+        count(session, exchange, REQUEST, count_request);
     }
 }
 
@@ -37,10 +39,9 @@ pub(super) fn response(session: &Session, exchange: &Exchange, status: u16) {
     if is_off(session, exchange) {
         return;
     }
-    match status {
-        400..=499 => count(session, exchange, count_error),
-        500 | 502..=504 | 506..=599 => count(session, exchange, count_failure),
-        _ => {}
+    let kinds = if status < 500 { ERROR } else { FAILURE };
+    if status >= 400 {
+        count(session, exchange, kinds, |writer| count_status(writer, status));
     }
 }
 
@@ -56,7 +57,7 @@ pub(super) fn stopped(session: &Session, exchange: &Exchange, stop: &Stop) {
             | Stop::Failed { .. }
     );
     if refused && !is_off(session, exchange) {
-        count(session, exchange, count_error);
+        count(session, exchange, ERROR, count_error);
     }
 }
 
@@ -67,9 +68,9 @@ pub(super) fn failed(session: &Session, exchange: &Exchange, fail: Fail) {
         return;
     }
     match fail {
-        Fail::Status(_, b'C' | b'c', _) => count(session, exchange, count_error),
+        Fail::Status(_, b'C' | b'c', _) => count(session, exchange, ERROR, count_error),
         Fail::Status(..) | Fail::Malformed | Fail::Cut(b'S' | b's', _) => {
-            count(session, exchange, count_failure);
+            count(session, exchange, FAILURE, count_failure);
         }
         _ => {}
     }
@@ -82,7 +83,8 @@ pub(super) fn end(session: &Session, exchange: &Exchange, now_us: u64) {
         return;
     }
     let record = &exchange.record;
-    count(session, exchange, |writer| {
+    let kinds = &[Data::BytesInCnt, Data::BytesInRate, Data::BytesOutCnt, Data::BytesOutRate];
+    count(session, exchange, kinds, |writer| {
         for (total, rate, bytes) in [
             (Data::BytesInCnt, Data::BytesInRate, record.bytes_in),
             (Data::BytesOutCnt, Data::BytesOutRate, record.bytes_out),
