@@ -24,16 +24,14 @@ pub const FETCHES: &[&str] = &[
     "internal.htx.nbblks", "internal.htx.size", "internal.htx.used", "internal.htx_blk.data",
     "internal.htx_blk.hdrname", "internal.htx_blk.hdrval", "internal.htx_blk.size",
     "internal.htx_blk.start_line", "internal.htx_blk.type", "internal.strm.is_htx", "last_entity",
-    "last_rule_file", "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "payload",
-    "payload_lv", "pid", "prio_class", "prio_offset", "quic_enabled", "rdp_cookie",
-    "rdp_cookie_cnt", "rep_ssl_hello_type",     "req.hdrs_bin", "req.len", "req.payload", "req.payload_lv", "req.rdp_cookie",
-    "req.rdp_cookie_cnt", "req.ssl_alpn", "req.ssl_ec_ext", "req.ssl_hello_type", "req.ssl_sni",
-    "req.ssl_st_ext", "req.ssl_ver", "req.timer.hdr", "req.timer.idle", "req.timer.queue",
-    "req.timer.tq", "req_len", "req_ssl_hello_type", "req_ssl_sni", "req_ssl_ver", "request_date",
+    "last_rule_file", "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "pid", "prio_class", "prio_offset", "quic_enabled", "req.hdrs_bin", "req.timer.hdr", "req.timer.idle", "req.timer.queue",
+    "req.timer.tq", "request_date",
     "res.cache_hit", "res.cache_name", "res.comp",
-    "res.comp_algo", "res.hdrs_bin", "res.len", "res.payload", "res.payload_lv",
-    "res.ssl_hello_type", "res.timer.data", "res.timer.hdr", "res.timer.total", "res.timer.user",
-    "sc1_clr_gpc", "so_name", "src_key", "srv_sess_rate", "ssl_bc", "ssl_bc_alg_keysize", "ssl_bc_alpn",
+    "res.comp_algo", "res.hdrs_bin", "res.timer.data", "res.timer.hdr", "res.timer.total", "res.timer.user",
+    "sc1_clr_gpc",
+    "so_name",
+    "src_key",
+    "srv_sess_rate", "ssl_bc", "ssl_bc_alg_keysize", "ssl_bc_alpn",
     "ssl_bc_cipher", "ssl_bc_client_random", "ssl_bc_curve", "ssl_bc_err", "ssl_bc_err_str",
     "ssl_bc_is_resumed", "ssl_bc_npn", "ssl_bc_protocol", "ssl_bc_server_random",
     "ssl_bc_session_id", "ssl_bc_session_key", "ssl_bc_unique_id", "ssl_bc_use_keysize",
@@ -62,8 +60,7 @@ pub const FETCHES: &[&str] = &[
 /// ACL words with a matching method in them whose fetches are missing, sorted.
 #[rustfmt::skip]
 pub const ACLS: &[&str] = &[
-    "http_auth_group", "payload", "payload_lv", "req.ssl_ver", "req_rdp_cookie",
-    "req_rdp_cookie_cnt", "req_ssl_sni", "req_ssl_ver", "ssl_fc_sni_end", "ssl_fc_sni_reg",
+    "http_auth_group", "ssl_fc_sni_end", "ssl_fc_sni_reg",
 ];
 
 /// Converters, sorted.
@@ -78,8 +75,7 @@ pub const CONVERTERS: &[&str] = &[
 pub const ACTIONS: &[&str] = &[
     "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map",
     "lua", "pause",
-    "send-spoe-group", "set-bc-mark", "set-bc-tos", "set-fc-mark",
-    "set-fc-tos", "set-map", "set-mark", "set-nice",
+    "send-spoe-group", "set-bc-mark", "set-bc-tos", "set-map", "set-nice",
     "set-priority-class", "set-priority-offset", "set-timeout",
-    "set-tos", "wait-for-handshake",
+    "wait-for-handshake",
 ];

@@ -62,6 +62,14 @@ pub const ERROR: &[Data] = &[Data::HttpErrCnt, Data::HttpErrRate];
 /// What [`count_failure`] counts.
 pub const FAILURE: &[Data] = &[Data::HttpFailCnt, Data::HttpFailRate];
 
+/// What [`count_session`] counts.
+pub const SESSION: &[Data] = &[Data::SessCnt, Data::SessRate];
+
+/// Counts a connection that passed the rules before sessions.
+pub fn count_session(writer: &mut Writer<'_>) {
+    SESSION.iter().for_each(|data| writer.add(*data, 1));
+}
+
 /// Counts a request.
 pub fn count_request(writer: &mut Writer<'_>) {
     REQUEST.iter().for_each(|data| writer.add(*data, 1));

@@ -166,6 +166,7 @@ tables! {
     maps: "map.txt",
     mqtt_packets: "mqtt.txt",
     protocol_buffers: "protobuf.txt",
+    stick_tables: "stick.txt",
     points_in_time: "time.txt",
     variables: "variable.txt",
 }

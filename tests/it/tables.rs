@@ -706,3 +706,62 @@ fn the_recipe_for_persistence_keeps_sessions_and_addresses() {
         assert_eq!(by(&format!("Cookie: SESSION={first}\r\n")), first);
     }
 }
+
+#[test]
+fn sessions_and_contents_are_tracked_as_in_haproxy() {
+    both(|kind| {
+        let mut said = Vec::new();
+        for when in ["connection", "session", "content"] {
+            let origin = statuses();
+            let proxy = start(
+                Setup::new(kind).origin(&origin),
+                &format!(
+                    "frontend f\n bind @www@\n tcp-request {when} track-sc0 src table t\n \
+                     tcp-request {when} sc-inc-gpc0(0)\n \
+                     tcp-request {when} reject if {{ sc0_conn_cnt gt 6 }}\n \
+                     http-request track-sc0 src table t2 if {{ path /t2 }}\n \
+                     http-request deny if {{ path /deny }}\n default_backend b\n\
+                     backend b\n server s @o@\n\
+                     backend t\n stick-table type ip size 10 expire 1h store {DATA}\n\
+                     backend t2\n stick-table type ip size 10 expire 1h store {DATA}\n"
+                ),
+            );
+            said.push(format!("-- {when}"));
+            let mut client = Client::connect(proxy.address("www"));
+            for path in ["/", "/404", "/500", "/t2", "/deny"] {
+                let status = client.ask(request(path, "")).status;
+                said.push(format!("{path}: {status}"));
+            }
+            drop(client);
+            said.extend(settled(&proxy, "t"));
+            said.extend(settled(&proxy, "t2"));
+            let mut client = Client::connect(proxy.address("www"));
+            let status = client.ask("GET / HTTP/1.1\r\nHost x\r\n\r\n").status;
+            said.push(format!("bad: {status}"));
+            drop(client);
+            said.extend(settled(&proxy, "t"));
+        }
+        said
+    });
+}
+
+#[test]
+fn the_recipe_for_connections_limits_them_exactly_over_several_shards() {
+    let origin = statuses();
+    let proxy = recipe(
+        Setup::new(Kind::Fastlb).origin(&origin),
+        "connection-limit.cfg",
+        &[("gt 20", "gt 5"), ("127.0.0.1:8001", "@o@")],
+    );
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::connect(proxy.address("www"))).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask(request("/", "")).status, 200);
+    }
+    assert!(Client::connect(proxy.address("www")).is_closed());
+    clients.pop();
+    eventually("another client gets in", || {
+        let mut client = Client::connect(proxy.address("www"));
+        client.send(request("/", ""));
+        client.try_response("GET").ok().filter(|answer| answer.status == 200)
+    });
+}

@@ -4,7 +4,7 @@
 //! is tracked already stays with its entry.
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row, RuleSet};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets};
 use crate::config::ast::Span;
 use crate::config::diagnostic::Diagnostic;
 use crate::rules::Compiler;
@@ -21,7 +21,7 @@ use crate::stick::data::ELEMENTS_MAX;
 pub(super) const TRACK: &str = "track-sc";
 
 const fn spec(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: true, is_final: false, build }
+    ActionSpec { sets: RuleSets::HTTP.and(RuleSets::TCP), is_final: false, build }
 }
 
 /// Actions on stick tables.
@@ -73,7 +73,11 @@ pub(super) const TABLE: &[Row] = &[
         "<counter> <key> [table <table>]",
         "Tracks a key in a stick table under the number of a stick counter, which stands behind the action's name.",
         "http-request track-sc0 src table clients",
-        spec(track),
+        ActionSpec {
+            sets: RuleSets::TCP_REQUEST.and(RuleSets::REQUEST).and(RuleSets::RESPONSE),
+            is_final: false,
+            build: track,
+        },
     ),
 ];
 
@@ -91,7 +95,7 @@ pub(super) struct Track {
     counter: u32,
     key: Expression,
     table: u32,
-    of_response: bool,
+    set: RuleSet,
 }
 
 /// A number in a rule.
@@ -149,16 +153,23 @@ impl Track {
         }
         let Some(table) = tracking.table(self.table) else { return };
         let Some(key) = self.key.eval(cx).and_then(|value| key(table, value)) else { return };
-        let status = match self.of_response {
-            true => cx.response.as_ref().map_or(0, |response| response.status()),
-            false => 0,
+        let status = match self.set {
+            RuleSet::HttpResponse => cx.response.as_ref().map_or(0, |response| response.status()),
+            _ => 0,
         };
+        // Before HTTP rules there is no request yet: it counts when it comes.
+        let in_http = matches!(self.set, RuleSet::HttpRequest | RuleSet::HttpResponse);
         let tracked = table.track(key.as_slice(), self.table, tracking.now_us, |writer| {
-            count_request(writer);
-            count_status(writer, status);
+            if in_http {
+                count_request(writer);
+                count_status(writer, status);
+            }
         });
         let Some(tracked) = tracked else { return };
-        tracking.stream.set(number, tracked);
+        match self.set {
+            RuleSet::Connection | RuleSet::Session => tracking.session.set(number, tracked),
+            _ => tracking.stream.set(number, tracked),
+        }
     }
 }
 
@@ -185,7 +196,7 @@ fn track(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> 
     if !fits(&key, found, key_word.span, compiler) {
         return None;
     }
-    Some(Action::Stick(Edit::Track(Track { counter, key, table, of_response: set.is_response() })))
+    Some(Action::Stick(Edit::Track(Track { counter, key, table, set })))
 }
 
 fn checked_counter(

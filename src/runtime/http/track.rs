@@ -33,6 +33,15 @@ pub(super) fn request(session: &Session, exchange: &Exchange) {
     }
 }
 
+/// Counts a request that could not be read: it is one, and an error of its client.
+#[inline]
+pub(super) fn unreadable(session: &Session, exchange: &Exchange) {
+    if !is_off(session, exchange) {
+        count(session, exchange, REQUEST, count_request);
+        count(session, exchange, ERROR, count_error);
+    }
+}
+
 /// Counts what a server's response says of the request and of the server (manual 4.2, `stick-table`).
 #[inline]
 pub(super) fn response(session: &Session, exchange: &Exchange, status: u16) {
