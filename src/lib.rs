@@ -12,7 +12,7 @@
 //! | 5 | [`runtime`] | shards: sockets, sessions, streams, upstream pools, tunnels, checks on the wire |
 //! | 4 | [`plan`] | checked configuration: names are indices, immutable, behind `Arc` |
 //! | 3 | [`rules`] | acl, sample fetches, converters, actions, log-format; no IO |
-//! | 2 | [`log`], [`server`], and on top of `server`: [`balance`] | pure engines: bytes and `now` in, decisions out |
+//! | 2 | [`log`], [`stick`], [`server`], and on top of `server`: [`balance`] | pure engines: bytes and `now` in, decisions out |
 //! | 1 | [`config`], [`proto`], [`metrics`] | text → spanned AST; bytes → messages; one table of counters |
 //! | 0 | [`stdx`] | could live in std; no load-balancer nouns |
 //!
@@ -37,3 +37,4 @@ pub mod rules;
 pub mod runtime;
 pub mod server;
 pub mod stdx;
+pub mod stick;

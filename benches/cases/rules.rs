@@ -86,6 +86,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("rules/1000 set-header if path_beg", || many(1000, "path_beg /n@")),
         case("rules/100 set-header if two tests in turn", || many(50, TWO)),
         case("rules/1000 use_backend if hdr(host) -i", || hosts(1000)),
+        case("rules/track-sc, 1 table", || track(1)),
+        case("rules/track-sc, 10 tables", || track(10)),
         case("rules/edit/set-header constant", || edit("set-header X-Forwarded-Proto https")),
         case("rules/edit/set-header %[src]", || edit("set-header X-Client %[src]")),
         case("rules/edit/del-header", || edit("del-header Sec-Fetch-Mode")),
@@ -149,6 +151,35 @@ fn hosts(count: u32) -> Box<dyn Op> {
         prepare: |_: &mut Stream| (),
         run: |stream: &mut Stream| {
             black_box(stream.choose_backend());
+        },
+    })
+}
+
+/// Rules that track the client in so many tables, and one that looks at a rate.
+fn track(tables: usize) -> Box<dyn Op> {
+    let rules: String =
+        (0..tables).map(|n| format!(" http-request track-sc{n} src table t{n}\n")).collect();
+    let backends: String = (0..tables)
+        .map(|n| {
+            format!(
+                "backend t{n}\n stick-table type ip size 100k expire 10m \
+                 store http_req_rate(10s),conn_cur,gpc0\n"
+            )
+        })
+        .collect();
+    let config = format!(
+        "global\n tune.stick-counters 10\n\
+         defaults\n mode http\n timeout connect 1s\n timeout client 1s\n timeout server 1s\n\
+         frontend www\n bind 127.0.0.1:8080\n{rules} \
+         http-request deny if {{ sc0_http_req_rate gt 1000000000 }}\n default_backend app\n\
+         backend app\n server a1 127.0.0.1:9001\n{backends}"
+    );
+    Box::new(Steps {
+        state: Stream::new(&config, BROWSER),
+        prepare: |_: &mut Stream| (),
+        run: |stream: &mut Stream| {
+            black_box(stream.evaluate(|www, context| run(&www.http_request, context)));
+            stream.end_tracking();
         },
     })
 }

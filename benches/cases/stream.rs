@@ -9,6 +9,7 @@ use fastlb::proto::h1::parse::{Limits, Parsed, RequestKind, request, response};
 use fastlb::proto::http::Head;
 use fastlb::rules::context::{Context, Record, SessionInfo};
 use fastlb::rules::variable::{Store, StreamStore, Variables};
+use fastlb::stick::{Counters, Tracking};
 
 /// The wall clock of every stream: microseconds since 1970.
 pub(crate) const NOW_US: u64 = 1_233_922_372_000_123;
@@ -29,6 +30,7 @@ pub(crate) struct Stream {
     pub(crate) request: Head,
     pub(crate) response: Option<Head>,
     variables: (Store, StreamStore),
+    counters: (Counters, Counters),
 }
 
 impl Stream {
@@ -67,6 +69,7 @@ impl Stream {
             request: Head::new(),
             response: None,
             variables: Default::default(),
+            counters: Default::default(),
         };
         stream.receive(bytes);
         assert_eq!(request(&mut stream.request, &Limits::default()), Ok(Parsed::Complete));
@@ -106,10 +109,21 @@ impl Stream {
                 session: &self.variables.0,
                 stream: &self.variables.1,
             },
+            tracking: Tracking {
+                tables: &plan.tables,
+                session: &self.counters.0,
+                stream: &self.counters.1,
+                now_us: NOW_US,
+            },
             head_bytes_max: 16 * 1024,
             now_us: NOW_US,
         };
         f(&plan.frontends[0], &mut context)
+    }
+
+    /// Lets go what rules track, as the end of a stream does.
+    pub(crate) fn end_tracking(&self) {
+        self.counters.1.clear(NOW_US);
     }
 
     /// Returns the backend as the runtime chooses it, among fixed names.

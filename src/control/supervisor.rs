@@ -17,6 +17,7 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::log::{LogAddress, LogQueue, Origin};
 use crate::plan::Plan;
 use crate::runtime::checker::{self, CheckerHandle, CheckerSetup, Console, Switches};
+use crate::runtime::clock::shared_now_us;
 use crate::runtime::inbox::{Message, inboxes};
 use crate::runtime::listener::{self, ShardListeners};
 use crate::runtime::shard::{self, ShardHandle, ShardSetup};
@@ -32,6 +33,8 @@ use std::time::{Duration, Instant};
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 /// How often rates are computed.
 const TICK: Duration = Duration::from_secs(1);
+/// How many steps a tick takes at most in each part of a stick table; what is left expires with the next ticks.
+const SWEEP_ROUNDS: usize = 1_000;
 /// How often a process that drains looks whether its shards are done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
@@ -112,6 +115,14 @@ pub fn run(mut plan: Plan, options: &Options, console: Console) -> Result<u8, St
         }
     };
     Ok(running.watch(&signals))
+}
+
+/// Purges the entries of stick tables that have expired.
+fn sweep_tables(plan: &Plan) {
+    let now_us = shared_now_us();
+    for table in &plan.tables {
+        table.sweep(now_us, SWEEP_ROUNDS);
+    }
 }
 
 /// What was opened before the process forked, changed its root or gave up its user.
@@ -275,6 +286,7 @@ impl Running {
             let now = Instant::now();
             if now >= next_tick {
                 self.control.rates.tick(&self.control.plan, self.control.now_ms());
+                sweep_tables(&self.control.plan);
                 next_tick = now + TICK;
             }
             if let Some(code) = self.finished(phase) {

@@ -9,6 +9,7 @@ use super::{Global, StatsLevel, StatsSocket};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::section::SectionKind;
+use crate::rules::STICK_COUNTERS;
 use crate::rules::variable::Limits;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(super) struct GlobalDraft {
     pub(super) variables: Vec<Line>,
     /// `tune.vars.…-max-size`
     pub(super) variable_limits: Limits,
+    /// `tune.stick-counters`
+    pub(super) stick_counters: u32,
 }
 
 impl Default for GlobalDraft {
@@ -54,6 +57,7 @@ impl Default for GlobalDraft {
             cpu_pins: Vec::new(),
             variables: Vec::new(),
             variable_limits: Limits::default(),
+            stick_counters: STICK_COUNTERS,
         }
     }
 }
@@ -187,6 +191,11 @@ pub(super) static TABLE: &[Entry<Handler>] = &[
             draft.global.rewrite_room = size as usize;
         }
     }),
+    global!("tune.stick-counters", "tune.stick-counters 5", |cx, draft, args| {
+        if let Some(n) = args.number(cx, "a number of counters", 0..=STICK_COUNTERS_MAX) {
+            draft.stick_counters = n as u32;
+        }
+    }),
     global!("tune.vars.global-max-size", "tune.vars.global-max-size 1m", |cx, draft, args| {
         variable_limit(cx, args, &mut draft.variable_limits.process);
     }),
@@ -246,6 +255,8 @@ fn variable_limit(cx: &mut Loader<'_>, args: &mut Args<'_>, limit: &mut u64) {
     }
 }
 
+/// The most stick counters that a stream can have.
+const STICK_COUNTERS_MAX: u64 = 255;
 /// The most shards there can be.
 const SHARDS_MAX: u32 = 1_024;
 /// The most CPUs that a set can name.

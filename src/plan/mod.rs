@@ -36,6 +36,7 @@ use crate::rules::context::NameTable;
 use crate::rules::pattern::Lists;
 use crate::rules::variable::Process;
 use crate::server::Farm;
+use crate::stick::Table;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -65,6 +66,8 @@ pub struct Plan {
     pub resolvers: Vec<Resolvers>,
     /// Variables of the process.
     pub variables: Process,
+    /// Stick tables by index.
+    pub tables: Vec<Arc<Table>>,
 }
 
 impl Plan {

@@ -36,6 +36,7 @@ pub(super) struct ServerParams<'a> {
     pub(super) cookie: Option<&'a Word>,
     pub(super) backup: bool,
     pub(super) disabled: bool,
+    pub(super) non_stick: bool,
     pub(super) check: bool,
     inter: Option<Duration>,
     fast_inter: Option<Duration>,
@@ -138,6 +139,7 @@ pub(super) static PARAMS: &[Entry<ParamHandler>] = &[
     }),
     switch!("no-backup", backup = false),
     switch!("no-check", check = false),
+    switch!("non-stick", non_stick = true),
     param!("pool-low-conn", "pool-low-conn 4", |cx, params, args| {
         params.pool.idle_low = param_number(cx, args, "pool-low-conn", 0..=u64::from(u32::MAX))?;
         Some(())
@@ -158,6 +160,7 @@ pub(super) static PARAMS: &[Entry<ParamHandler>] = &[
         params.rise = Some(param_number(cx, args, "rise", 1..=1_000_000)?);
         Some(())
     }),
+    switch!("stick", non_stick = false),
     param!("weight", "weight 10", |cx, params, args| {
         params.weight = Some(param_number(cx, args, "weight", 0..=256)?);
         Some(())

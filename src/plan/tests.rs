@@ -529,7 +529,9 @@ fn every_example_loads() {
         format!(
             "http-errors site\n errorfile 403 /dev/null\n errorfile 503 /dev/null\n\
              defaults\n mode http\nlisten x\n server mail1 127.0.0.1:9\n {line}\n\
-             backend app\n server a 127.0.0.1:1\nbackend api\n server a 127.0.0.1:1\n"
+             backend app\n server a 127.0.0.1:1\nbackend api\n server a 127.0.0.1:1\n\
+             backend clients\n stick-table type ip size 10\n\
+             backend sessions\n stick-table type string size 10\n"
         )
     };
     for entry in super::proxy::TABLES.iter().flat_map(|table| table.iter()) {

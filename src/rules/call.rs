@@ -5,6 +5,7 @@
 use super::Compiler;
 use super::pattern::{self};
 use super::sample::{Arg, ArgKind, Check, mask4, mask6, parse_int};
+use super::stick;
 use super::text::Text;
 use super::variable::looks_like_name;
 use crate::config::ast::Span;
@@ -204,6 +205,9 @@ pub(super) fn checked(
 
 /// Returns what stands for an argument that was not given.
 fn absent(kind: ArgKind, call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option<Arg> {
+    if kind == ArgKind::Table {
+        return stick::own_table(call.name.text, call.span, compiler).map(Arg::Table);
+    }
     if kind != ArgKind::Backend {
         return Some(Arg::Absent);
     }
@@ -227,6 +231,8 @@ fn describe(kind: ArgKind) -> &'static str {
         ArgKind::Variable | ArgKind::NewVariable => "the name of a variable, such as `txn.name`",
         ArgKind::Backend => "the name of a backend",
         ArgKind::Server => "a server, such as `backend/server`",
+        ArgKind::Table | ArgKind::TableOrTracked => "the name of a stick table",
+        ArgKind::Counter => "the number of a stick counter",
         ArgKind::Ipv4 => "an IPv4 address",
         ArgKind::Ipv6 => "an IPv6 address",
         ArgKind::Mask4 => "an IPv4 mask, such as 24 or 255.255.255.0",
@@ -260,6 +266,12 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
             return backend(text, arg.span, compiler).map(|b| Arg::Backend(Some(b)));
         }
         ArgKind::Server => return server(arg, compiler),
+        ArgKind::Table | ArgKind::TableOrTracked => {
+            return stick::table(text, arg.span, compiler).map(Arg::Table);
+        }
+        ArgKind::Counter => {
+            return stick::counter_argument(text, arg.span, compiler).map(Arg::Int);
+        }
         ArgKind::Ipv4 => text.parse::<Ipv4Addr>().ok().map(|ip| Arg::Ip(IpAddr::V4(ip))),
         ArgKind::Ipv6 => text.parse::<Ipv6Addr>().ok().map(|ip| Arg::Ip(IpAddr::V6(ip))),
         ArgKind::Mask4 => match text.parse::<u32>() {

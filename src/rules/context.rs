@@ -4,6 +4,7 @@ use super::bandwidth::{Direction, Limits};
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
+use crate::stick::Tracking;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -291,6 +292,8 @@ pub struct Context<'a> {
     pub names: &'a NameTable,
     /// What rules have set so far.
     pub variables: Variables<'a>,
+    /// The stick tables, and what is tracked in them.
+    pub tracking: Tracking<'a>,
     /// The most bytes that a head may have when it is sent (`tune.bufsize`).
     pub head_bytes_max: usize,
     /// Wall clock, microseconds since 1970, as of the last turn.

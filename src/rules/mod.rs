@@ -16,6 +16,8 @@ pub mod log_format;
 pub mod pattern;
 mod regexp;
 pub mod sample;
+mod stick;
+pub mod sticking;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -27,8 +29,12 @@ mod write;
 use crate::config::ast::Span;
 use crate::config::diagnostic::Diagnostics;
 use crate::config::keyword::Keyword;
+use crate::stick::Table;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// How many stick counters a stream has when `tune.stick-counters` does not say.
+pub const STICK_COUNTERS: u32 = 3;
 
 /// Resolves names of the configuration while expressions are compiled.
 pub trait Names {
@@ -48,6 +54,18 @@ pub trait Names {
     fn has_file(&self, path: &str) -> bool;
     /// Returns the lists of patterns and maps of the configuration.
     fn patterns(&self) -> &pattern::Lists;
+    /// Returns the stick tables, by index.
+    fn tables(&self) -> &[Arc<Table>] {
+        &[]
+    }
+    /// Returns the index of the stick table of the proxy whose lines are compiled.
+    fn own_table(&self) -> Option<u32> {
+        None
+    }
+    /// Returns how many stick counters a stream has (`tune.stick-counters`).
+    fn stick_counters(&self) -> u32 {
+        STICK_COUNTERS
+    }
     /// Returns the answers of an `http-errors` section by status.
     fn http_errors(&self, _name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
         None

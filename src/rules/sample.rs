@@ -9,6 +9,7 @@ use super::call::{self, Call};
 use super::context::Context;
 use super::convert::{self, Converter};
 use super::fetch::{self, Eval, FetchSpec, Scope};
+use super::stick;
 use super::text::Text;
 use super::variable::Variable;
 use crate::config::ast::Word;
@@ -231,6 +232,8 @@ pub enum Arg {
     Prepared(Arc<convert::Prepared>),
     /// A variable.
     Variable(Variable),
+    /// A stick table.
+    Table(u32),
 }
 
 impl Arg {
@@ -281,6 +284,12 @@ pub enum ArgKind {
     Mask4,
     /// An IPv6 mask: a bit count or an address.
     Mask6,
+    /// The name of a stick table; the proxy's own without it.
+    Table,
+    /// The name of a stick table; the one that is tracked without it.
+    TableOrTracked,
+    /// The number of a stick counter.
+    Counter,
     /// `true`, `false`, `1` or `0`; becomes a number.
     Bool,
     /// Hexadecimal digits; becomes the bytes.
@@ -334,6 +343,7 @@ impl Expression {
         let spec = &row.build;
         let args = call::arguments(call, row.name, spec.args, spec.required, compiler)?;
         let args = call::checked(args, call, spec.check, compiler)?;
+        stick::check_stored(row.name, &args, call.span, compiler);
         let mut output = spec.output;
         let mut chain = Vec::with_capacity(converters.len());
         for call in converters {

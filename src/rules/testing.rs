@@ -13,13 +13,21 @@ use crate::config::environment::Environment;
 use crate::config::parse::parse_text;
 use crate::proto::http::{Head, Version};
 use crate::server::{Farm, ServerSpec};
+use crate::stick::{Counters, Table, Tracking};
 use std::sync::Arc;
 
-/// One backend `app` with the servers `s1` and `s2`.
-#[derive(Default)]
+/// One backend `app` with the servers `s1` and `s2`, and a stick table `clients`.
 pub(super) struct TestNames {
     patterns: super::pattern::Lists,
     pub(super) variables: Registry,
+    tables: Vec<Arc<Table>>,
+}
+
+impl Default for TestNames {
+    fn default() -> Self {
+        let tables = vec![super::stick::table_of_tests()];
+        Self { patterns: Default::default(), variables: Registry::default(), tables }
+    }
 }
 
 impl Names for TestNames {
@@ -41,6 +49,10 @@ impl Names for TestNames {
 
     fn resolvers(&self) -> Vec<&str> {
         vec!["other", "dns"]
+    }
+
+    fn tables(&self) -> &[Arc<Table>] {
+        &self.tables
     }
 
     fn variables(&self) -> &Registry {
@@ -216,6 +228,8 @@ pub(super) struct Stream {
     pub(super) names: NameTable,
     pub(super) farms: Vec<Arc<Farm>>,
     pub(super) variables: (Process, Store, StreamStore),
+    pub(super) tables: Vec<Arc<Table>>,
+    pub(super) counters: (Counters, Counters),
     pub(super) now_us: u64,
     pub(super) content: Content,
 }
@@ -245,6 +259,8 @@ impl Stream {
             },
             farms: vec![Arc::new(Farm::new(specs, false, 100, 0))],
             variables: Default::default(),
+            tables: vec![super::stick::table_of_tests()],
+            counters: Default::default(),
             now_us: 1_233_922_372_000_123,
             content: Content::default(),
         }
@@ -274,6 +290,12 @@ impl Stream {
                 process: &self.variables.0,
                 session: &self.variables.1,
                 stream: &self.variables.2,
+            },
+            tracking: Tracking {
+                tables: &self.tables,
+                session: &self.counters.0,
+                stream: &self.counters.1,
+                now_us: self.now_us,
             },
             head_bytes_max: 1024,
             now_us: self.now_us,

@@ -8,6 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Wall time at which every simulation begins, microseconds since 1970.
 const SIMULATED_DAY_US: u64 = 1_700_000_000_000_000;
 
+/// Reads the clock for who has none of his own: microseconds of the time that all shards share.
+pub fn shared_now_us() -> u64 {
+    monotonic_ns() / 1000
+}
+
 /// The clock of one shard.
 #[derive(Debug)]
 pub struct Clock {
@@ -67,6 +72,11 @@ impl Clock {
     /// Returns the wall time of a reading, microseconds since 1970.
     pub fn wall_us(&self, now_us: u64) -> u64 {
         self.wall_start_us.get() + now_us
+    }
+
+    /// Returns a reading on the time that all shards of the process share, in microseconds.
+    pub fn shared_us(&self, now_us: u64) -> u64 {
+        self.start_ns / 1000 + now_us
     }
 
     /// Returns milliseconds since the shard began, as of the last tick; costs nothing.

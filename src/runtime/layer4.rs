@@ -13,6 +13,7 @@ use crate::proto::proxy_header::{self, Parsed};
 use crate::rules::action::{self, Rule, Verdict, Wait};
 use crate::rules::context::{Content, Context, Record, SessionInfo};
 use crate::rules::variable::{Store, Variables};
+use crate::stick::{Counters, Tracking};
 
 /// Most bytes of a PROXY protocol header that are taken with one system call; an ordinary header has about 100.
 const PEEK_BYTES: usize = 1024;
@@ -36,14 +37,14 @@ pub fn connection(
     shard: &Shard,
     socket: &Socket,
     info: &mut SessionInfo,
-    variables: &Store,
+    own: (&Store, &Counters),
 ) -> Result<Passed, Refused> {
     let frontend = shard.frontend(info.frontend);
     if frontend.connection_rules.is_empty() {
         return Ok(Passed::default());
     }
     let list = List { shard, frontend, socket, rules: &frontend.connection_rules };
-    let said = list.run(info, variables, Counter::DeniedConnections)?;
+    let said = list.run(info, own, Counter::DeniedConnections)?;
     info.source = said.source.or(info.source);
     info.destination = said.destination.or(info.destination);
     Ok(said.passed)
@@ -63,7 +64,8 @@ pub async fn session(session: &mut Session, passed: Passed) -> Result<(), Refuse
     }
     let (shard, socket) = (&*session.shard, &session.socket);
     let list = List { shard, frontend, socket, rules: &frontend.session_rules };
-    let said = list.run(&session.info, &session.variables, Counter::DeniedSessions)?;
+    let said =
+        list.run(&session.info, (&session.variables, &session.tracked), Counter::DeniedSessions)?;
     session.info.said_source = said.source.or(session.info.said_source);
     session.info.said_destination = said.destination.or(session.info.said_destination);
     Ok(())
@@ -85,7 +87,12 @@ struct Said {
 }
 
 impl List<'_> {
-    fn run(&self, info: &SessionInfo, variables: &Store, denied: Counter) -> Result<Said, Refused> {
+    fn run(
+        &self,
+        info: &SessionInfo,
+        own: (&Store, &Counters),
+        denied: Counter,
+    ) -> Result<Said, Refused> {
         let shard = self.shard;
         let mut exchange = shard.exchanges.take();
         exchange.record = Record {
@@ -94,7 +101,7 @@ impl List<'_> {
             frontend_connections: self.frontend.connections.current(),
             ..Record::default()
         };
-        let verdict = self.decide(info, variables, &mut exchange, denied);
+        let verdict = self.decide(info, own, &mut exchange, denied);
         let said = verdict.map(|passed| Said {
             passed,
             source: exchange.record.source.get(),
@@ -109,7 +116,7 @@ impl List<'_> {
     fn decide(
         &self,
         info: &SessionInfo,
-        variables: &Store,
+        (variables, tracked): (&Store, &Counters),
         exchange: &mut Exchange,
         denied: Counter,
     ) -> Result<Passed, Refused> {
@@ -131,6 +138,12 @@ impl List<'_> {
                     stream: &exchange.variables,
                 },
                 head_bytes_max: shard.plan.global.buffer_size,
+                tracking: Tracking {
+                    tables: &shard.plan.tables,
+                    session: tracked,
+                    stream: &exchange.tracked,
+                    now_us: shard.clock.shared_us(shard.clock.now_us()),
+                },
                 now_us: shard.clock.wall_us(shard.clock.now_us()),
             };
             match action::run_from(self.rules, next, &mut context) {

@@ -13,6 +13,8 @@ use crate::plan::{Frontend, Mode};
 use crate::rules::context::SessionInfo;
 use crate::rules::variable::Store;
 use crate::server::ServerId;
+use crate::stick::Counters;
+use crate::stick::counters::{SESSION, count_session};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -53,6 +55,8 @@ pub struct Session {
     pub deadline: Rc<Deadline>,
     /// What rules have set for its life.
     pub variables: Store,
+    /// What rules track for its life.
+    pub tracked: Counters,
     /// Requests received so far.
     pub requests: Cell<u32>,
     /// Server connections that nobody else may use.
@@ -83,6 +87,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.shard.timers.forget(&self.deadline);
         self.variables.clear(&self.shard.plan.variables);
+        if !self.tracked.is_empty() {
+            self.tracked.clear(self.shard.clock.shared_us(self.shard.clock.now_us()));
+        }
         self.frontend().connections.leave();
         self.shard.plan.connections.leave();
         self.shard.session_count(-1);
@@ -157,8 +164,8 @@ fn launch(shard: &Rc<Shard>, accepted: Accepted) {
         bind: accepted.bind,
         accepted_us: shard.clock.wall_us(accepted_us),
     };
-    let variables = Store::default();
-    let Ok(passed) = layer4::connection(shard, &socket, &mut info, &variables) else {
+    let (variables, tracked) = (Store::default(), Counters::default());
+    let Ok(passed) = layer4::connection(shard, &socket, &mut info, (&variables, &tracked)) else {
         variables.clear(&shard.plan.variables);
         return abandon(shard, frontend);
     };
@@ -167,6 +174,7 @@ fn launch(shard: &Rc<Shard>, accepted: Accepted) {
         socket,
         deadline: Deadline::new(),
         variables,
+        tracked,
         requests: Cell::new(0),
         private: RefCell::default(),
         last_server: Cell::new(None),
@@ -194,6 +202,10 @@ async fn run(mut session: Session, passed: layer4::Passed) {
     let frontend = session.frontend();
     for object in [frontend.object, frontend.binds[session.info.bind as usize].object] {
         session.shard.count(object, Counter::Sessions, 1);
+    }
+    if !session.tracked.is_empty() {
+        let now_us = session.shard.clock.shared_us(session.accepted_us);
+        session.tracked.count(now_us, SESSION, count_session);
     }
     if session.frontend().mode == Mode::Tcp {
         let Some(first) = Box::pin(tcp::relay(&session)).await else { return };

@@ -3,8 +3,8 @@
 use super::assign::{Assigned, Dispatch, Refused, Wish};
 use super::http::answer::drop_client;
 use super::http::exchange::Exchange;
-use super::http::finish;
 use super::http::route::{self, Drop, Stop, count_denied};
+use super::http::{finish, stick};
 use super::inspect::{self, Held, Passed};
 use super::session::Session;
 use super::splice::Broken;
@@ -13,6 +13,7 @@ use super::tunnel::{self, Carried, End, First, Options};
 use crate::metrics::{Counter, ObjectId};
 use crate::plan::{Backend, Frontend, Mode};
 use crate::rules::context::{Content, LogStep, Stage};
+use crate::server::ServerId;
 
 /// Relays the session's one stream to a server; returns what it sent first when it is to be served in HTTP mode.
 pub async fn relay(session: &Session) -> Option<Vec<u8>> {
@@ -87,7 +88,7 @@ async fn in_backend(session: &Session, exchange: &mut Exchange, index: u32) -> R
         exchange.record.queue_us = spent as i64;
     }
     let wish = Wish {
-        server: route::use_server(session, exchange, backend),
+        server: wanted_server(session, exchange, backend),
         reuse: None,
         watch: backend.abort_on_close,
     };
@@ -100,6 +101,9 @@ async fn in_backend(session: &Session, exchange: &mut Exchange, index: u32) -> R
         };
     match assigned {
         Ok(assigned) => {
+            if !backend.stick.is_empty() {
+                stick::response(session, exchange, backend, assigned.slot.server);
+            }
             finish::reached(session, exchange, LogStep::Connect);
             carry(session, backend, assigned, exchange).await;
             Ok(())
@@ -109,6 +113,19 @@ async fn in_backend(session: &Session, exchange: &mut Exchange, index: u32) -> R
             Err(Stop::Failed { status: None, cause, phase })
         }
     }
+}
+
+/// Returns the server that a rule or a stick table names.
+fn wanted_server(
+    session: &Session,
+    exchange: &mut Exchange,
+    backend: &Backend,
+) -> Option<ServerId> {
+    let stuck = match backend.stick.is_empty() {
+        true => None,
+        false => stick::request(session, exchange, backend),
+    };
+    route::use_server(session, exchange, backend).or(stuck)
 }
 
 /// Notes in record and counters why a stream ended before it reached a server.

@@ -68,6 +68,7 @@ fn config<'c>(expressions: impl Iterator<Item = (usize, &'c str)>) -> String {
     let mut text =
         "defaults\n mode http\n timeout client 20s\n timeout connect 5s\n timeout server 5s\n\
         backend app\n server s1 127.0.0.1:1\n server s2 127.0.0.1:2 disabled\n\
+        backend t\n stick-table type ip size 10 store conn_cnt,gpc0\n\
         frontend www\n bind @www@\n default_backend app\n"
             .to_string();
     for (number, expression) in expressions {
@@ -165,6 +166,7 @@ tables! {
     maps: "map.txt",
     mqtt_packets: "mqtt.txt",
     protocol_buffers: "protobuf.txt",
+    stick_tables: "stick.txt",
     points_in_time: "time.txt",
     variables: "variable.txt",
 }

@@ -41,6 +41,7 @@ mod rules_options;
 mod smuggling;
 mod splitting;
 mod stats;
+mod tables;
 mod tcp;
 mod tcp_rules;
 mod termination;

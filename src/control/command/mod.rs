@@ -8,6 +8,7 @@ mod events;
 mod pattern;
 mod server;
 mod session;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -117,6 +118,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             "clear map hosts.map",
             Operator,
             pattern::clear_map,
+        ),
+        row(
+            "clear table",
+            "<table> [data.<type> <operator> <value>]*|key <key>",
+            "Removes entries of a stick table that nothing tracks: all, some by what they store, or one.",
+            "clear table clients key 192.0.2.1",
+            Operator,
+            table::clear,
         ),
         row(
             "commit acl",
@@ -265,6 +274,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             server::set,
         ),
         row(
+            "set table",
+            "<table> key <key> [data.<type> <value>]*",
+            "Makes or changes an entry of a stick table.",
+            "set table clients key 192.0.2.1 data.gpc0 1",
+            Operator,
+            table::set,
+        ),
+        row(
             "set timeout cli",
             "<time>",
             "Changes how long this session may be idle.",
@@ -368,6 +385,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             "show stat",
             User,
             about::stat,
+        ),
+        row(
+            "show table",
+            "[<table> [data.<type> <operator> <value>]*|key <key>]",
+            "Lists the stick tables, or the entries of one.",
+            "show table clients data.gpc0 gt 0",
+            User,
+            table::show,
         ),
         row("show version", "", "Prints the version.", "show version", User, about::version),
         row("user", "", "Lowers the level of this session to user.", "user", User, session::user),

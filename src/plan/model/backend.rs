@@ -13,6 +13,7 @@ use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
 use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
+use crate::rules::sticking::StickRule;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,8 @@ pub struct Backend {
     pub http_after_response: Vec<Rule>,
     /// `use-server` rules.
     pub use_server: Vec<UseServer>,
+    /// `stick` rules in order.
+    pub stick: Vec<StickRule>,
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
@@ -132,6 +135,8 @@ pub struct Server {
     pub backup: bool,
     /// `disabled`
     pub disabled: bool,
+    /// `non-stick`: never stored in stick tables.
+    pub non_stick: bool,
     /// `check` and its parameters.
     pub check: Option<CheckSettings>,
     /// Counters.

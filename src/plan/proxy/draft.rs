@@ -4,6 +4,7 @@ use super::CheckDraft;
 use super::errors::ErrorLine;
 use super::log::LogDraft;
 use super::stats::StatsDraft;
+use super::stick::TableDraft;
 use crate::balance::Algorithm;
 use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::section::SectionKind;
@@ -76,6 +77,7 @@ pub(in crate::plan) enum RuleKind {
     UseBackend,
     UseServer,
     MonitorFail,
+    Stick,
 }
 
 impl RuleKind {
@@ -90,7 +92,9 @@ impl RuleKind {
             Self::HttpResponse => Some(RuleSet::HttpResponse),
             Self::HttpAfterResponse => Some(RuleSet::HttpAfterResponse),
             Self::Redirect => Some(RuleSet::Redirect),
-            Self::Acl | Self::UseBackend | Self::UseServer | Self::MonitorFail => None,
+            Self::Acl | Self::UseBackend | Self::UseServer | Self::MonitorFail | Self::Stick => {
+                None
+            }
         }
     }
 
@@ -169,6 +173,8 @@ pub(in crate::plan) struct Draft<'a> {
     pub(in crate::plan) settings: Settings<'a>,
     pub(in crate::plan) binds: Vec<Bind>,
     pub(in crate::plan) servers: Vec<ServerDraft<'a>>,
+    /// `stick-table`
+    pub(in crate::plan) table: Option<TableDraft<'a>>,
     /// In the order of the section.
     pub(in crate::plan) filters: Vec<Arc<Filter>>,
     /// Directives of this section itself that need `mode http`.
@@ -188,6 +194,7 @@ impl<'a> Draft<'a> {
             settings,
             binds: Vec::new(),
             servers: Vec::new(),
+            table: None,
             filters: Vec::new(),
             http_words: Vec::new(),
             previous: None,

@@ -13,6 +13,7 @@ pub(super) mod log;
 mod options;
 mod rules;
 mod stats;
+mod stick;
 mod timeouts;
 
 pub(super) use check::CheckDraft;
@@ -61,6 +62,7 @@ pub(super) static TABLES: &[&[Entry<Row>]] = &[
     rules::TABLE,
     server_line::TABLE,
     stats::TABLE,
+    stick::TABLE,
     timeouts::TABLE,
 ];
 

@@ -62,6 +62,26 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         build: Row::new(rule!(Redirect)).http(),
     },
     Entry {
+        name: "stick match",
+        example: "stick match src table clients if { path_beg /app/ }",
+        build: Row::new(rule!(Stick)),
+    },
+    Entry {
+        name: "stick on",
+        example: "stick on src table clients",
+        build: Row::new(rule!(Stick)),
+    },
+    Entry {
+        name: "stick store-request",
+        example: "stick store-request req.cook(ID) table sessions",
+        build: Row::new(rule!(Stick)),
+    },
+    Entry {
+        name: "stick store-response",
+        example: "stick store-response res.cook(ID) table sessions",
+        build: Row::new(rule!(Stick)),
+    },
+    Entry {
         name: "tcp-request connection",
         example: "tcp-request connection reject if { src 192.0.2.0/24 }",
         build: Row::new(rule!(Connection)),

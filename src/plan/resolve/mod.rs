@@ -3,6 +3,7 @@
 mod errors;
 mod log;
 mod rules;
+mod tables;
 mod variables;
 
 use super::global::GlobalDraft;
@@ -25,6 +26,8 @@ use crate::rules::pattern::Lists;
 use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
 use crate::server::{Farm, ServerSpec};
+use crate::stick::Table;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +44,7 @@ pub(super) fn plan(
     logs: &Logs<'_>,
 ) -> Plan {
     let no_splice = draft.no_splice;
+    let stick_counters = draft.stick_counters;
     let mut global_logs = draft.logs.clone();
     for log in &mut global_logs {
         target::settle(&mut log.target, &logs.rings);
@@ -51,6 +55,8 @@ pub(super) fn plan(
     let index = Index {
         buffer_size: global.buffer_size,
         resolvers: resolvers::names(&resolvers),
+        tables: tables::collect(cx, proxies),
+        stick_counters,
         ..Index::new(cx, proxies, http_errors)
     };
     let variables = variables::process(cx, &index, &variable_lines, variable_limits);
@@ -98,6 +104,7 @@ pub(super) fn plan(
         rings: logs.rings.iter().map(|(ring, _)| Arc::new(Ring::new(ring.clone()))).collect(),
         resolvers: resolvers::finish(resolvers),
         variables,
+        tables: index.tables,
     }
 }
 
@@ -115,6 +122,11 @@ struct Index<'a> {
     variables: Registry,
     base_dir: Option<&'a Path>,
     patterns: Arc<Lists>,
+    tables: Vec<Arc<Table>>,
+    /// The table of the proxy that is resolved at the moment.
+    own_table: Cell<Option<u32>>,
+    /// `tune.stick-counters`
+    stick_counters: u32,
 }
 
 impl<'a> Index<'a> {
@@ -135,6 +147,9 @@ impl<'a> Index<'a> {
             variables: Registry::default(),
             base_dir: cx.options.base_dir.as_deref(),
             patterns: Arc::default(),
+            tables: Vec::new(),
+            own_table: Cell::new(None),
+            stick_counters: 0,
         };
         for proxy in proxies {
             if proxy.is_front() {
@@ -237,6 +252,18 @@ impl Names for Index<'_> {
         &self.patterns
     }
 
+    fn tables(&self) -> &[Arc<Table>] {
+        &self.tables
+    }
+
+    fn own_table(&self) -> Option<u32> {
+        self.own_table.get()
+    }
+
+    fn stick_counters(&self) -> u32 {
+        self.stick_counters
+    }
+
     fn http_errors(&self, name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
         self.http_errors.get(name).map(|section| &section.files)
     }
@@ -266,6 +293,7 @@ impl Build<'_> {
     fn proxy(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) {
         let backend = draft.is_back().then_some(self.backends.len() as u32);
         let frontend = draft.is_front().then_some(self.frontends.len() as u32);
+        self.index.own_table.set(tables::own(&self.index.tables, draft));
         if draft.is_front() {
             let rules = self.compile(cx, draft, Half::Front, backend);
             let frontend = self.frontend(cx, draft, rules, backend);
@@ -396,6 +424,7 @@ impl Build<'_> {
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
             use_server: rules.use_server,
+            stick: rules.stick,
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
             original_to: settings.original_to.clone().filter(|_| http),
@@ -448,6 +477,7 @@ impl Build<'_> {
             pool: params.pool,
             backup: params.backup,
             disabled: params.disabled,
+            non_stick: params.non_stick,
             check: server.check.clone(),
             object: self.object(),
             span: server.span,

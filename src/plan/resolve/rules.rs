@@ -14,6 +14,7 @@ use crate::plan::{BackendTarget, ErrorFiles, Mode, ServerTarget, UseBackend, Use
 use crate::rules::action::{Rule, RuleSet};
 use crate::rules::condition::{AclSet, Condition};
 use crate::rules::log_format::LogFormat;
+use crate::rules::sticking::StickRule;
 use crate::rules::{Compiler, Position};
 use std::collections::HashSet;
 
@@ -64,6 +65,7 @@ pub(super) struct Compiled {
     pub(super) use_backend: Vec<UseBackend>,
     pub(super) use_server: Vec<UseServer>,
     pub(super) monitor_fail: Vec<Condition>,
+    pub(super) stick: Vec<StickRule>,
 }
 
 impl Compiled {
@@ -216,6 +218,7 @@ impl<'p> Pass<'p, '_> {
             (None, RuleKind::UseBackend | RuleKind::UseServer) if self.inspects => {
                 Position::Content
             }
+            (None, RuleKind::Stick) if StickRule::is_of_response(line) => Position::Response,
             _ => Position::Request,
         };
         let mut acls = std::mem::take(&mut self.acls);
@@ -251,6 +254,13 @@ impl<'p> Pass<'p, '_> {
                 let mut silent = Diagnostics::default();
                 let mut compiler = self.compiler(&mut silent, position, line.span);
                 condition(line, &mut acls, &mut compiler);
+            }
+            (RuleKind::Stick, Half::Back) => {
+                out.stick.extend(StickRule::parse(line, &mut acls, &mut compiler));
+            }
+            (RuleKind::Stick, Half::Front) => {
+                // As above; the first half of a `listen` section reports for both.
+                StickRule::parse(line, &mut acls, &mut compiler);
             }
             // Those with a set were compiled above; these belong to the front half.
             _ => {}

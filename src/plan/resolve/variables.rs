@@ -10,6 +10,7 @@ use crate::rules::log_format::LogFormat;
 use crate::rules::sample::{Expression, Value};
 use crate::rules::variable::{Conditions, Limits, Process, Scope, Store, StreamStore, Variables};
 use crate::rules::{Compiler, Names, Position};
+use crate::stick::{Counters, Tracking};
 
 /// Returns the variables of the process with what `set-var` and `set-var-fmt` lines give them.
 pub(super) fn process(
@@ -73,6 +74,12 @@ fn set(cx: &mut Loader<'_>, index: &Index<'_>, line: &Line, process: &Process) {
             process,
             session: &Store::default(),
             stream: &StreamStore::default(),
+        },
+        tracking: Tracking {
+            tables: index.tables(),
+            session: &Counters::default(),
+            stream: &Counters::default(),
+            now_us: 0,
         },
         head_bytes_max: usize::MAX,
         now_us: 0,

@@ -15,6 +15,7 @@ mod normalize;
 mod redirect;
 mod reply;
 mod retry;
+mod stick;
 mod strict;
 mod target;
 mod variable;
@@ -248,6 +249,8 @@ enum Action {
     StrictMode(bool),
     /// Sets or unsets a variable.
     Variable(variable::Edit),
+    /// Tracks a key, or changes what is tracked.
+    Stick(stick::Edit),
 }
 
 /// What a row of the action tables knows.
@@ -290,6 +293,7 @@ pub const TABLES: &[&[Row]] = &[
     normalize::TABLE,
     redirect::TABLE,
     retry::TABLE,
+    stick::TABLE,
     strict::TABLE,
     target::TABLE,
     variable::TABLE,
@@ -302,8 +306,15 @@ fn lookup(name: &str) -> Option<&'static Row> {
 }
 
 /// Returns the row of an action; some take arguments in parentheses, as their syntax says.
+///
+/// The number of a stick counter stands behind `track-sc`.
 fn lookup_called(name: &str, stem: &str) -> Option<&'static Row> {
-    lookup(name).or_else(|| lookup(stem).filter(|row| row.syntax.starts_with('(')))
+    let called = || lookup(stem).filter(|row| row.syntax.starts_with('('));
+    let numbered = || {
+        let number = name.strip_prefix(stick::TRACK)?;
+        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| lookup(stick::TRACK))?
+    };
+    lookup(name).or_else(called).or_else(numbered)
 }
 
 impl Rule {
@@ -498,6 +509,7 @@ fn apply(
         Action::Retry(retry) => retry.apply(cx),
         Action::Bandwidth(limit) => limit.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
+        Action::Stick(edit) => edit.apply(cx),
         Action::Address(edit) => edit.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),

@@ -16,6 +16,7 @@ pub mod mmdb;
 pub mod mqtt;
 pub mod number;
 pub mod protobuf;
+pub mod stick;
 pub mod text;
 pub mod time;
 pub mod variable;
@@ -26,6 +27,7 @@ use super::call::{self, Call};
 use super::context::Context;
 use super::known;
 use super::sample::{Arg, ArgKind, Check, Type, Value};
+use super::stick::check_stored;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
 use std::borrow::Cow;
@@ -157,6 +159,7 @@ pub const TABLES: &[&[Row]] = &[
     mqtt::TABLE,
     number::TABLE,
     protobuf::TABLE,
+    stick::TABLE,
     text::TABLE,
     time::TABLE,
     variable::TABLE,
@@ -230,6 +233,7 @@ pub(super) fn compile(
     }
     let args = call::arguments(call, name, row.build.args, row.build.required, compiler)?;
     let args = call::checked(args, call, row.build.check, compiler)?;
+    check_stored(row.name, &args, call.span, compiler);
     let args = match row.build.build {
         Some(build) => build(args, call, compiler)?,
         None => args,

@@ -10,6 +10,7 @@ mod field;
 pub mod header;
 pub mod http;
 pub mod internal;
+pub mod stick;
 pub mod variable;
 
 use super::call::Call;
@@ -124,6 +125,12 @@ pub const TABLES: &[&[Row]] = &[
     header::TABLE,
     http::TABLE,
     internal::TABLE,
+    stick::SC,
+    stick::SC0,
+    stick::SC1,
+    stick::SC2,
+    stick::SRC,
+    stick::TABLES,
     variable::TABLE,
 ];
 

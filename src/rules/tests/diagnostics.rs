@@ -283,14 +283,62 @@ fn a_response_test_in_a_request_condition_is_a_warning_and_never_true() {
 }
 
 #[test]
+fn words_on_stick_tables_are_checked() {
+    rule(
+        "http-request track-sc0 src table client",
+        "error at `client`: there is no stick table `client` | did you mean `clients`?",
+    );
+    rule(
+        "http-request track-sc0 src table app",
+        "error at `app`: there is no stick table `app` | this backend has no `stick-table`",
+    );
+    rule(
+        "http-request track-sc0 src",
+        "error at `track-sc0`: `track-sc0` does not say of which stick table | this section has none of its own | help: name the proxy that has the table, such as `clients`",
+    );
+    rule(
+        "http-request track-sc3 src table clients",
+        "error at `track-sc3`: there is no stick counter 3 | there are 3, from 0 on | help: write `tune.stick-counters 4` in `global`",
+    );
+    rule(
+        "http-request track-sc0 method table clients",
+        "error at `method`: `method` is no key of the stick table `clients` | it yields a method, and the table is `type ip`",
+    );
+    rule(
+        "http-request sc-inc-gpc0(0) str(a)",
+        "error at `str(a)`: unexpected `str(a)` | expected `if`, `unless` or the end of the line | help: a value that contains blanks must be quoted",
+    );
+    rule(
+        "http-request sc-inc-gpc(0)",
+        "error at `sc-inc-gpc(0)`: wrong number of arguments of `sc-inc-gpc` | help: write `sc-inc-gpc(<index>,<counter>)`",
+    );
+    rule(
+        "http-request sc-set-gpt(100,0) 1",
+        "error at `100`: `100` is no index into an array of a stick table | expected a number in 0..=99",
+    );
+    rule(
+        "http-request deny if { src_conn_cnt gt 5 }",
+        "error at `src_conn_cnt`: `src_conn_cnt` does not say of which stick table | this section has none of its own | help: name the proxy that has the table, such as `clients`",
+    );
+    rule(
+        "http-request deny if { src_get_gpc(0,clients) gt 5 }",
+        "warning at `src_get_gpc(0,clients)`: `src_get_gpc` never yields anything here | the stick table `clients` does not store `gpc` | help: store it: `stick-table … store gpc`",
+    );
+    rule(
+        "http-request deny if { sc_conn_cnt(7) gt 5 }",
+        "warning at `7`: nothing can be tracked as counter 7 | help: there are 3 counters, from 0 on: see `tune.stick-counters`",
+    );
+}
+
+#[test]
 fn actions_are_checked() {
     rule(
         "http-request denny",
         "error at `denny`: unknown action `denny` in a `http-request` rule | help: did you mean `deny`?",
     );
     rule(
-        "http-request sc-inc-gpc0(0) str(a)",
-        "error at `sc-inc-gpc0(0)`: the action `sc-inc-gpc0(0)` of `http-request` is not supported yet",
+        "http-request send-spoe-group x y",
+        "error at `send-spoe-group`: the action `send-spoe-group` of `http-request` is not supported yet",
     );
     rule(
         "http-request auth realm x if TRUE",

@@ -2,6 +2,7 @@
 
 use super::exchange::Exchange;
 use super::route::{self, Drop, Stop, count_denied, with_context};
+use super::track;
 use crate::metrics::Counter;
 use crate::proto::h1::parse::{self, Limits, Parsed, RequestKind};
 use crate::proto::h1::seal;
@@ -22,6 +23,7 @@ const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Answers a request that goes no further than the proxy.
 pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
     let shard = &session.shard;
+    track::stopped(session, exchange, &stop);
     let termination = &mut exchange.record.termination;
     (termination.cause, termination.phase) = match &stop {
         Stop::Deny(_) | Stop::DenyAnswer(_) | Stop::Drop(_) => (b'P', b'R'),

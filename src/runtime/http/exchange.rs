@@ -1,10 +1,12 @@
 //! The state of one HTTP stream, pooled per shard so that an idle connection holds none.
 
+use super::stick::Stores;
 use crate::proto::http::Head;
 use crate::rules::context::{Content, Record};
 use crate::rules::variable::StreamStore;
 use crate::runtime::buffer::Buffers;
 use crate::runtime::session::Session;
+use crate::stick::Counters;
 use std::cell::{Cell, RefCell};
 
 /// How many bytes each text of a free state has room for at most.
@@ -35,6 +37,10 @@ pub struct Exchange {
     pub log_text: Vec<u8>,
     /// What rules have set for this stream.
     pub variables: StreamStore,
+    /// What rules track for this stream.
+    pub tracked: Counters,
+    /// Keys that are to be stored with the stream's server.
+    pub stores: Stores,
     /// Whether the client's connection stays open after this stream.
     pub keep_alive: bool,
     /// Whether the client may still be sending a body that nobody will read.

@@ -2,6 +2,7 @@
 
 use super::exchange::Exchange;
 use super::route::with_context;
+use super::track;
 use crate::log::{Line, LogTarget};
 use crate::metrics::{Counter, ObjectId, Phase};
 use crate::plan::Mode;
@@ -61,6 +62,7 @@ pub fn stream(session: &Session, exchange: &mut Exchange) {
         let error = exchange.refused;
         step(session, exchange, if error { LogStep::Error } else { LogStep::Close });
     }
+    track::end(session, exchange, now);
 }
 
 /// Counts rewrites that did not fit and were let go (`strict-mode off`).

@@ -8,7 +8,7 @@
 
 use super::exchange::Exchange;
 use super::upload::{Upload, alongside};
-use super::{answer, connect, finish, route};
+use super::{answer, connect, finish, route, track};
 use crate::metrics::Counter;
 use crate::plan::{Backend, ConnectionMode, HeaderNames, RetryOn, Reuse};
 use crate::proto::h1::body::BodyReader;
@@ -307,6 +307,7 @@ impl Conversation<'_> {
 
     /// Tells the client, when it can be told, and counts.
     async fn fail(&self, exchange: &mut Exchange, fail: Fail) {
+        track::failed(self.session, exchange, fail);
         match fail {
             Fail::Refused(status, phase) => {
                 end(exchange, b'P', phase);

@@ -16,6 +16,8 @@ pub mod receive;
 mod relay;
 mod respond;
 pub mod route;
+pub mod stick;
+mod track;
 mod upload;
 pub mod wait;
 
@@ -100,6 +102,7 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     }
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
+    track::request(session, exchange);
     finish::reached(session, exchange, LogStep::Accept);
     finish::reached(session, exchange, LogStep::Request);
     exchange.keep_alive = exchange.request.keep_alive

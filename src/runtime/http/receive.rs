@@ -1,7 +1,7 @@
 //! Receives request heads, with the limits that keep slow or silent clients from holding anything.
 
 use super::exchange::Exchange;
-use super::{First, answer, finish};
+use super::{First, answer, finish, track};
 use crate::metrics::Counter;
 use crate::proto::h1::parse::{self, ParseError, Parsed};
 use crate::runtime::session::Session;
@@ -199,6 +199,7 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
     };
     session.shard.count(frontend.object, Counter::Requests, 1);
     session.shard.count(frontend.object, Counter::RequestErrors, 1);
+    track::unreadable(session, exchange);
     if let Some(status) = status {
         answer::refuse(session, exchange, status).await;
         answer::drain_refused(session, exchange).await;

@@ -3,7 +3,7 @@
 use super::exchange::Exchange;
 use super::forward::{Conversation, Fail, end};
 use super::upload::{Upload, strip_connection_fields};
-use super::{answer, finish, persist, route};
+use super::{answer, finish, persist, route, stick, track};
 use crate::metrics::Phase;
 use crate::plan::RetryOn;
 use crate::proto::h1::body::BodyReader;
@@ -51,6 +51,7 @@ impl Conversation<'_> {
         self.count_response(exchange.response.status());
         let now = shard.clock.now_us();
         exchange.record.response_us = (now - sent_us) as i64;
+        track::response(self.session, exchange, status);
         shard.record(self.backend.servers[self.server].object, Phase::FirstByte, now - sent_us);
         exchange.record.status = exchange.response.status();
         persist::mark(exchange, self.backend, self.server);
@@ -66,6 +67,9 @@ impl Conversation<'_> {
             }
         }
         upload.answering.set(true);
+        if !self.backend.stick.is_empty() {
+            stick::response(self.session, exchange, self.backend, self.server);
+        }
         if route::has_after_response(self.session, exchange) {
             route::after_response(self.session, exchange);
         }

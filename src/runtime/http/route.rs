@@ -2,7 +2,7 @@
 
 use super::exchange::Exchange;
 use super::wait::{self, Side, Waiting, resume};
-use super::{identify, persist};
+use super::{identify, persist, stick};
 use crate::metrics::Counter;
 use crate::plan::{Backend, BackendTarget, HeaderNames, ServerTarget, StatsPage, UseBackend};
 use crate::proto::h1::seal;
@@ -14,6 +14,7 @@ use crate::runtime::inspect;
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
 use crate::server::ServerId;
+use crate::stick::Tracking;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +82,12 @@ pub fn with_context<T>(
             process: &shard.plan.variables,
             session: &session.variables,
             stream: &exchange.variables,
+        },
+        tracking: Tracking {
+            tables: &shard.plan.tables,
+            session: &session.tracked,
+            stream: &exchange.tracked,
+            now_us: shard.clock.shared_us(exchange.received_us.max(shard.clock.coarse_ms() * 1000)),
         },
         head_bytes_max: shard.plan.global.buffer_size,
         now_us: shard.clock.wall_us(exchange.received_us),
@@ -351,8 +358,13 @@ pub fn wanted_server(
     backend: &Backend,
 ) -> Option<ServerId> {
     let by_cookie = persist::wanted(session, exchange, backend);
+    let stuck = match backend.stick.is_empty() {
+        true => None,
+        false => stick::request(session, exchange, backend),
+    };
     by_cookie
         .or_else(|| use_server(session, exchange, backend))
+        .or(stuck)
         .or_else(|| last_server(session, exchange, backend))
 }
 
