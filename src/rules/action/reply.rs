@@ -144,7 +144,7 @@ pub struct ErrorReply {
 impl ErrorReply {
     /// Compiles the words behind `http-error`; reports what is wrong and returns `None` then.
     pub fn parse(line: &Line, compiler: &mut Compiler<'_>) -> Option<Self> {
-        let mut cursor = Cursor::new(line);
+        let mut cursor = Cursor::behind(line, 1);
         let arguments = read(&mut cursor, false, compiler)?;
         if !cursor.at_end() {
             compiler.diagnostics.push(
