@@ -208,7 +208,10 @@ fn clients_that_do_not_read_hold_bounded_memory_and_lose_their_server_in_time() 
     // One large buffer each.
     siege.costs_at_most(count * 300 + 8192);
     eventually("servers are let go", || (siege.stat("b", "BACKEND", "scur") == 0).then_some(()));
-    assert_eq!(siege.stat("b", "BACKEND", "cli_abrt"), count as u64);
+    // On a busy machine the server too is silent for too long, for some.
+    let of = |aborts| siege.stat("b", "BACKEND", aborts);
+    assert_eq!(of("cli_abrt") + of("srv_abrt"), count as u64);
+    assert!(of("cli_abrt") * 2 > count as u64, "{} of {count}", of("cli_abrt"));
     drop(slow);
     siege.is_over(12 * 1024);
 }
