@@ -15,7 +15,10 @@ const CONDITIONS_MAX: usize = 4;
 /// How often each part of a table is swept before it is shown, so that what has expired is not.
 const SWEEP_ROUNDS: usize = 100_000;
 
-const OPERATORS: &[(&str, fn(i64, i64) -> bool)] = &[
+/// Whether a value of an entry and the one asked for agree.
+type Holds = fn(i64, i64) -> bool;
+
+const OPERATORS: &[(&str, Holds)] = &[
     ("eq", |a, b| a == b),
     ("ne", |a, b| a != b),
     ("le", |a, b| a <= b),
@@ -28,7 +31,7 @@ const OPERATORS: &[(&str, fn(i64, i64) -> bool)] = &[
 enum Which {
     All,
     /// Those that meet all conditions: data, comparison, value.
-    Filter(Vec<(Data, fn(i64, i64) -> bool, i64)>),
+    Filter(Vec<(Data, Holds, i64)>),
     /// One, by what was written.
     Key(String),
 }
