@@ -86,6 +86,10 @@ impl Exchange {
             }
             head.clear();
         }
+        // A stream that was handed on before its end leaves nothing to the next one.
+        if !self.tracked.is_empty() {
+            self.tracked.clear(0);
+        }
         self.next.clear();
         self.trim(buffers);
     }
