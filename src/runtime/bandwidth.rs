@@ -1,7 +1,8 @@
 //! Sends no faster than a stream's bandwidth limits allow (`set-bandwidth-limit`).
 //!
 //! A limited direction is always copied, never spliced: it is slow by wish, and needs to be counted piece by piece. How
-//! much may go is for [`crate::rules::bandwidth`]; this file waits. Time limits do not run while a limit holds bytes back.
+//! much may go is for [`crate::rules::bandwidth`]; this file waits. The receiver's time limit does not run
+//! while bytes are held back.
 
 use super::deadline::Expired;
 use super::session::Session;
@@ -11,12 +12,12 @@ use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
-/// The longest sleep at once, in microseconds: the deadline of the session is armed anew in between.
+/// The longest sleep at once, in microseconds.
 const SLEEP_US_MAX: u64 = 200_000;
 
 /// One limited direction of a stream.
 pub struct Limited<'a, T: Fn() -> Option<Duration>> {
-    /// The session whose deadline holds.
+    /// The session.
     pub session: &'a Session,
     /// Where bytes go.
     pub to: &'a Socket,
@@ -24,8 +25,9 @@ pub struct Limited<'a, T: Fn() -> Option<Duration>> {
     pub limits: &'a Limits,
     /// Which of the limits hold here.
     pub direction: Direction,
-    /// Returns the time limit for each piece, asked anew after every progress.
-    pub timeout: T,
+    /// Called before each piece and each sleep: returns how long the receiver may take nothing. Whoever shares a deadline
+    /// with the other direction keeps it from firing here.
+    pub takes: T,
 }
 
 impl<T: Fn() -> Option<Duration>> Limited<'_, T> {
@@ -41,22 +43,23 @@ impl<T: Fn() -> Option<Duration>> Limited<'_, T> {
         len: usize,
         sent: &Cell<usize>,
     ) -> Result<(io::Result<()>, Vec<u8>), Expired> {
-        let (mut buffer, clock) = (buffer, &self.session.shard.clock);
+        let shard = &self.session.shard;
+        let (mut buffer, deadline) = (buffer, shard.timers.own());
         while sent.get() < len {
             let at = sent.get();
             let end = match at < free {
                 true => free.min(len),
                 false => at + self.room(len - at).await,
             };
-            self.session.arm((self.timeout)());
+            deadline.arm((self.takes)());
             let sending = self.to.send_some(buffer, at, end);
-            let (result, back) = self.session.deadline.limit(sending).await?;
+            let (result, back) = deadline.limit(sending).await?;
             buffer = back;
             match result {
                 Ok(count) => {
                     sent.set(at + count);
                     let counted = (at + count).saturating_sub(at.max(free)) as u64;
-                    self.limits.spend(self.direction, clock.now_us(), counted);
+                    self.limits.spend(self.direction, shard.clock.now_us(), counted);
                 }
                 Err(error) => return Ok((Err(error), buffer)),
             }
@@ -71,8 +74,7 @@ impl<T: Fn() -> Option<Duration>> Limited<'_, T> {
             match self.limits.room(self.direction, shard.clock.now_us(), wanted as u64) {
                 Ok(room) => return (room as usize).clamp(1, wanted),
                 Err(wait_us) => {
-                    // Whoever waits on the other direction must not be blamed for this one.
-                    self.session.arm((self.timeout)());
+                    (self.takes)();
                     shard.sleep(Duration::from_micros(wait_us.min(SLEEP_US_MAX))).await;
                 }
             }

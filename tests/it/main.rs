@@ -42,6 +42,7 @@ mod smuggling;
 mod splitting;
 mod stats;
 mod tcp;
+mod tcp_rules;
 mod termination;
 mod timeouts;
 mod tools;

@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// So many rules in a row make a run: fewer are compared sooner than looked up.
 const RULES_MIN: usize = 4;
 
+/// A pattern and the rules that it stands in, in order.
+type Patterns = (Box<[u8]>, Box<[u32]>);
+
 /// Rules in a row whose conditions begin with the same test.
 #[derive(Debug)]
 pub struct Run {
@@ -24,8 +27,8 @@ pub struct Run {
     ignore_case: bool,
     /// The rule behind the last one.
     end: usize,
-    /// Patterns in the lower case if case is ignored, and the rules that they stand in, in order.
-    keys: Box<[(Box<[u8]>, Box<[u32]>)]>,
+    /// In lower case if case is ignored.
+    keys: Box<[Patterns]>,
     table: Table,
     /// Lengths of the patterns, for those that match beginnings or ends.
     lengths: Box<[usize]>,
@@ -118,7 +121,7 @@ fn run(first: &Key<'_>, start: usize, keys: &[Option<Key<'_>>]) -> Run {
     };
     lengths.sort_unstable();
     lengths.dedup();
-    let keys_of: Box<[(Box<[u8]>, Box<[u32]>)]> =
+    let keys_of: Box<[Patterns]> =
         rules.into_iter().map(|(text, rules)| (text.into(), rules.into())).collect();
     let table = Table::new(keys_of.len() as u32, |at| Some(hash(&keys_of[at as usize].0)));
     Run {

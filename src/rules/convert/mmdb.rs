@@ -29,6 +29,7 @@ pub struct Place {
 }
 
 /// Opens the file that a converter names.
+#[allow(clippy::boxed_local)] // As the tables of converters have it.
 fn build(args: Box<[Arg]>, call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option<Box<[Arg]>> {
     let span = |at: usize| call.args.get(at).map_or(call.span, |arg| arg.span);
     let text = |at: usize| {

@@ -116,6 +116,20 @@ impl LogFormat {
 
     /// Appends the formatted text.
     pub fn write(&self, cx: &Context<'_>, out: &mut Vec<u8>) {
+        self.write_with(cx, out, |out, before| {
+            if self.is_line && out[before..].iter().any(u8::is_ascii_control) {
+                tag::encode_controls(out, before);
+            }
+        });
+    }
+
+    /// Appends the formatted text with `clean` called behind each value, with the place where that begins.
+    pub fn write_with(
+        &self,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+        clean: impl Fn(&mut Vec<u8>, usize),
+    ) {
         if self.encoding != Encoding::Plain {
             let items = self.parts.iter().filter_map(|part| match part {
                 Part::Item(item) => Some(&**item),
@@ -136,16 +150,12 @@ impl LogFormat {
                 }
                 Part::Item(item) => {
                     item.write(cx, out);
-                    if self.is_line && out[before..].iter().any(u8::is_ascii_control) {
-                        tag::encode_controls(out, before);
-                    }
+                    clean(out, before);
                 }
                 Part::Tag(tag, style) => self.write_tag(*tag, *style, cx, out),
                 Part::Expression(expression, style) => {
                     text(out, *style, expression.eval(cx).as_ref());
-                    if self.is_line && out[before..].iter().any(u8::is_ascii_control) {
-                        tag::encode_controls(out, before);
-                    }
+                    clean(out, before);
                 }
             }
             blank &= out.len() == before;

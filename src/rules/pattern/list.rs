@@ -22,6 +22,9 @@ const SMALL_MAX: u32 = 64;
 /// So many added entries or new values beside a big list, at most, are merged into it.
 const ADDED_MAX: u32 = 4096;
 
+/// So many of the entries that were added last are compiled with every change; the others of them once in so many.
+const RECENT_MAX: u32 = 32;
+
 /// How often the end of a reader of the last version is waited for, at most, before it is left to free that version.
 const READER_TURNS_MAX: u32 = 1000;
 
@@ -65,8 +68,8 @@ struct Version {
     index: Arc<Index>,
     /// One bit per entry of the index that was deleted.
     dead: Vec<u64>,
-    /// Entries that came since.
-    added: Option<Arc<Index>>,
+    /// Entries that came since, in their order: most of them, and the last few.
+    added: Vec<Arc<Index>>,
     /// Values that entries of the index were given since, by their numbers.
     values: HashMap<u32, Arc<[u8]>>,
 }
@@ -241,9 +244,11 @@ impl List {
             let value = version.value(&version.index, entry);
             each(entry, entries.key(entry), value.unwrap_or_else(|| entries.value(entry)));
         }
-        if let Some(added) = &version.added {
-            let (first, entries) = (entries.len(), added.entries());
+        let mut first = entries.len();
+        for added in &version.added {
+            let entries = added.entries();
             (0..entries.len()).for_each(|at| each(first + at, entries.key(at), entries.value(at)));
+            first += entries.len();
         }
     }
 
@@ -301,38 +306,36 @@ impl List {
         )
     }
 
-    /// Adds entries behind the others, one by one or all at once.
+    /// Adds an entry behind the others; the error is a message fragment.
+    pub fn add(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let mut entries = Entries::new(self.kind.is_map);
+        entries.push(key, value, 0);
+        self.add_all(&entries)
+    }
+
+    /// Adds entries behind the others, all of them or, if one is wrong, none; the error is a message fragment.
     pub fn add_all(&self, entries: &Entries) -> Result<(), String> {
-        if entries.len() == 1 {
-            return self.add(entries.key(0), entries.value(0));
-        }
         self.check(entries)?;
         let _writing = self.lock();
         let version = self.version();
-        let mut all = version.all(|_, _| true);
-        (0..entries.len()).for_each(|at| all.push(entries.key(at), entries.value(at), 0));
-        self.rebuild(all, Some(version))
-    }
-
-    /// Adds an entry behind the others; the error is a message fragment.
-    pub fn add(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        check_value(self.kind.output, value)?;
-        let _writing = self.lock();
-        let version = self.version();
         let len = version.index.entries().len();
-        let before = version.added.as_ref().map_or(0, |added| added.entries().len());
-        if len <= SMALL_MAX || before >= changes_max(len) {
-            let mut entries = version.all(|_, _| true);
-            entries.push(key, value, 0);
-            return self.rebuild(entries, Some(version));
+        let before: u32 = version.added.iter().map(|added| added.entries().len()).sum();
+        if len <= SMALL_MAX || before.saturating_add(entries.len()) > changes_max(len) {
+            let mut all = version.all(|_, _| true);
+            all.append(entries);
+            return self.rebuild(all, Some(version));
         }
-        let mut added = Entries::new(self.kind.is_map);
-        if let Some(old) = &version.added {
-            let old = old.entries();
-            (0..old.len()).for_each(|at| added.push(old.key(at), old.value(at), 0));
+        let mut added = version.added.clone();
+        let last = added.pop_if(|last| last.entries().len() < RECENT_MAX);
+        let mut recent = Entries::new(self.kind.is_map);
+        last.iter().for_each(|last| recent.append(last.entries()));
+        recent.append(entries);
+        added.push(Arc::new(self.compile(recent)?));
+        if added.len() > 2 {
+            let mut merged = Entries::new(self.kind.is_map);
+            added.drain(..2).for_each(|old| merged.append(old.entries()));
+            added.insert(0, Arc::new(self.compile(merged)?));
         }
-        added.push(key, value, 0);
-        let added = Some(Arc::new(self.compile(added)?));
         let (index, dead) = (version.index.clone(), version.dead.clone());
         let next = Version { index, dead, added, values: version.values.clone() };
         self.publish(next, Some(version));
@@ -353,25 +356,27 @@ impl List {
                 any = true;
             }
         }
-        let mut kept = Entries::new(self.kind.is_map);
-        if let Some(added) = &version.added {
-            let added = added.entries();
-            for at in 0..added.len() {
-                if is(entries.len() + at, added.key(at)) {
-                    any = true;
-                } else {
-                    kept.push(added.key(at), added.value(at), 0);
-                }
+        let (mut added, mut first) = (Vec::new(), entries.len());
+        for old in &version.added {
+            let (entries, mut kept) = (old.entries(), Entries::new(self.kind.is_map));
+            for at in (0..entries.len()).filter(|at| !is(first + at, entries.key(*at))) {
+                kept.push(entries.key(at), entries.value(at), 0);
             }
+            first += entries.len();
+            if kept.len() == entries.len() {
+                added.push(old.clone());
+                continue;
+            }
+            any = true;
+            // What was compiled once compiles again.
+            let kept = self.compile(kept).ok().filter(|kept| !kept.entries().is_empty());
+            added.extend(kept.map(Arc::new));
         }
         if !any {
             return false;
         }
-        // What was compiled once compiles again.
-        let added = self.compile(kept).ok().filter(|added| !added.entries().is_empty());
         let (index, values) = (version.index.clone(), version.values.clone());
-        let next = Version { index, dead, added: added.map(Arc::new), values };
-        self.publish(next, Some(version));
+        self.publish(Version { index, dead, added, values }, Some(version));
         true
     }
 
@@ -392,18 +397,18 @@ impl List {
                 any = true;
             }
         }
-        let mut added = version.added.clone();
-        if let Some(old) = &version.added {
-            let (old, mut new, mut hit) = (old.entries(), Entries::new(self.kind.is_map), false);
-            for at in 0..old.len() {
-                let is = is(entries.len() + at, old.key(at));
+        let (mut added, mut first) = (Vec::new(), entries.len());
+        for old in &version.added {
+            let (entries, mut new, mut hit) =
+                (old.entries(), Entries::new(self.kind.is_map), false);
+            for at in 0..entries.len() {
+                let is = is(first + at, entries.key(at));
                 hit |= is;
-                new.push(old.key(at), if is { &value } else { old.value(at) }, 0);
+                new.push(entries.key(at), if is { &value } else { entries.value(at) }, 0);
             }
-            if hit {
-                added = Some(Arc::new(self.compile(new)?));
-                any = true;
-            }
+            first += entries.len();
+            any |= hit;
+            added.push(if hit { Arc::new(self.compile(new)?) } else { old.clone() });
         }
         if !any {
             return Ok(false);
@@ -440,7 +445,7 @@ impl List {
 
 impl Version {
     fn of(index: Arc<Index>) -> Self {
-        Self { index, dead: Vec::new(), added: None, values: HashMap::new() }
+        Self { index, dead: Vec::new(), added: Vec::new(), values: HashMap::new() }
     }
 
     fn alive(&self, entry: u32) -> bool {
@@ -457,17 +462,18 @@ impl Version {
 
     /// Returns the index and the entry of it that a value matches.
     fn find(&self, value: &Value<'_>) -> Option<(&Index, u32)> {
-        let old =
+        let mut best =
             self.index.find(value, |entry| self.alive(entry)).map(|entry| (&*self.index, entry));
-        let new = self
-            .added
-            .as_ref()
-            .and_then(|added| added.find(value, |_| true).map(|entry| (&**added, entry)));
-        match (old, new) {
+        for added in &self.added {
+            let Some(entry) = added.find(value, |_| true) else { continue };
             // Of two that match, the closer one is the longer one; at the same length the older one stands first.
-            (Some(old), Some(new)) if new.0.closeness(new.1) > old.0.closeness(old.1) => Some(new),
-            (old, new) => old.or(new),
+            let closer =
+                |(index, old): (&Index, u32)| added.closeness(entry) > index.closeness(old);
+            if best.is_none_or(closer) {
+                best = Some((added, entry));
+            }
         }
+        best
     }
 
     fn all(&self, mut keep: impl FnMut(u32, &[u8]) -> bool) -> Entries {
@@ -479,10 +485,7 @@ impl Version {
                 entries.push(old.key(entry), value, old.line(entry));
             }
         }
-        if let Some(added) = &self.added {
-            let added = added.entries();
-            (0..added.len()).for_each(|at| entries.push(added.key(at), added.value(at), 0));
-        }
+        self.added.iter().for_each(|added| entries.append(added.entries()));
         entries
     }
 }

@@ -139,7 +139,7 @@ impl Conversation<'_> {
             to: &self.session.socket,
             limits,
             direction: Direction::Out,
-            timeout: || self.session.frontend().timeouts.client,
+            takes: || self.session.frontend().timeouts.client,
         };
         match limited.send(buffer, free, len, &Cell::new(0)).await {
             Ok((Ok(()), buffer)) => Ok(buffer),

@@ -106,7 +106,7 @@ impl Conversation<'_> {
             to: self.upstream,
             limits,
             direction: Direction::In,
-            timeout: || self.backend.timeouts.server,
+            takes: || self.backend.timeouts.server,
         }
     }
 
@@ -162,6 +162,7 @@ impl Conversation<'_> {
                 if taken.is_err() {
                     upload.lost.set(true);
                     lost_us = shard.clock.now_us();
+                    self.await_response(upload);
                 }
             }
             while at < advance.consumed && !upload.lost.get() {
