@@ -34,6 +34,7 @@ counters! {
     DeniedRequests "Requests refused by a rule.",
     DeniedResponses "Responses refused by a rule.",
     DeniedConnections "Connections refused by a tcp-request connection rule.",
+    DeniedSessions "Sessions refused by a tcp-request session rule.",
     RequestErrors "Requests that were broken, cut short or timed out while they were received.",
     ConnectErrors "Connection attempts to a server that failed.",
     ResponseErrors "Responses that were broken, cut short or timed out.",

@@ -42,6 +42,8 @@ impl Stream {
                 frontend: 0,
                 bind: 0,
                 accepted_us: NOW_US - 2_000_000,
+                said_source: None,
+                said_destination: None,
             },
             record: Record {
                 start_us: NOW_US - 1_500,
@@ -94,6 +96,8 @@ impl Stream {
             session: &self.session,
             request: &mut self.request,
             response: self.response.as_mut(),
+            content: Default::default(),
+            undecided: Default::default(),
             record: &self.record,
             farms: &plan.farms,
             names: &plan.names,

@@ -6,12 +6,15 @@
 
 use fastlb::config::environment::Environment;
 use fastlb::control::load::{self, Input};
+use fastlb::proto::client_hello;
 use fastlb::proto::cookie;
 use fastlb::proto::h1::body::{BodyReader, ChunkedDecoder};
 use fastlb::proto::h1::parse::{self, Limits, ParseError, Parsed, RequestKind};
 use fastlb::proto::h1::write::{self, Hop};
 use fastlb::proto::http::{BodyLength, Head, Version};
 use fastlb::proto::mmdb::{Database, path};
+use fastlb::proto::proxy_header;
+use fastlb::proto::rdp;
 use fastlb::proto::uri;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -30,6 +33,8 @@ pub(crate) const TARGETS: &[Target] = &[
     ("config", config),
     ("mmdb", database),
     ("connection", connection::connection),
+    ("client_hello", first_bytes),
+    ("proxy_header", proxy_header),
 ];
 
 /// Configuration files: every finding points into the text, and there is a plan exactly when there is no error.
@@ -55,6 +60,58 @@ fn config(bytes: &[u8]) -> u64 {
     assert!(!loaded.diagnostics.render(sources, true).contains('\0'));
     let _ = loaded.diagnostics.to_json(sources);
     outcome
+}
+
+/// What TCP proxies look for in the first bytes of a connection: more bytes never take back what was said.
+fn first_bytes(bytes: &[u8]) -> u64 {
+    let hello = client_hello::look(bytes);
+    let cookie = rdp::look(bytes);
+    let known = bytes.len().min(400);
+    for end in 0..known {
+        match client_hello::look(&bytes[..end]) {
+            client_hello::Look::Partial => {}
+            said => assert_eq!(said, hello, "{end} bytes"),
+        }
+        match rdp::look(&bytes[..end]) {
+            rdp::Look::Partial => {}
+            said => assert_eq!(said, cookie, "{end} bytes"),
+        }
+    }
+    let said = match hello {
+        client_hello::Look::Partial => 0,
+        client_hello::Look::Other => 1,
+        client_hello::Look::Hello(hello) => {
+            let name = hello.server_name().map_or(0, |name| 1 + name.len().min(20) as u64);
+            let protocol = hello.protocol().map_or(0, |name| 1 + name.len().min(20) as u64);
+            let ticket =
+                hello.session_ticket().map_or(0, |ticket| 1 + u64::from(ticket.is_empty()));
+            2 + name + (protocol << 5) + (ticket << 10) + (u64::from(hello.names_groups()) << 12)
+        }
+    };
+    said << 2
+        | match cookie {
+            rdp::Look::Partial => 0,
+            rdp::Look::Cookie { .. } => 1,
+            rdp::Look::NoCookie => 2,
+            rdp::Look::Other => 3,
+        }
+}
+
+/// A PROXY protocol header: nothing shorter than the whole is one, and nothing behind it matters.
+fn proxy_header(bytes: &[u8]) -> u64 {
+    use proxy_header::Parsed;
+    match proxy_header::parse(bytes) {
+        Parsed::Partial => 0,
+        Parsed::Bad => 1,
+        whole @ Parsed::Complete { len, addresses } => {
+            assert!(len <= bytes.len());
+            assert_eq!(proxy_header::parse(&bytes[..len]), whole);
+            for end in 0..len.min(300) {
+                assert_eq!(proxy_header::parse(&bytes[..end]), Parsed::Partial, "{end} bytes");
+            }
+            2 + addresses.map_or(0, |(source, _)| 1 + u64::from(source.is_ipv6()))
+        }
+    }
 }
 
 /// Databases of networks: whatever is opened answers every look-up, and IPv4 inside IPv6 as IPv4.

@@ -725,16 +725,16 @@ fn long_files_load_in_no_time() {
         let begun = cpu_seconds();
         let found = case(text);
         let took = cpu_seconds() - begun;
-        assert!(took < 20, "{took} s: {}", &text[..80]);
+        assert!(took < 10, "{took} s: {}", &text[..80]);
         found
     };
-    let unknown = format!("{BASE}{}", " bogusword and more\n".repeat(50_000));
-    assert_eq!(within(&unknown).diagnostics.count(Severity::Error), 50_000);
+    let unknown = format!("{BASE}{}", " bogusword and more\n".repeat(20_000));
+    assert_eq!(within(&unknown).diagnostics.count(Severity::Error), 20_000);
     let mut rules = format!("{BASE}frontend f\n bind :81\n");
-    for at in 0..4_000 {
+    for at in 0..2_000 {
         rules.push_str(&format!(" use_backend app if {{ hdr(host) -i h{at}.example.com }}\n"));
     }
     assert!(within(&rules).plan.is_some());
-    let servers: String = (0..10_000).map(|at| format!(" server s{at} 127.0.0.1:80\n")).collect();
+    let servers: String = (0..4_000).map(|at| format!(" server s{at} 127.0.0.1:80\n")).collect();
     assert!(within(&format!("{BASE}listen l\n bind :81\n mode http\n{servers}")).plan.is_some());
 }

@@ -203,6 +203,12 @@ impl Head {
         self.expect_continue = false;
     }
 
+    /// Forgets what was parsed, but not the received bytes: they are parsed anew, or are no message at all.
+    pub fn unparse(&mut self) {
+        self.searched = 0;
+        self.forget();
+    }
+
     /// Starts a request of the proxy's own making (health checks, tests).
     pub fn new_request(method: &[u8], target: &[u8], version: Version) -> Self {
         let mut head = Self::new();

@@ -4,6 +4,7 @@
 //! takes request targets apart, [`cookie`] finds and edits cookies, [`reply`] is what the proxy answers by itself. [`dns`]
 //! asks for the addresses of names, [`mmdb`] reads databases of networks.
 
+pub mod client_hello;
 pub mod cookie;
 pub mod date;
 pub mod dns;
@@ -15,6 +16,8 @@ pub mod mmdb;
 #[path = "../../tests/support/mmdb.rs"]
 pub(crate) mod mmdb_writer;
 pub mod normalize;
+pub mod proxy_header;
+pub mod rdp;
 pub mod reply;
 pub mod scan;
 pub mod status;

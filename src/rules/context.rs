@@ -9,13 +9,17 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Facts about a client connection; fixed when the session begins.
+/// Facts about a client connection; fixed once the rules of layer 4 have seen it.
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
     /// Address of the client; `None` for a unix socket.
     pub source: Option<SocketAddr>,
     /// Address the client connected to; `None` for a unix socket.
     pub destination: Option<SocketAddr>,
+    /// Address of the client as a PROXY protocol header or `tcp-request session` rules said it.
+    pub said_source: Option<SocketAddr>,
+    /// Address the client asked for as a PROXY protocol header or `tcp-request session` rules said it.
+    pub said_destination: Option<SocketAddr>,
     /// Index of the frontend in the plan.
     pub frontend: u32,
     /// Index of the bind line in the frontend.
@@ -105,12 +109,12 @@ pub struct Record {
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
     pub retry: Cell<RetryWish>,
-    /// What `set-bandwidth-limit` put in force; rules set it while they run.
-    pub bandwidth: RefCell<Option<Rc<Limits>>>,
     /// Whether `strict-mode off` holds in the list of rules that runs.
     pub lax_rewrites: Cell<bool>,
     /// Rewrites that did not fit while it held.
     pub failed_rewrites: Cell<u32>,
+    /// What `set-bandwidth-limit` put in force; rules set it while they run.
+    pub bandwidth: RefCell<Option<Rc<Limits>>>,
 }
 
 /// What the rules of a request say about sending it again.
@@ -132,12 +136,12 @@ impl Record {
 
     /// Returns the address of the session's client, or what a rule put in its place.
     pub fn source(&self, session: &SessionInfo) -> Option<SocketAddr> {
-        self.source.get().or(session.source)
+        self.source.get().or(session.said_source).or(session.source)
     }
 
     /// Returns the address that the client connected to, or what a rule put in its place.
     pub fn destination(&self, session: &SessionInfo) -> Option<SocketAddr> {
-        self.destination.get().or(session.destination)
+        self.destination.get().or(session.said_destination).or(session.destination)
     }
 }
 
@@ -224,9 +228,9 @@ impl Default for Record {
             step: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
-            bandwidth: RefCell::default(),
             lax_rewrites: Cell::default(),
             failed_rewrites: Cell::default(),
+            bandwidth: RefCell::default(),
         }
     }
 }
@@ -244,6 +248,29 @@ pub struct NameTable {
     pub hostname: String,
 }
 
+/// What is known of the raw bytes that a side sent first; they are in the buffer of that side's head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Whether there are any to look at.
+    pub stage: Stage,
+    /// Whether they are the server's.
+    pub of_server: bool,
+    /// Whether they are the beginning of an HTTP message, of which nothing can be said yet.
+    pub partial_http: bool,
+}
+
+/// How much of what a side sends first is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// No raw bytes can be looked at: there are messages instead.
+    #[default]
+    Absent,
+    /// More may come before the rules have to decide.
+    Growing,
+    /// The rules have to decide with what is there.
+    Final,
+}
+
 /// One stream at one moment.
 pub struct Context<'a> {
     /// The client connection.
@@ -252,6 +279,10 @@ pub struct Context<'a> {
     pub request: &'a mut Head,
     /// The response head, while response rules run and in logs.
     pub response: Option<&'a mut Head>,
+    /// What is known of raw bytes.
+    pub content: Content,
+    /// Whether something that was evaluated may change with the bytes that are still to come.
+    pub undecided: Cell<bool>,
     /// What is known for the log.
     pub record: &'a Record,
     /// The farms of all backends, by backend index.
@@ -267,6 +298,22 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Returns the raw bytes that a side sent first, while they can be looked at.
+    pub fn content(&self) -> Option<&[u8]> {
+        let head = match self.content.of_server {
+            true => self.response.as_deref(),
+            false => Some(&*self.request),
+        };
+        head.filter(|_| self.content.stage != Stage::Absent).map(Head::buffer)
+    }
+
+    /// Notes that what is evaluated now may be something else when more bytes are there.
+    pub fn may_change(&self) {
+        if self.content.stage == Stage::Growing {
+            self.undecided.set(true);
+        }
+    }
+
     /// Returns the address of the client, or what a rule put in its place.
     pub fn source(&self) -> Option<SocketAddr> {
         self.record.source(self.session)

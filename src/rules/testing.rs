@@ -2,7 +2,7 @@
 
 use super::action::{Rule, RuleSet};
 use super::condition::{AclSet, Condition};
-use super::context::{Context, NameTable, Record, SessionInfo};
+use super::context::{Content, Context, NameTable, Record, SessionInfo};
 use super::log_format::LogFormat;
 use super::sample::Expression;
 use super::variable::{Process, Registry, Store, StreamStore, Variables};
@@ -186,16 +186,10 @@ impl Proxy {
 
     pub(super) fn rules(&mut self, text: &str) -> Vec<Rule> {
         let rules = self.with(text, |line, acls, compiler| {
-            let set = match line.keyword().as_str() {
-                "http-response" => RuleSet::HttpResponse,
-                "http-after-response" => RuleSet::HttpAfterResponse,
-                "redirect" => RuleSet::Redirect,
-                _ => RuleSet::HttpRequest,
-            };
-            compiler.position = match set {
-                set if set.is_response() => Position::Response,
-                _ => Position::Request,
-            };
+            let words: Vec<&str> = line.words.iter().take(2).map(Word::as_str).collect();
+            let named = |set: &RuleSet| words.join(" ").starts_with(set.name());
+            let set = RuleSet::ALL.into_iter().find(named).unwrap_or(RuleSet::Redirect);
+            compiler.position = set.position();
             Rule::parse(set, line, acls, compiler)
         });
         rules.into_iter().flatten().collect()
@@ -223,6 +217,7 @@ pub(super) struct Stream {
     pub(super) farms: Vec<Arc<Farm>>,
     pub(super) variables: (Process, Store, StreamStore),
     pub(super) now_us: u64,
+    pub(super) content: Content,
 }
 
 impl Stream {
@@ -233,6 +228,8 @@ impl Stream {
             session: SessionInfo {
                 source: Some("192.168.1.7:50001".parse().unwrap()),
                 destination: Some("10.0.0.1:8080".parse().unwrap()),
+                said_source: None,
+                said_destination: None,
                 frontend: 0,
                 bind: 0,
                 accepted_us: 1_233_922_371_443_000,
@@ -249,6 +246,7 @@ impl Stream {
             farms: vec![Arc::new(Farm::new(specs, false, 100, 0))],
             variables: Default::default(),
             now_us: 1_233_922_372_000_123,
+            content: Content::default(),
         }
     }
 
@@ -267,6 +265,8 @@ impl Stream {
             session: &self.session,
             request: &mut self.request,
             response: self.response.as_mut(),
+            content: self.content,
+            undecided: Default::default(),
             record: &self.record,
             farms: &self.farms,
             names: &self.names,

@@ -48,12 +48,32 @@ pub enum Refused {
     QueueTimeout,
     /// Every attempt to connect failed.
     Connect,
+    /// The machine had nothing left to make a connection with: descriptors, ports, memory.
+    Exhausted,
     /// `timeout connect` passed on every attempt.
     ConnectTimeout,
     /// The client went away while its request waited in a queue.
     LeftQueue,
     /// The client went away while the connection was being made.
     LeftConnect,
+}
+
+impl Refused {
+    /// Returns what an error of connecting means (manual 8.5, `RC` and `SC`).
+    fn connecting(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(
+                libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EAGAIN
+                | libc::EADDRNOTAVAIL
+                | libc::EADDRINUSE,
+            ) => Self::Exhausted,
+            _ => Self::Connect,
+        }
+    }
 }
 
 /// A server's slot, held while a stream is with that server; dropping it calls the next stream that waits.
@@ -149,7 +169,7 @@ impl<'s> Dispatch<'s> {
                 }
             },
         };
-        self.note_server(slot.server, record);
+        record.server = Some(slot.server as u32);
         match self.take_idle(slot.server, take) {
             Some(upstream) => Some(self.reuse(slot, upstream, record)),
             None => {
@@ -232,9 +252,11 @@ impl<'s> Dispatch<'s> {
         }
         shard.count(self.backend.object, Counter::ConnectErrors, 1);
         // An attempt to connect and a full queue are errors of that server; the others never had one.
-        if let (Refused::Connect | Refused::ConnectTimeout | Refused::QueueFull, Some(server)) =
-            (refused, record.server)
-        {
+        let of_server = matches!(
+            refused,
+            Refused::Connect | Refused::Exhausted | Refused::ConnectTimeout | Refused::QueueFull
+        );
+        if let Some(server) = record.server.filter(|_| of_server) {
             let object = self.backend.servers[server as usize].object;
             shard.count(object, Counter::ConnectErrors, 1);
         }
@@ -248,7 +270,7 @@ impl<'s> Dispatch<'s> {
                 None => self.acquire(record).await?,
             };
             let server = slot.server;
-            self.note_server(server, record);
+            record.server = Some(server as u32);
             if let Some(take) = self.wish.reuse {
                 let mut idle = self.take_idle(server, take);
                 if idle.is_none()
@@ -270,7 +292,8 @@ impl<'s> Dispatch<'s> {
             if refused == Refused::LeftConnect || !again || self.attempts_left(record) == 0 {
                 return Err(refused);
             }
-            Box::pin(self.reconnect(slot, refused == Refused::Connect, record)).await?;
+            let pause = matches!(refused, Refused::Connect | Refused::Exhausted);
+            Box::pin(self.reconnect(slot, pause, record)).await?;
         }
     }
 
@@ -302,12 +325,6 @@ impl<'s> Dispatch<'s> {
                 .map_err(|_: Left| Refused::LeftConnect)?,
         }
         Ok(())
-    }
-
-    fn note_server(&self, server: ServerId, record: &mut Record) {
-        record.server = Some(server as u32);
-        let farm = &self.session.shard.plan.farms[self.index as usize];
-        record.server_streams = farm.server(server).current();
     }
 
     /// Counts a stream that goes over a connection that was open already.
@@ -364,7 +381,7 @@ impl<'s> Dispatch<'s> {
                 shard.record(object, Phase::Connect, now - begun);
                 Ok(upstream)
             }
-            Ok(Err(_)) => Err(Refused::Connect),
+            Ok(Err(error)) => Err(Refused::connecting(&error)),
             Err(_) => Err(Refused::ConnectTimeout),
         }
     }

@@ -15,6 +15,8 @@ pub mod clock;
 pub mod deadline;
 pub mod http;
 pub mod inbox;
+pub mod inspect;
+pub mod layer4;
 pub mod listener;
 pub mod queue;
 pub mod resolver;

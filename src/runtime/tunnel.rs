@@ -68,6 +68,15 @@ pub struct Options {
     pub limits: Option<Rc<Limits>>,
 }
 
+/// What the server sent before a relay takes over its direction.
+#[derive(Debug, Default)]
+pub struct First {
+    /// The bytes, which are passed on.
+    pub bytes: Vec<u8>,
+    /// Nothing behind them is passed on: the relay ends.
+    pub is_all: bool,
+}
+
 /// Relays until both sides have ended or one fails. `early_client` and `early_server` were received before.
 pub async fn relay(
     session: &Session,
@@ -75,6 +84,19 @@ pub async fn relay(
     options: Options,
     early_client: Vec<u8>,
     early_server: Vec<u8>,
+) -> Carried {
+    let first = First { bytes: early_server, is_all: false };
+    relay_behind(session, server, options, early_client, std::future::ready(Ok(first))).await
+}
+
+/// Relays until both sides have ended or one fails; the server's direction begins when `first` is done, the client's
+/// does not wait for that.
+pub async fn relay_behind(
+    session: &Session,
+    server: &Socket,
+    options: Options,
+    early_client: Vec<u8>,
+    first: impl Future<Output = Result<First, Broken>>,
 ) -> Carried {
     let client = &session.socket;
     let limit = Cell::new(options.idle);
@@ -97,8 +119,8 @@ pub async fn relay(
     let up = async {
         let (count, takes) = (&carried.0, options.server_takes);
         let limits = limits_in.map(|limits| (limits, Direction::In));
-        let half_way =
-            Half { session, from: client, to: server, count, limit: &limit, takes, limits };
+        let limit = &limit;
+        let half_way = Half { session, from: client, to: server, count, limit, takes, limits };
         let splice = options.splice_request && limits.is_none();
         let result = half_way.carry(early_client, splice).await;
         half(options.server_fin, End::ServerTimeout);
@@ -107,10 +129,16 @@ pub async fn relay(
     let down = async {
         let (count, takes) = (&carried.1, options.client_takes);
         let limits = limits_out.map(|limits| (limits, Direction::Out));
-        let half_way =
-            Half { session, from: server, to: client, count, limit: &limit, takes, limits };
+        let limit = &limit;
+        let half_way = Half { session, from: server, to: client, count, limit, takes, limits };
         let splice = options.splice_response && limits.is_none();
-        let result = half_way.carry(early_server, splice).await;
+        let First { bytes, is_all } = first.await?;
+        if is_all {
+            let len = bytes.len();
+            half_way.send(bytes, len).await?;
+            return Err(Broken::From);
+        }
+        let result = half_way.carry(bytes, splice).await;
         half(options.client_fin, End::ClientTimeout);
         result
     };
@@ -168,10 +196,10 @@ struct Half<'a> {
     to: &'a Socket,
     count: &'a Cell<u64>,
     limit: &'a Cell<Option<Duration>>,
-    /// Bandwidth limits of the stream, and which of them hold here.
-    limits: Option<(&'a Limits, Direction)>,
     /// How long the receiver may take nothing.
     takes: Option<Duration>,
+    /// Bandwidth limits of the stream, and which of them hold here.
+    limits: Option<(&'a Limits, Direction)>,
 }
 
 impl Half<'_> {
@@ -179,7 +207,7 @@ impl Half<'_> {
     async fn carry(&self, early: Vec<u8>, splice: bool) -> Result<(), Broken> {
         if !early.is_empty() {
             let len = early.len();
-            self.send(early, len).await?;
+            self.session.shard.buffers.give(self.send(early, len).await?);
         }
         let (shard, deadline) = (&self.session.shard, &self.session.deadline);
         let mut large = false;

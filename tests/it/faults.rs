@@ -195,11 +195,18 @@ fn faults_end_as_they_do_with_haproxy() {
 ///
 /// The machine may be busy: cases that disagree are looked at again, in less company and with all times longer.
 pub(crate) fn compare(defaults: &str, cases: &'static [Case]) {
+    agree(cases, |kind, cases, times| run_with(kind, defaults, cases, times));
+}
+
+/// As [`compare`], for what `run` sees of each case.
+pub(crate) fn agree(
+    cases: &'static [Case],
+    run: impl Fn(Kind, &[&'static Case], u64) -> Vec<Vec<String>>,
+) {
     const LOOKS: &[u64] = &[1, 2, 4];
     let mut cases: Vec<&'static Case> = cases.iter().collect();
     for times in LOOKS {
-        let [ours, theirs] =
-            [Kind::Fastlb, Kind::Haproxy].map(|kind| run_with(kind, defaults, &cases, *times));
+        let [ours, theirs] = [Kind::Fastlb, Kind::Haproxy].map(|kind| run(kind, &cases, *times));
         let seen = cases.into_iter().zip(ours.into_iter().zip(theirs));
         let (disagree, told): (Vec<_>, Vec<_>) = seen
             .filter(|(_, (ours, theirs))| ours != theirs)
@@ -223,7 +230,7 @@ pub(crate) fn run(cases: &'static [Case]) -> Vec<String> {
 }
 
 /// Returns a configuration with all its times that much longer.
-fn longer(text: &str, times: u64) -> String {
+pub(crate) fn longer(text: &str, times: u64) -> String {
     let longer = |word: &str| {
         let unit = word.trim_start_matches(|digit: char| digit.is_ascii_digit());
         let number = word[..word.len() - unit.len()].parse::<u64>().ok()?;
@@ -306,7 +313,7 @@ fn run_with(kind: Kind, defaults: &str, cases: &[&'static Case], times: u64) -> 
 }
 
 /// Returns the address of a listener that takes no more connections, and what keeps it so.
-fn deaf() -> (SocketAddr, Vec<TcpStream>) {
+pub(crate) fn deaf() -> (SocketAddr, Vec<TcpStream>) {
     let listener =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -319,10 +326,14 @@ fn deaf() -> (SocketAddr, Vec<TcpStream>) {
     (address, held)
 }
 
-type Requests = Arc<Mutex<Vec<String>>>;
+pub(crate) type Requests = Arc<Mutex<Vec<String>>>;
 
 /// A server that says its pieces to every connection that asks, and the fields of interest of what it was asked.
-fn talking(name: &str, pieces: &'static [(u64, &'static str)], times: u64) -> (Origin, Requests) {
+pub(crate) fn talking(
+    name: &str,
+    pieces: &'static [(u64, &'static str)],
+    times: u64,
+) -> (Origin, Requests) {
     let requests = Requests::default();
     let seen = Arc::clone(&requests);
     let origin = Origin::tcp(name, move |mut stream: TcpStream| {
@@ -352,7 +363,7 @@ fn talking(name: &str, pieces: &'static [(u64, &'static str)], times: u64) -> (O
     (origin, requests)
 }
 
-fn play(client: &mut Client, steps: &[Step], times: u64) -> Vec<String> {
+pub(crate) fn play(client: &mut Client, steps: &[Step], times: u64) -> Vec<String> {
     for step in steps {
         match step {
             Send(bytes) => {
@@ -383,7 +394,7 @@ fn play(client: &mut Client, steps: &[Step], times: u64) -> Vec<String> {
 }
 
 /// Returns the lines that came, until none comes for a while.
-fn drain(log: &UdpSocket) -> Vec<String> {
+pub(crate) fn drain(log: &UdpSocket) -> Vec<String> {
     let mut lines = Vec::new();
     let mut buffer = [0; 2048];
     let mut quiet = 0;

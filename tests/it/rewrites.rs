@@ -1,6 +1,6 @@
 //! What rules may write into messages and what not: `Connection`, trailers, heads that grow (`strict-mode`).
 
-use crate::support::{Client, Kind, Next, Origin, Received, Setup, both, command, field};
+use crate::support::{Client, Kind, Next, Origin, Received, Setup, both, command, digest, field};
 use std::io::Write;
 
 const TIMES: &str = " timeout connect 5s\n timeout client 5s\n timeout server 5s\n";
@@ -151,5 +151,20 @@ fn strict_mode_holds_for_one_list_of_responses_too() {
                 format!("{path} {} {names:?}", answer.status)
             })
             .to_vec()
+    });
+}
+
+#[test]
+fn control_bytes_of_values_are_escaped_in_bodies_as_in_fields() {
+    let all: String = (0..=255).map(|byte| format!("%{byte:02x}")).collect();
+    both(|kind| {
+        let proxy = Setup::new(kind).listen("front").start(&format!(
+            "defaults\n mode http\n{TIMES}frontend f\n bind @front@\n \
+             http-request return status 200 content-type text/plain lf-string \"[%[query,url_dec]]\" \
+             hdr X-V \"%[query,url_dec]\"\n"
+        ));
+        let answer = Client::connect(proxy.address("front")).get(&format!("/?{all}"));
+        let escapes = answer.body.iter().filter(|byte| **byte == b'%').count();
+        vec![digest(&answer.body), format!("{escapes} {:?}", answer.header("x-v").map(str::len))]
     });
 }

@@ -55,6 +55,10 @@ pub struct Backend {
     pub prefer_last: bool,
     /// `cookie`
     pub cookie: Option<CookiePolicy>,
+    /// `tcp-request content` rules.
+    pub content_rules: Vec<Rule>,
+    /// `tcp-response content` rules.
+    pub response_content_rules: Vec<Rule>,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.

@@ -35,6 +35,12 @@ pub struct Frontend {
     pub messages: Messages,
     /// The bounds of request heads.
     pub limits: Limits,
+    /// `tcp-request connection` rules.
+    pub connection_rules: Vec<Rule>,
+    /// `tcp-request session` rules.
+    pub session_rules: Vec<Rule>,
+    /// `tcp-request content` rules.
+    pub content_rules: Vec<Rule>,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.

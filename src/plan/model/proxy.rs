@@ -54,6 +54,10 @@ pub struct Timeouts {
     pub check: Option<Duration>,
     /// `timeout tarpit`
     pub tarpit: Option<Duration>,
+    /// `tcp-request inspect-delay`
+    pub inspect: Option<Duration>,
+    /// `tcp-response inspect-delay`
+    pub inspect_response: Option<Duration>,
 }
 
 /// How connections are kept (`option http-keep-alive|http-server-close|httpclose`).

@@ -12,6 +12,7 @@ use crate::plan::{
     AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Messages, Mode, RetryOn, Reuse,
     Splice, Timeouts,
 };
+use crate::rules::action::RuleSet;
 use crate::rules::bandwidth::Filter;
 use std::sync::Arc;
 
@@ -64,6 +65,10 @@ impl<'a> RuleLine<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plan) enum RuleKind {
     Acl,
+    Connection,
+    Session,
+    Content,
+    ResponseContent,
     HttpRequest,
     HttpResponse,
     HttpAfterResponse,
@@ -74,6 +79,21 @@ pub(in crate::plan) enum RuleKind {
 }
 
 impl RuleKind {
+    /// Returns the list of actions that the rule belongs to, if it names an action.
+    pub(in crate::plan) fn set(self) -> Option<RuleSet> {
+        match self {
+            Self::Connection => Some(RuleSet::Connection),
+            Self::Session => Some(RuleSet::Session),
+            Self::Content => Some(RuleSet::Content),
+            Self::ResponseContent => Some(RuleSet::ResponseContent),
+            Self::HttpRequest => Some(RuleSet::HttpRequest),
+            Self::HttpResponse => Some(RuleSet::HttpResponse),
+            Self::HttpAfterResponse => Some(RuleSet::HttpAfterResponse),
+            Self::Redirect => Some(RuleSet::Redirect),
+            Self::Acl | Self::UseBackend | Self::UseServer | Self::MonitorFail => None,
+        }
+    }
+
     /// Returns whether the rule has no effect without `mode http`.
     pub(in crate::plan) fn needs_http(self) -> bool {
         matches!(
@@ -189,6 +209,19 @@ impl<'a> Draft<'a> {
 
     pub(in crate::plan) fn is_back(&self) -> bool {
         matches!(self.kind, Kind::Backend | Kind::Listen)
+    }
+
+    /// Returns whether a rule may put its connections into HTTP mode.
+    pub(in crate::plan) fn switches_mode(&self) -> bool {
+        self.settings.rules.iter().any(|rule| {
+            let action = rule.line.words.get(2).map(Word::as_str);
+            rule.kind == RuleKind::Content && action == Some("switch-mode")
+        })
+    }
+
+    /// Returns whether it may have to do with HTTP messages.
+    pub(in crate::plan) fn serves_http(&self) -> bool {
+        self.mode() == Mode::Http || self.switches_mode()
     }
 
     pub(in crate::plan) fn mode(&self) -> Mode {

@@ -19,6 +19,7 @@ pub(in crate::plan) enum Format<'a> {
     Http(Span),
     Clf(Span),
     Tcp(Span),
+    TcpClf(Span),
     Custom(&'a Word),
 }
 
@@ -30,6 +31,7 @@ impl Format<'_> {
             Format::Default => log_format::CONNECT_LOG_TCP,
             Format::Http(_) if http => log_format::HTTP_LOG,
             Format::Clf(_) if http => log_format::CLF_LOG,
+            Format::TcpClf(_) => log_format::TCP_CLF_LOG,
             Format::Http(_) | Format::Clf(_) | Format::Tcp(_) => log_format::TCP_LOG,
             Format::Custom(word) => word.as_str(),
         }
@@ -39,7 +41,9 @@ impl Format<'_> {
     pub(in crate::plan) fn span(self) -> Option<Span> {
         match self {
             Format::Default => None,
-            Format::Http(span) | Format::Clf(span) | Format::Tcp(span) => Some(span),
+            Format::Http(span) | Format::Clf(span) | Format::Tcp(span) | Format::TcpClf(span) => {
+                Some(span)
+            }
             Format::Custom(word) => Some(word.span),
         }
     }
@@ -171,7 +175,13 @@ pub(super) fn httplog(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Arg
     draft.settings.log.format_inherited = false;
 }
 
-pub(super) fn tcplog(_: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
-    draft.settings.log.format = Format::Tcp(args.span());
+pub(super) fn tcplog(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
+    let span = args.span();
+    let clf = match args.next() {
+        None => false,
+        Some(word) if word.as_str() == "clf" => true,
+        Some(word) => return args.not_one_of(cx, word, &["clf"]),
+    };
+    draft.settings.log.format = if clf { Format::TcpClf(span) } else { Format::Tcp(span) };
     draft.settings.log.format_inherited = false;
 }

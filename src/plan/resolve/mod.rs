@@ -177,7 +177,7 @@ impl<'a> Index<'a> {
             return None;
         };
         let (mode, span) = self.backend_modes[at as usize];
-        if mode != draft.mode() {
+        if mode != draft.mode() && !(mode == Mode::Http && draft.switches_mode()) {
             let (ours, theirs) = match mode {
                 Mode::Tcp => ("http", "tcp"),
                 Mode::Http => ("tcp", "http"),
@@ -185,7 +185,7 @@ impl<'a> Index<'a> {
             let help = match mode {
                 Mode::Tcp => "give both sections the same `mode`, best in their `defaults`",
                 Mode::Http => {
-                    "a change from TCP to HTTP on the way is not supported yet: give both sections `mode http`"
+                    "give both sections `mode http`, or add `tcp-request inspect-delay 5s` and `tcp-request content switch-mode http if HTTP`"
                 }
             };
             diagnostics.push(
@@ -326,16 +326,19 @@ impl Build<'_> {
             connection_mode: settings.connection_mode,
             messages: settings.messages,
             limits: self.limits(settings.messages.relaxed_requests, settings.messages.proxy_header),
+            connection_rules: rules.connection,
+            session_rules: rules.session,
+            content_rules: rules.content,
             http_request: rules.http_request,
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
             use_backend: rules.use_backend,
             default_backend,
-            monitor_uri: settings.monitor_uri.clone().filter(|_| draft.mode() == Mode::Http),
+            monitor_uri: settings.monitor_uri.clone().filter(|_| draft.serves_http()),
             monitor_fail: rules.monitor_fail,
             stats: self.stats(draft),
-            forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
-            original_to: settings.original_to.clone().filter(|_| draft.mode() == Mode::Http),
+            forward_for: settings.forward_for.clone().filter(|_| draft.serves_http()),
+            original_to: settings.original_to.clone().filter(|_| draft.serves_http()),
             header_names: settings.header_names,
             buffer_request: settings.buffer_request,
             log: self.log(cx, draft),
@@ -387,6 +390,8 @@ impl Build<'_> {
             abort_on_close: settings.abort_on_close,
             prefer_last: settings.prefer_last,
             cookie: settings.cookie.clone().filter(|_| http),
+            content_rules: rules.content,
+            response_content_rules: rules.response_content,
             http_request: rules.http_request,
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
@@ -450,7 +455,7 @@ impl Build<'_> {
     }
 
     fn stats(&self, draft: &Draft<'_>) -> Option<Arc<super::StatsPage>> {
-        let stats = draft.settings.stats.as_ref().filter(|_| draft.mode() == Mode::Http)?;
+        let stats = draft.settings.stats.as_ref().filter(|_| draft.serves_http())?;
         let node = self.global.node.as_deref().unwrap_or(&self.global.hostname);
         Some(Arc::new(stats.page(&draft.name, node, self.global.description.as_deref())))
     }

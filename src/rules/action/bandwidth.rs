@@ -3,7 +3,7 @@
 //! The filter's name is looked up when all lines of the section are known ([`super::Rule::with_filters`]).
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row, RuleSet};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets};
 use crate::config::ast::Span;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::units::{TimeUnit, parse_size, parse_time};
@@ -20,7 +20,7 @@ pub(super) const TABLE: &[Row] = &[super::row(
     "<name> [limit { <expression> | <size> }] [period { <expression> | <time> }]",
     "Limits the payload of the stream by a filter `bwlim-in` or `bwlim-out` of this section, with the filter's limit and period or others: bytes, and milliseconds if an expression says them.",
     "http-response set-bandwidth-limit downloads limit 512k period 1s",
-    ActionSpec { request: true, response: true, is_final: false, build },
+    ActionSpec { sets: RuleSets::REQUEST.and(RuleSets::RESPONSE), is_final: false, build },
 )];
 
 /// A number that is known, or is made at run time.

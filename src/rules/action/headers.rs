@@ -1,7 +1,7 @@
 //! Actions on header fields: set, add, delete, replace.
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row, RuleSet, target};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets, target};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::http::{Head, Known, known};
@@ -15,7 +15,7 @@ use crate::stdx::ascii::same_ignoring_case;
 use regex::bytes::Regex;
 
 const fn spec(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: true, is_final: false, build }
+    ActionSpec { sets: RuleSets::HTTP, is_final: false, build }
 }
 
 /// Actions on header fields.

@@ -5,7 +5,7 @@
 //! the mode is off, [`attempt`] measures the head behind each edit and takes back the one that does not fit.
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row, RuleSet};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::http::Head;
 use crate::rules::Compiler;
@@ -17,7 +17,7 @@ pub(super) const TABLE: &[Row] = &[super::row(
     "{ on | off }",
     "Sets whether the rewrites of the rules behind it must succeed, as they must by default.",
     "http-request strict-mode off",
-    ActionSpec { request: true, response: true, is_final: false, build },
+    ActionSpec { sets: RuleSets::HTTP, is_final: false, build },
 )];
 
 fn build(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
@@ -27,7 +27,7 @@ fn build(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Op
         "off" => false,
         other => {
             let unknown = Diagnostic::error(word.span, format!("`{other}` is no mode"));
-            compiler.diagnostics.push(match suggest(other, ["on", "off"].into_iter()) {
+            compiler.diagnostics.push(match suggest(other, ["on", "off"]) {
                 Some(near) => unknown.help(format!("did you mean `{near}`?")),
                 None => unknown.help("expected `on` or `off`"),
             });

@@ -4,9 +4,10 @@
 //! They do nothing themselves: the list ends with [`super::Verdict::Wait`], the runtime carries the [`Wait`] out, and
 //! [`super::run_from`] goes on behind the rule. A new one is a row here and an arm in the runtime's `http::wait`.
 
+use super::connection::{self, PacketOption};
 use super::cursor::Cursor;
 use super::headers::{Edit, field_name, frames, sanitised};
-use super::{Action, ActionSpec, Row, Rule, RuleSet};
+use super::{Action, ActionSpec, Row, Rule, RuleSet, RuleSets};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::units::{TimeUnit, parse_size, parse_time};
@@ -44,6 +45,10 @@ pub enum Wait {
     },
     /// Send the client a 103 with these fields.
     EarlyHint(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Set this option of the packets to the client, if there is a value for it.
+    Packets(Option<PacketOption>),
+    /// Take the PROXY protocol header that the connection begins with, once all rules on connections are through.
+    ProxyHeader,
     /// Write a line of the log.
     Log,
 }
@@ -52,6 +57,8 @@ pub enum Wait {
 #[derive(Debug)]
 pub(super) enum Waiting {
     Body { time: Duration, at_least: u64 },
+    Packets(connection::Edit),
+    ProxyHeader,
     EarlyHint { name: Box<[u8]>, value: LogFormat },
     Log,
     Resolve { variable: Variable, resolvers: u32, first: dns::Kind, host: Expression },
@@ -65,8 +72,7 @@ pub(super) const TABLE: &[Row] = &[
         "Writes a line to the frontend's log at once, beside those that are written anyway.",
         "http-request do-log",
         ActionSpec {
-            request: true,
-            response: true,
+            sets: RuleSets::REQUEST.and(RuleSets::RESPONSE),
             is_final: false,
             build: |cursor, _, compiler| {
                 cursor.expect_end(compiler)?;
@@ -79,21 +85,29 @@ pub(super) const TABLE: &[Row] = &[
         "(<variable>,<resolvers>[,{ ipv4 | ipv6 }]) <expr>",
         "Asks name servers for an address of a host, and sets a variable to it if there is one.",
         "http-request do-resolve(txn.ip,dns,ipv4) req.hdr(host),host_only",
-        ActionSpec { request: true, response: false, is_final: false, build: do_resolve },
+        ActionSpec {
+            sets: RuleSets::REQUEST.and(RuleSets::of(&[RuleSet::Content])),
+            is_final: false,
+            build: do_resolve,
+        },
     ),
     super::row(
         "early-hint",
         "<name> <fmt>",
         "Sends an interim response 103 with that field before the request goes on; consecutive rules fill one response.",
         "http-request early-hint Link \"</style.css>; rel=preload; as=style\"",
-        ActionSpec { request: true, response: false, is_final: false, build: early_hint },
+        ActionSpec { sets: RuleSets::REQUEST, is_final: false, build: early_hint },
     ),
     super::row(
         "wait-for-body",
         "time <time> [at-least <bytes>]",
         "Waits until the body, or that much of it, is in the buffer, for at most that time.",
         "http-request wait-for-body time 1s at-least 1k",
-        ActionSpec { request: true, response: true, is_final: false, build: wait_for_body },
+        ActionSpec {
+            sets: RuleSets::REQUEST.and(RuleSets::RESPONSE),
+            is_final: false,
+            build: wait_for_body,
+        },
     ),
 ];
 
@@ -238,6 +252,8 @@ impl Waiting {
                 let host = host.unwrap_or_default();
                 (Wait::Resolve { variable, resolvers, first, host }, index + 1)
             }
+            Waiting::Packets(edit) => (edit.wait(cx), index + 1),
+            Waiting::ProxyHeader => (Wait::ProxyHeader, index + 1),
             Waiting::EarlyHint { name, value } => {
                 let mut fields = vec![hint(name, value, cx, scratch)];
                 let mut next = index + 1;

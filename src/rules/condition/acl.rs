@@ -55,6 +55,22 @@ impl Test {
         })
     }
 
+    /// Evaluates it while more bytes may come; `None` is "not known yet".
+    ///
+    /// What matches matches, whatever comes; what does not may, as long as the value may change.
+    pub(super) fn decide(&self, cx: &Context<'_>) -> Option<bool> {
+        cx.undecided.set(false);
+        if self.holds(cx) {
+            return Some(true);
+        }
+        let half_a_message = cx.content.partial_http
+            && matches!(self.expression.scope(), fetch::Scope::Request | fetch::Scope::Response);
+        if half_a_message {
+            cx.may_change();
+        }
+        (!cx.undecided.replace(false)).then_some(false)
+    }
+
     /// Compiles `<criterion> [flags] [operator] [<value>…]`; reports what is wrong.
     pub(super) fn parse(words: &[Word], compiler: &mut Compiler<'_>) -> Option<Self> {
         let (criterion, rest) = words.split_first()?;
@@ -68,7 +84,10 @@ impl Test {
                     .help(format!("write `-m {name}` behind `{}` to say which is meant", criterion.text)),
             );
         }
-        let (patterns, mut lists) = flags.load(method, compiler);
+        let (mut patterns, mut lists) = flags.load(method, compiler);
+        if method == Method::Int && expression.fetch_name().ends_with("_ver") {
+            patterns.iter_mut().for_each(|pattern| pattern.text = versions(&pattern.text));
+        }
         let matcher = compile_patterns(method, expression.output(), &patterns, compiler);
         let numbered = flags.id.filter(|_| matcher.is_some() && method.has_patterns());
         let matcher = match (numbered, &mut lists) {
@@ -275,6 +294,7 @@ fn parse_criterion(criterion: &Word, compiler: &mut Compiler<'_>) -> Option<Crit
         Some((fetch, method)) => (fetch, Some(method)),
         None => (keyword::fetch_of(first.name.text), None),
     };
+    let name = fetch::directed(name, compiler.position);
     let Some(row) = fetch::lookup(name) else {
         let diagnostic = unknown_criterion(first, text);
         compiler.diagnostics.push(diagnostic);
@@ -409,6 +429,17 @@ pub(super) fn is_known_method(text: &str) -> bool {
     const METHODS: &[&str] =
         &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
     METHODS.iter().any(|method| method.eq_ignore_ascii_case(text))
+}
+
+/// Returns a pattern with its versions, such as `3.1`, as the numbers that `req.ssl_ver` yields.
+fn versions(text: &str) -> String {
+    let number = |part: &str| {
+        let (major, minor) = part.split_once('.')?;
+        let (major, minor): (u16, u16) = (major.parse().ok()?, minor.parse().ok()?);
+        Some((u32::from(major) << 16 | u32::from(minor)).to_string())
+    };
+    let parts = text.split(':').map(|part| number(part).unwrap_or_else(|| part.to_owned()));
+    parts.collect::<Vec<_>>().join(":")
 }
 
 fn report(pattern: &Pattern, expected: &str, compiler: &mut Compiler<'_>) {

@@ -20,6 +20,10 @@ use tag::Tag;
 /// The format of `option tcplog`.
 pub const TCP_LOG: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
 
+/// The format of `option tcplog clf`.
+pub const TCP_CLF_LOG: &str = "%{+Q}o %{-Q}ci - - [%T] \"TCP \" 000 %B \"\" \"\" %cp %ms %ft %b %s %Th %Tw %Tc %Tt %U \
+                               %ts-- %ac %fc %bc %sc %rc %sq %bq \"\" \"\" ";
+
 /// The format of `option httplog`.
 pub const HTTP_LOG: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc \
                             %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
@@ -112,6 +116,20 @@ impl LogFormat {
 
     /// Appends the formatted text.
     pub fn write(&self, cx: &Context<'_>, out: &mut Vec<u8>) {
+        self.write_with(cx, out, |out, before| {
+            if self.is_line && out[before..].iter().any(u8::is_ascii_control) {
+                tag::encode_controls(out, before);
+            }
+        });
+    }
+
+    /// Appends the formatted text with `clean` called behind each value, with the place where that begins.
+    pub fn write_with(
+        &self,
+        cx: &Context<'_>,
+        out: &mut Vec<u8>,
+        clean: impl Fn(&mut Vec<u8>, usize),
+    ) {
         if self.encoding != Encoding::Plain {
             let items = self.parts.iter().filter_map(|part| match part {
                 Part::Item(item) => Some(&**item),
@@ -132,16 +150,12 @@ impl LogFormat {
                 }
                 Part::Item(item) => {
                     item.write(cx, out);
-                    if self.is_line && out[before..].iter().any(u8::is_ascii_control) {
-                        tag::encode_controls(out, before);
-                    }
+                    clean(out, before);
                 }
                 Part::Tag(tag, style) => self.write_tag(*tag, *style, cx, out),
                 Part::Expression(expression, style) => {
                     text(out, *style, expression.eval(cx).as_ref());
-                    if self.is_line && out[before..].iter().any(u8::is_ascii_control) {
-                        tag::encode_controls(out, before);
-                    }
+                    clean(out, before);
                 }
             }
             blank &= out.len() == before;

@@ -117,7 +117,7 @@ fn step(session: &Session, exchange: &mut Exchange, at: LogStep) {
     match at {
         LogStep::Error if log.skips_errors => return,
         // Without `log-steps` there is one line, at the end if there was no occasion before.
-        LogStep::Close if exchange.logged || (!log.once && !log.steps.has(at)) => return,
+        LogStep::Close if !log.once && !log.steps.has(at) => return,
         _ if log.once && exchange.logged => return,
         _ => {}
     }
@@ -148,6 +148,7 @@ fn write(session: &Session, exchange: &mut Exchange, at: LogStep, level: u8) {
     exchange.logged = true;
     exchange.record.partial = log.partial;
     exchange.record.step.set(at);
+    note_load(session, &mut exchange.record);
     let now_us = shard.clock.wall_us(exchange.started_us) + exchange.record.total_us.max(0) as u64;
     let tag = log.tag.as_deref().unwrap_or(&shard.plan.global.log_tag);
     let own = log.error_format.as_ref().filter(|_| at == LogStep::Error);
@@ -173,6 +174,19 @@ fn write(session: &Session, exchange: &mut Exchange, at: LogStep, level: u8) {
         let tag = profiled.tag.as_deref().unwrap_or(tag);
         let line = Line { tag, level, now_us, structured: b"", message: b"" };
         formats.write(session, exchange, std::slice::from_ref(&profiled.target), line);
+    }
+}
+
+/// Notes how many connections and streams there are as the line is written; one that has ended is none of them.
+fn note_load(session: &Session, record: &mut Record) {
+    let plan = &session.shard.plan;
+    record.connections = plan.connections.current();
+    record.frontend_connections = session.frontend().connections.current();
+    if let Some(backend) = record.backend {
+        record.backend_streams = session.shard.backend(backend).streams.current();
+        if let Some(server) = record.server {
+            record.server_streams = plan.farms[backend as usize].server(server as usize).current();
+        }
     }
 }
 

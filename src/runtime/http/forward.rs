@@ -261,9 +261,9 @@ impl Conversation<'_> {
             false => None,
         };
         let upload = Upload::new(room);
-        upload.limits.replace(exchange.record.bandwidth.get_mut().clone());
         // Until the request is through, what holds is the limit of the upload.
         self.session.arm(None);
+        upload.limits.replace(exchange.record.bandwidth.get_mut().clone());
         let up = self.upload(body, &upload);
         let down = self.respond(exchange, sent_us, false, &upload);
         // Rare and large: not part of every stream's state.

@@ -19,10 +19,11 @@ pub mod route;
 mod upload;
 pub mod wait;
 
+use super::inspect;
 use super::session::Session;
 use super::shard::IdlePermit;
 use crate::metrics::Counter;
-use crate::plan::{ConnectionMode, Gauge};
+use crate::plan::{ConnectionMode, Gauge, Mode};
 use crate::rules::context::LogStep;
 use exchange::Exchange;
 pub use receive::wait_idle;
@@ -93,6 +94,10 @@ async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'
 /// Decides what to do with a complete request and does it.
 async fn transact(session: &Session, exchange: &mut Exchange) {
     let frontend = session.frontend();
+    let inspects = frontend.mode == Mode::Http && !frontend.content_rules.is_empty();
+    if inspects && Box::pin(refused_content(session, exchange)).await {
+        return;
+    }
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
     finish::reached(session, exchange, LogStep::Accept);
@@ -109,10 +114,14 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
         Ok(backend) => backend,
         Err(stop) => return Box::pin(answer::stop(session, exchange, stop)).await,
     };
+    if frontend.mode == Mode::Tcp && session.shard.backend(backend).mode == Mode::Tcp {
+        // A rule switched the connection to HTTP, which the servers of this backend do not speak.
+        let stop = route::Stop::Failed { status: Some(500), cause: b'I', phase: b'R' };
+        return Box::pin(answer::stop(session, exchange, stop)).await;
+    }
     exchange.record.backend = Some(backend);
     session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
-    let gauge = Inside::enter(&session.shard.backend(backend).streams);
-    exchange.record.backend_streams = gauge.0.current();
+    let _inside = Inside::enter(&session.shard.backend(backend).streams);
     let routed = match route::backend(session, exchange, backend) {
         Ok(Step::Done(())) => Ok(()),
         Ok(Step::Waits(wait)) => {
@@ -124,6 +133,33 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
         Ok(()) => forward::forward(session, exchange, backend).await,
         Err(stop) => Box::pin(answer::stop(session, exchange, stop)).await,
     }
+}
+
+/// Runs the `tcp-request content` rules on a request; returns whether they ended it.
+#[cold]
+async fn refused_content(session: &Session, exchange: &mut Exchange) -> bool {
+    let rules = &session.frontend().content_rules;
+    let running = Box::pin(inspect::message(session, exchange, wait::Side::Request, rules));
+    let Err(stop) = running.await else { return false };
+    // It is refused before anything was made of it: the log shows no request either.
+    exchange.record.bytes_in = exchange.request.buffer().len() as u64;
+    exchange.record.request_us = -1;
+    exchange.request.clear();
+    exchange.keep_alive = false;
+    Box::pin(answer::stop(session, exchange, stop)).await;
+    true
+}
+
+/// Serves a connection whose first bytes were looked at in TCP mode.
+pub async fn serve_switched(session: &Session, bytes: Vec<u8>) -> After {
+    let shard = &session.shard;
+    let mut exchange = shard.exchanges.take();
+    exchange.next = bytes;
+    let after = burst(session, &mut exchange, First::Readable).await;
+    exchange.variables.clear(&shard.plan.variables);
+    exchange.release(&shard.buffers);
+    shard.exchanges.give(exchange);
+    after
 }
 
 /// A stream's place in a gauge, given back even when the stream panics.

@@ -57,11 +57,13 @@ impl Conversation<'_> {
         exchange.variables.end_request(&shard.plan.variables);
         if route::has_response_rules(self.session, self.backend) {
             let ruled = route::response(self.session, exchange, self.backend, self.upstream).await;
+            if let Some(limits) = exchange.record.bandwidth.get_mut() {
+                upload.limits.replace(Some(limits.clone()));
+            }
             if let Err(stop) = ruled {
                 upload.answering.set(true);
                 return Box::pin(self.refuse_response(exchange, stop, upload)).await;
             }
-            upload.limits.replace(exchange.record.bandwidth.get_mut().clone());
         }
         upload.answering.set(true);
         if route::has_after_response(self.session, exchange) {
@@ -249,8 +251,8 @@ impl Conversation<'_> {
                 return Err(self.outgrown(b'H'));
             }
         }
-        let head_written = out.len();
         self.log_head(exchange, if rewrite { out.len() } else { head_len });
+        let head_written = out.len();
         let first = if decode {
             let rest = exchange.response.rest();
             body.advance_with(rest, |range| out.extend_from_slice(&rest[range]))

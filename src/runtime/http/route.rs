@@ -10,6 +10,7 @@ use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
 use crate::rules::variable::Variables;
+use crate::runtime::inspect;
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
 use crate::server::ServerId;
@@ -65,12 +66,14 @@ pub fn with_context<T>(
     f: impl FnOnce(&mut Context<'_>) -> T,
 ) -> T {
     let shard = &session.shard;
-    let response =
-        if exchange.response.status() == 0 { None } else { Some(&mut exchange.response) };
+    let has_response = exchange.response.status() != 0 || exchange.content.of_server;
+    let response = if has_response { Some(&mut exchange.response) } else { None };
     let mut context = Context {
         session: &session.info,
         request: &mut exchange.request,
         response,
+        content: exchange.content,
+        undecided: Default::default(),
         record: &exchange.record,
         farms: &shard.plan.farms,
         names: &shard.plan.names,
@@ -174,7 +177,7 @@ pub fn backend<'s>(
     index: u32,
 ) -> Result<Step<'s, ()>, Stop> {
     let backend = session.shard.backend(index);
-    if backend.buffer_request {
+    if backend.buffer_request || !own_content_rules(session, backend).is_empty() {
         return Ok(Step::Waits(None));
     }
     let list = own_rules(session, backend);
@@ -198,8 +201,23 @@ pub async fn rest_of_backend(
 ) -> Result<(), Stop> {
     let backend = session.shard.backend(index);
     let (limit, list) = (backend.timeouts.http_request, own_rules(session, backend));
+    let mut waiting = waiting;
+    if waiting.is_none() {
+        let content = own_content_rules(session, backend);
+        inspect::message(session, exchange, Side::Request, content).await?;
+        if !backend.buffer_request {
+            waiting = rules(session, exchange, list)?;
+            if waiting.is_none() {
+                return end_of_backend(session, exchange, index);
+            }
+        }
+    }
     wait_and_go_on(session, exchange, limit, waiting, list).await?;
     end_of_backend(session, exchange, index)
+}
+
+fn own_content_rules<'s>(session: &Session, backend: &'s Backend) -> &'s [Rule] {
+    if is_another_section(session, backend) { &backend.content_rules } else { &[] }
 }
 
 fn own_rules<'s>(session: &Session, backend: &'s Backend) -> &'s [Rule] {
@@ -222,12 +240,12 @@ fn end_of_backend(session: &Session, exchange: &mut Exchange, index: u32) -> Res
 }
 
 /// Returns whether the backend has rules of its own: both halves of a `listen` section have the same, and they run once.
-fn is_another_section(session: &Session, backend: &Backend) -> bool {
+pub(in crate::runtime) fn is_another_section(session: &Session, backend: &Backend) -> bool {
     backend.frontend != Some(session.info.frontend)
 }
 
 /// Runs a list of rules; returns what it waits for, which only few lists do.
-fn rules<'r>(
+pub(in crate::runtime) fn rules<'r>(
     session: &Session,
     exchange: &mut Exchange,
     rules: &'r [Rule],
@@ -242,9 +260,11 @@ fn rules<'r>(
 }
 
 /// Returns what the verdict of a list that is through means for the message.
-pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
+pub(in crate::runtime) fn decided(verdict: Verdict) -> Result<(), Stop> {
     match verdict {
-        Verdict::Continue => Ok(()),
+        // A stream of HTTP is in HTTP mode already.
+        Verdict::Continue | Verdict::SwitchMode => Ok(()),
+        Verdict::CloseServer => Err(Stop::Failed { status: Some(502), cause: b'S', phase: b'H' }),
         Verdict::Deny(status) => Err(Stop::Deny(status)),
         Verdict::DenyAnswer(answer) => Err(Stop::DenyAnswer(answer)),
         Verdict::Answer(answer) => Err(Stop::Answer(answer)),
@@ -253,8 +273,8 @@ pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
         Verdict::SilentDrop(ttl) => Err(Stop::Drop(Drop::Silent(ttl))),
         Verdict::Tarpit(status, answer) => Err(Stop::Tarpit(status, answer)),
         Verdict::Service(service) => Err(Stop::Service(service)),
-        // Whoever runs rules carries waits out before the list is through.
-        Verdict::Wait(..) => {
+        // Whoever runs rules carries waits out before the list is through, and waits for bytes.
+        Verdict::Wait(..) | Verdict::Undecided => {
             debug_assert!(false, "a wait was not carried out");
             Err(Stop::Failed { status: Some(500), cause: b'I', phase: b'R' })
         }
@@ -348,7 +368,9 @@ fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Opt
 
 /// Returns whether there are rules for the responses of that backend.
 pub fn has_response_rules(session: &Session, backend: &Backend) -> bool {
-    !session.frontend().http_response.is_empty() || !backend.http_response.is_empty()
+    !session.frontend().http_response.is_empty()
+        || !backend.http_response.is_empty()
+        || !backend.response_content_rules.is_empty()
 }
 
 /// Runs the response rules of backend, then frontend.
@@ -361,6 +383,10 @@ pub async fn response(
     backend: &Backend,
     server: &Socket,
 ) -> Result<(), Stop> {
+    if !backend.response_content_rules.is_empty() {
+        let (side, list) = (Side::Response(server), &backend.response_content_rules);
+        Box::pin(inspect::message(session, exchange, side, list)).await?;
+    }
     let of_backend = is_another_section(session, backend).then_some(backend);
     let lists = of_backend.map(|backend| &backend.http_response);
     for list in lists.into_iter().chain([&session.frontend().http_response]) {

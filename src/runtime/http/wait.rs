@@ -60,7 +60,11 @@ pub async fn resume(
     }
 }
 
-async fn carry_out(
+/// Does what a rule waits for.
+///
+/// # Errors
+/// Why the message goes no further.
+pub(in crate::runtime) async fn carry_out(
     session: &Session,
     exchange: &mut Exchange,
     side: Side<'_>,
@@ -86,6 +90,12 @@ async fn carry_out(
             Ok(())
         }
         Wait::EarlyHint(fields) => early_hint(session, exchange, &fields).await,
+        Wait::Packets(option) => {
+            option.into_iter().for_each(|option| session.socket.set_packets(option));
+            Ok(())
+        }
+        // Only rules on connections ask for it, and they do not come here.
+        Wait::ProxyHeader => Ok(()),
         Wait::Body { time, at_least } => match side {
             Side::Request => request_body(session, exchange, Some(time), at_least).await,
             Side::Response(server) => {
