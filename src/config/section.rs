@@ -157,6 +157,7 @@ impl SectionKind {
                 | Self::HttpErrors
                 | Self::Listen
                 | Self::Resolvers
+                | Self::Userlist
         )
     }
 

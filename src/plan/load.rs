@@ -2,6 +2,7 @@
 
 use super::global::GlobalDraft;
 use super::proxy::{self, Draft, HttpErrors, Settings};
+use super::userlist::{self, UserLists};
 use super::{Plan, global, lint, resolve, resolvers};
 use crate::config::ast::{Ast, Section, Sources, Span};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
@@ -41,10 +42,10 @@ pub fn load(
     for section in &ast.sections {
         drafts.section(&mut cx, section);
     }
-    let Drafts { global, proxies, resolvers, http_errors, .. } = drafts;
+    let Drafts { global, proxies, resolvers, http_errors, user_lists, .. } = drafts;
     lint::proxies(&mut cx, &proxies);
     let zero_warning = global.zero_warning;
-    let plan = resolve::plan(&mut cx, global, &proxies, resolvers, &http_errors);
+    let plan = resolve::plan(&mut cx, global, &proxies, resolvers, &http_errors, user_lists);
     if !cx.diagnostics.has_errors() {
         lint::unused_backends(&mut cx, &proxies);
     }
@@ -142,6 +143,7 @@ struct Drafts<'a> {
     proxies: Vec<Draft<'a>>,
     resolvers: Vec<resolvers::Draft>,
     http_errors: HashMap<&'a str, HttpErrors>,
+    user_lists: UserLists,
 }
 
 impl<'a> Drafts<'a> {
@@ -166,6 +168,9 @@ impl<'a> Drafts<'a> {
             Some(SectionKind::Listen) => self.add(cx, section, proxy::Kind::Listen),
             Some(SectionKind::Resolvers) => {
                 resolvers::section(cx, &mut self.resolvers, section);
+            }
+            Some(SectionKind::Userlist) => {
+                userlist::section(cx, &mut self.user_lists, section);
             }
             Some(SectionKind::HttpErrors) => {
                 proxy::http_errors(cx, &mut self.http_errors, section);

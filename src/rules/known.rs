@@ -18,8 +18,8 @@ pub const FETCHES: &[&str] = &[
     "fc_pp_unique_id", "fc_rcvd_proxy", "fc_reordering", "fc_retrans", "fc_rtt", "fc_rttvar",
     "fc_sacked", "fc_saved_syn", "fc_settings_streams_limit", "fc_src_is_local", "fc_unacked",
     "fcgi.docroot", "fcgi.index", "fe_client_timeout", "fe_defbe", "fe_id", "fe_req_rate",
-    "fe_sess_rate", "fs.aborted", "fs.debug_str", "fs.id", "fs.rst_code", "http_auth",
-    "http_auth_bearer", "http_auth_group", "http_auth_pass", "http_auth_type", "http_auth_user",
+    "fe_sess_rate", "fs.aborted", "fs.debug_str", "fs.id", "fs.rst_code", 
+        
     "internal.htx.data", "internal.htx.free", "internal.htx.free_data", "internal.htx.has_eom",
     "internal.htx.nbblks", "internal.htx.size", "internal.htx.used", "internal.htx_blk.data",
     "internal.htx_blk.hdrname", "internal.htx_blk.hdrval", "internal.htx_blk.size",
@@ -93,7 +93,7 @@ pub const FETCHES: &[&str] = &[
 /// ACL words with a matching method in them whose fetches are missing, sorted.
 #[rustfmt::skip]
 pub const ACLS: &[&str] = &[
-    "http_auth_group", "payload", "payload_lv", "req.ssl_ver", "req_rdp_cookie",
+    "payload", "payload_lv", "req.ssl_ver", "req_rdp_cookie",
     "req_rdp_cookie_cnt", "req_ssl_sni", "req_ssl_ver", "ssl_fc_sni_end", "ssl_fc_sni_reg",
 ];
 
@@ -114,7 +114,7 @@ pub const CONVERTERS: &[&str] = &[
 /// Actions of rules, sorted; what stands in parentheses behind some is left out.
 #[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
-    "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map",
+    "add-acl", "cache-store", "cache-use", "capture", "del-acl", "del-map",
     "do-log", "lua", "pause",
     "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0",
     "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-fc-mark",

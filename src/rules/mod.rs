@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod forwarded;
 pub mod known;
 pub mod log_format;
+pub mod login;
 pub mod pattern;
 mod regexp;
 pub mod sample;
@@ -47,6 +48,14 @@ pub trait Names {
     fn has_file(&self, path: &str) -> bool;
     /// Returns the lists of patterns and maps of the configuration.
     fn patterns(&self) -> &pattern::Lists;
+    /// Returns the `userlist` section of that name.
+    fn user_list(&self, _name: &str) -> Option<Arc<login::UserList>> {
+        None
+    }
+    /// Returns the names of all `userlist` sections, for suggestions.
+    fn user_lists(&self) -> Vec<&str> {
+        Vec::new()
+    }
     /// Returns the answers of an `http-errors` section by status.
     fn http_errors(&self, _name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
         None

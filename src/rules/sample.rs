@@ -219,6 +219,8 @@ pub enum Arg {
     Prepared(Arc<convert::Prepared>),
     /// A variable.
     Variable(Variable),
+    /// A list of users.
+    UserList(Arc<super::login::UserList>),
 }
 
 impl Arg {
@@ -275,6 +277,8 @@ pub enum ArgKind {
     Hex,
     /// A regular expression; compiled by the row's `check`, which knows the flags.
     Regex,
+    /// The name of a `userlist` section.
+    UserList,
     /// One of these words.
     OneOf(&'static [&'static str]),
 }
@@ -376,6 +380,16 @@ impl Expression {
     /// Returns the arguments.
     pub(super) fn args(&self) -> &[Arg] {
         &self.args
+    }
+
+    /// Returns the canonical name of the fetch.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns whether the value is converted.
+    pub fn has_converters(&self) -> bool {
+        !self.converters.is_empty()
     }
 
     /// Evaluates it; of several occurrences, the one that the manual says a single value is.

@@ -4,6 +4,7 @@ use super::action::{Rule, RuleSet};
 use super::condition::{AclSet, Condition};
 use super::context::{Context, NameTable, Record, SessionInfo};
 use super::log_format::LogFormat;
+use super::login::{Password, UserList};
 use super::sample::Expression;
 use super::variable::{Process, Registry, Store, StreamStore, Variables};
 use super::{Compiler, Names, Position};
@@ -60,6 +61,17 @@ impl Names for TestNames {
             }
             _ => Err("no such file".to_string()),
         }
+    }
+
+    fn user_list(&self, name: &str) -> Option<Arc<UserList>> {
+        let user = |name: &str| (name.as_bytes().into(), Password::Plain((*b"secret").into()));
+        let groups = [("admins".to_string(), ["ann".to_string()].into())].into();
+        let users = [user("ann"), user("bob")].into();
+        (name == "staff").then(|| Arc::new(UserList::new("staff".to_string(), users, groups)))
+    }
+
+    fn user_lists(&self) -> Vec<&str> {
+        vec!["staff"]
     }
 
     fn has_file(&self, path: &str) -> bool {

@@ -15,6 +15,7 @@ pub mod deadline;
 pub mod http;
 pub mod inbox;
 pub mod listener;
+pub mod logins;
 pub mod queue;
 pub mod resolver;
 pub mod session;

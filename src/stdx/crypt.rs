@@ -94,12 +94,7 @@ impl Hash {
     }
 
     /// Reads `<salt>$<digest>`.
-    fn salted(
-        scheme: Scheme,
-        rest: &str,
-        salt_max: usize,
-        digits: usize,
-    ) -> Result<Self, Problem> {
+    fn salted(scheme: Scheme, rest: &str, salt_max: usize, digits: usize) -> Result<Self, Problem> {
         let (salt, expected) = rest.split_once('$').ok_or(Problem::Malformed)?;
         let digest = expected.len() == digits && expected.bytes().all(|b| DIGITS.contains(&b));
         if !digest {
@@ -265,7 +260,8 @@ mod tests {
     #[test]
     fn sha_crypt_gives_the_vectors_of_its_specification() {
         let short = "we have a short salt string but not a short password";
-        let long = "a very much longer text to encrypt.  This one even stretches over morethan one line.";
+        let long =
+            "a very much longer text to encrypt.  This one even stretches over morethan one line.";
         for (password, hash) in [
             ("Hello world!", "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"),
             (
@@ -277,10 +273,7 @@ mod tests {
                 "$5$rounds=5000$toolongsaltstrin$Un/5jzAHMgOGZ5.mWJpuVolil07guHPvOW8mGRcvxa5",
             ),
             (short, "$5$rounds=77777$short$JiO1O3ZpDAxGJeaDIuqCoEFysAe1mZNJRs3pw0KQRd/"),
-            (
-                long,
-                "$5$rounds=1400$anotherlongsalts$Rx.j8H.h8HjEDGomFU8bDkXm3XIUnzyxf12oP84Bnq1",
-            ),
+            (long, "$5$rounds=1400$anotherlongsalts$Rx.j8H.h8HjEDGomFU8bDkXm3XIUnzyxf12oP84Bnq1"),
             (
                 "Hello world!",
                 "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",

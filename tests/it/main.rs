@@ -23,6 +23,7 @@ mod forward_proxy;
 mod hardening;
 mod health;
 mod http;
+mod login;
 mod messages;
 mod patterns;
 mod process;

@@ -59,7 +59,7 @@ pub(super) static ROWS: &[Row] = &[
     later("http-request add-headers-bin", NFLB, "<expression> [{ if | unless } <condition>]",
         "Appends headers from encoded form."),
     yes("http-request allow", NFLB, "[{ if | unless } <condition>]", "Ends the rules and lets the request pass."),
-    later("http-request auth", NFLB, "[realm <realm>] [{ if | unless } <condition>]", "Asks for a password."),
+    yes("http-request auth", NFLB, "[realm <realm>] [{ if | unless } <condition>]", "Asks for a password."),
     later("http-request cache-use", NFLB, "<name> [{ if | unless } <condition>]", "Answers from a cache."),
     later("http-request capture", NFLB, "<expression> [len <length> | id <id>] [{ if | unless } <condition>]",
         "Logs a value."),

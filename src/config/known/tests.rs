@@ -252,7 +252,7 @@ fn sections_that_do_not_work_yet_are_errors() {
     };
     assert!(check_section(&section("frontend www"), &mut diags));
     assert!(diags.is_empty());
-    assert!(!check_section(&section("userlist admins"), &mut diags));
+    assert!(!check_section(&section("mailers admins"), &mut diags));
     assert!(diags.has_errors());
 }
 

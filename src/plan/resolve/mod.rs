@@ -10,6 +10,7 @@ use super::load::{Loader, read_file};
 use super::proxy::{Draft, HttpErrors};
 use super::resolvers;
 use super::server_line::ServerDraft;
+use super::userlist::UserLists;
 use super::{
     Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, RetryOn, Server, SocketOptions,
     Splice,
@@ -22,6 +23,7 @@ use crate::proto::h1::parse::Limits;
 use crate::rules::context::NameTable;
 use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
+use crate::rules::login::UserList;
 use crate::rules::pattern::Lists;
 use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
@@ -39,6 +41,7 @@ pub(super) fn plan(
     proxies: &[Draft<'_>],
     resolvers: Vec<resolvers::Draft>,
     http_errors: &HashMap<&str, HttpErrors>,
+    user_lists: UserLists,
 ) -> Plan {
     let no_splice = draft.no_splice;
     let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
@@ -46,6 +49,7 @@ pub(super) fn plan(
     let index = Index {
         buffer_size: global.buffer_size,
         resolvers: resolvers::names(&resolvers),
+        user_lists,
         ..Index::new(cx, proxies, http_errors)
     };
     let variables = variables::process(cx, &index, &variable_lines, variable_limits);
@@ -101,6 +105,7 @@ struct Index<'a> {
     frontends: HashSet<&'a str>,
     servers: Vec<HashMap<&'a str, u32>>,
     resolvers: Vec<String>,
+    user_lists: UserLists,
     http_errors: &'a HashMap<&'a str, HttpErrors>,
     /// `tune.bufsize`
     buffer_size: usize,
@@ -122,6 +127,7 @@ impl<'a> Index<'a> {
             frontends: HashSet::new(),
             servers: Vec::new(),
             resolvers: Vec::new(),
+            user_lists: UserLists::new(),
             http_errors,
             buffer_size: usize::MAX,
             variables: Registry::default(),
@@ -227,6 +233,14 @@ impl Names for Index<'_> {
 
     fn patterns(&self) -> &Lists {
         &self.patterns
+    }
+
+    fn user_list(&self, name: &str) -> Option<Arc<UserList>> {
+        self.user_lists.get(name).cloned()
+    }
+
+    fn user_lists(&self) -> Vec<&str> {
+        self.user_lists.keys().map(String::as_str).collect()
     }
 
     fn http_errors(&self, name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {

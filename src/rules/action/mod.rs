@@ -19,7 +19,7 @@ mod wait;
 
 use super::condition::{AclSet, Condition};
 use super::context::Context;
-use super::{Compiler, known};
+use super::{Compiler, known, login};
 use crate::config::ast::{Line, Span};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
@@ -98,6 +98,8 @@ pub struct Rule {
     pub span: Span,
     /// Name of the action.
     pub name: &'static str,
+    /// Whether the condition looks at passwords, which may have to be waited for.
+    asks_password: bool,
     action: Action,
 }
 
@@ -130,6 +132,8 @@ pub struct Answer {
 pub enum Verdict {
     /// Go on with the next list.
     Continue,
+    /// Ask for a password for that realm, or for one of the proxy's name.
+    Auth(Option<Arc<str>>),
     /// Refuse with that status and the proxy's own error page for it.
     Deny(u16),
     /// Refuse with this answer (`deny` with a body of its own).
@@ -252,7 +256,8 @@ impl Rule {
             [] => None,
             words => Some(Condition::parse(words, acls, compiler)?),
         };
-        Some(Self { condition, span: line.span, name: row.name, action: action? })
+        let asks_password = condition.as_ref().is_some_and(Condition::asks_password);
+        Some(Self { condition, span: line.span, name: row.name, asks_password, action: action? })
     }
 
     /// Returns whether it ends its list when its condition holds.
@@ -264,9 +269,14 @@ impl Rule {
         }
     }
 
-    /// Returns whether it refuses requests (`deny`, `reject`, `tarpit`, `silent-drop`).
+    #[inline]
+    fn holds(&self, cx: &Context<'_>) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.holds(cx))
+    }
+
+    /// Returns whether it refuses requests (`auth`, `deny`, `reject`, `tarpit`, `silent-drop`).
     pub fn is_refusal(&self) -> bool {
-        matches!(self.name, "deny" | "reject" | "silent-drop" | "tarpit")
+        matches!(self.name, "auth" | "deny" | "reject" | "silent-drop" | "tarpit")
     }
 }
 
@@ -334,7 +344,13 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
     for (index, rule) in rules.iter().enumerate().skip(from) {
-        if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
+        if rule.asks_password
+            && let Err(question) = login::asking(|| rule.holds(cx))
+        {
+            outcome = (Verdict::Wait(Wait::Login(question), index), Some(index));
+            break;
+        }
+        if rule.holds(cx)
             && let Some(verdict) = apply(rules, index, cx, &mut scratch)
         {
             outcome = (verdict, Some(index));

@@ -14,6 +14,7 @@ use crate::rules::Compiler;
 use crate::rules::call;
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
+use crate::rules::login::Question;
 use crate::rules::sample::Expression;
 use crate::rules::text::Text;
 use crate::rules::variable::Variable;
@@ -41,6 +42,8 @@ pub enum Wait {
         /// The name of the host.
         host: Vec<u8>,
     },
+    /// Compute the hash of a password; then the same rule is evaluated again.
+    Login(Question),
     /// Send the client a 103 with these fields.
     EarlyHint(Vec<(Vec<u8>, Vec<u8>)>),
 }

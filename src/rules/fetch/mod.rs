@@ -9,6 +9,7 @@ mod field;
 pub mod header;
 pub mod http;
 pub mod internal;
+pub mod login;
 pub mod variable;
 
 use super::call::Call;
@@ -112,8 +113,15 @@ pub(super) const fn row(
 }
 
 /// All tables, each sorted by name.
-pub const TABLES: &[&[Row]] =
-    &[body::TABLE, conn::TABLE, header::TABLE, http::TABLE, internal::TABLE, variable::TABLE];
+pub const TABLES: &[&[Row]] = &[
+    body::TABLE,
+    conn::TABLE,
+    header::TABLE,
+    http::TABLE,
+    internal::TABLE,
+    login::TABLE,
+    variable::TABLE,
+];
 
 /// Returns the row of that name.
 pub fn lookup(name: &str) -> Option<&'static Row> {

@@ -57,6 +57,10 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
                 exchange.keep_alive = false;
             }
         }
+        Stop::Auth(realm) => {
+            count_intercepted(session, exchange);
+            challenge(session, exchange, realm).await;
+        }
         Stop::Page(status) => {
             count_intercepted(session, exchange);
             error(session, exchange, status).await;
@@ -131,12 +135,32 @@ pub async fn send(session: &Session, exchange: &mut Exchange, answer: Answer) {
 
 /// Sends the page for an error of the proxy's own making.
 pub async fn error(session: &Session, exchange: &mut Exchange, status: u16) {
+    let reply = page(session, exchange, status);
+    send_reply(session, exchange, &reply, true).await;
+}
+
+/// Asks for user and password (RFC 7617).
+async fn challenge(session: &Session, exchange: &mut Exchange, realm: Option<Arc<str>>) {
+    let (status, name): (u16, &[u8]) = match exchange.request.proxied {
+        true => (407, b"proxy-authenticate"),
+        false => (401, b"www-authenticate"),
+    };
+    let proxy = match exchange.record.backend {
+        Some(index) => &session.shard.backend(index).name,
+        None => &session.frontend().name,
+    };
+    let realm = realm.as_deref().unwrap_or(proxy).replace('\\', "\\\\").replace('"', "\\\"");
+    let mut reply = page(session, exchange, status);
+    reply.replace_field(name, format!("Basic realm=\"{realm}\"").as_bytes());
+    send_reply(session, exchange, &reply, true).await;
+}
+
+fn page(session: &Session, exchange: &mut Exchange, status: u16) -> Reply {
     let backend = exchange.record.backend.map(|index| &session.shard.backend(index).error_files);
     let frontend = &session.frontend().error_files;
     let file = backend.and_then(|files| files.get(&status)).or_else(|| frontend.get(&status));
     let answer = file.and_then(|file| with_context(session, exchange, |cx| file.answer(cx)));
-    let reply = answer.map_or_else(|| Reply::error(status), reply_of);
-    send_reply(session, exchange, &reply, true).await;
+    answer.map_or_else(|| Reply::error(status), reply_of)
 }
 
 /// Sends the page for a request that could not be read: there is nothing that rules or formats could look at, so only

@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub enum Stop {
     /// A rule refused it with that status.
     Deny(u16),
+    /// A rule asks for a password for that realm, or for one of the proxy's name.
+    Auth(Option<Arc<str>>),
     /// A rule refused it without an answer.
     Drop(Drop),
     /// A rule refused it with an answer of its own.
@@ -160,6 +162,7 @@ fn rules<'r>(
 pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
     match verdict {
         Verdict::Continue => Ok(()),
+        Verdict::Auth(realm) => Err(Stop::Auth(realm)),
         Verdict::Deny(status) => Err(Stop::Deny(status)),
         Verdict::DenyAnswer(answer) => Err(Stop::DenyAnswer(answer)),
         Verdict::Answer(answer) => Err(Stop::Answer(answer)),

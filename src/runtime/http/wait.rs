@@ -11,6 +11,7 @@ use crate::proto::http::{Head, Known, Version};
 use crate::rules::action::{self, Rule, Verdict, Wait};
 use crate::rules::sample::Value;
 use crate::rules::variable::Conditions;
+use crate::runtime::logins;
 use crate::runtime::resolver::{self, Wanted};
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
@@ -71,6 +72,7 @@ async fn carry_out(
             });
             Ok(())
         }
+        Wait::Login(question) => logins::ask(session, question).await,
         Wait::EarlyHint(fields) => early_hint(session, exchange, &fields).await,
         Wait::Body { time, at_least } => match side {
             Side::Request => request_body(session, exchange, Some(time), at_least).await,
