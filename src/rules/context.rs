@@ -1,9 +1,11 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
+use super::capture::Captures;
+use super::log_format::LogFormat;
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -97,6 +99,10 @@ pub struct Record {
     pub source: Cell<Option<SocketAddr>>,
     /// The address that the client asked for as `set-dst` said it.
     pub destination: Cell<Option<SocketAddr>>,
+    /// What the frontend captures.
+    pub captures: Captures,
+    /// What `unique-id-format` made, once somebody has asked for it.
+    pub unique_id: OnceCell<Box<[u8]>>,
     /// What `set-log-level` said; rules set it while they run.
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
@@ -168,6 +174,8 @@ impl Default for Record {
             applet: None,
             source: Cell::default(),
             destination: Cell::default(),
+            captures: Captures::default(),
+            unique_id: OnceCell::new(),
             log_level: Cell::default(),
             retry: Cell::default(),
         }
@@ -183,8 +191,17 @@ pub struct NameTable {
     pub backends: Vec<String>,
     /// Names of servers by backend and index.
     pub servers: Vec<Vec<String>>,
+    /// What else is known of frontends, by index.
+    pub frontend_facts: Vec<FrontendFacts>,
     /// Name of the machine (`%H`, `hostname`).
     pub hostname: String,
+}
+
+/// What expressions can say about a frontend besides its name.
+#[derive(Debug, Default)]
+pub struct FrontendFacts {
+    /// `unique-id-format`
+    pub unique_id: Option<LogFormat>,
 }
 
 /// One stream at one moment.
@@ -216,5 +233,21 @@ impl Context<'_> {
     /// Returns the address that the client connected to, or what a rule put in its place.
     pub fn destination(&self) -> Option<SocketAddr> {
         self.record.destination(self.session)
+    }
+
+    /// Returns what else is known of the stream's frontend.
+    pub fn frontend_facts(&self) -> Option<&FrontendFacts> {
+        self.names.frontend_facts.get(self.session.frontend as usize)
+    }
+
+    /// Returns the unique id of the stream; it is made when somebody asks for the first time.
+    pub fn unique_id(&self) -> Option<&[u8]> {
+        let format = self.frontend_facts()?.unique_id.as_ref()?;
+        Some(self.record.unique_id.get_or_init(|| {
+            let mut id = Vec::new();
+            // The format does not ask for the id itself, as was checked when it was loaded.
+            format.write(self, &mut id);
+            id.into()
+        }))
     }
 }

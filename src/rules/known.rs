@@ -9,8 +9,8 @@ pub const FETCHES: &[&str] = &[
     "bc_dst_port", "bc_err", "bc_err_str", "bc_glitches", "bc_http_major", "bc_nb_streams",
     "bc_rtt", "bc_rttvar", "bc_settings_streams_limit", "bc_src", "bc_src_port", "bc_srv_queue",
     "be_connect_timeout", "be_id", "be_queue_timeout", "be_server_timeout", "be_sess_rate",
-    "be_tarpit_timeout", "be_tunnel_timeout", "bytes_in", "bytes_out", "capture.req.hdr",
-    "capture.res.hdr", "cpu_calls", "cpu_ns_avg", "cpu_ns_tot", "cur_client_timeout",
+    "be_tarpit_timeout", "be_tunnel_timeout", "bytes_in", "bytes_out", 
+     "cpu_calls", "cpu_ns_avg", "cpu_ns_tot", "cur_client_timeout",
     "cur_connect_timeout", "cur_queue_timeout", "cur_server_timeout", "cur_tarpit_timeout",
     "cur_tunnel_timeout", "distcc_body", "distcc_param", "dump_all_vars", "fc.timer.handshake",
     "fc.timer.total", "fc_dst_is_local", "fc_err", "fc_err_str", "fc_fackets", "fc_glitches",
@@ -86,7 +86,7 @@ pub const FETCHES: &[&str] = &[
     "ssl_fc_use_keysize", "ssl_s_chain_der", "ssl_s_der", "ssl_s_i_dn", "ssl_s_key_alg",
     "ssl_s_notafter", "ssl_s_notbefore", "ssl_s_s_dn", "ssl_s_serial", "ssl_s_sha1",
     "ssl_s_sig_alg", "ssl_s_version", "stopping", "table_avl", "table_cnt", "term_events",
-    "thread", "txn.id32", "txn.sess_term_state", "txn.status", "unique-id", "uptime", "url32+src",
+    "thread", "txn.id32", "txn.sess_term_state", "txn.status",  "uptime", "url32+src",
     "waiting_entity",
 ];
 
@@ -100,7 +100,7 @@ pub const ACLS: &[&str] = &[
 /// Converters, sorted.
 #[rustfmt::skip]
 pub const CONVERTERS: &[&str] = &[
-    "capture-req", "capture-res", "debug", "in_table", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret", "jwt_verify_cert", "limit", "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn", "rfc7239_np", 
+      "debug", "in_table", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret", "jwt_verify_cert", "limit", "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn", "rfc7239_np", 
     "table_bytes_in_rate", "table_bytes_out_rate", "table_clr_gpc", "table_clr_gpc0",
     "table_clr_gpc1", "table_conn_cnt", "table_conn_cur", "table_conn_rate", "table_expire",
     "table_glitch_cnt", "table_glitch_rate", "table_gpc", "table_gpc0", "table_gpc0_rate",
@@ -114,7 +114,7 @@ pub const CONVERTERS: &[&str] = &[
 /// Actions of rules, sorted; what stands in parentheses behind some is left out.
 #[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
-    "add-acl", "cache-store", "cache-use", "capture", "del-acl", "del-map",
+    "add-acl", "cache-store", "cache-use", "del-acl", "del-map",
     "do-log", "lua", "pause",
     "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0",
     "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-fc-mark",

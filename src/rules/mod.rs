@@ -5,6 +5,7 @@
 
 pub mod action;
 mod call;
+pub mod capture;
 pub mod condition;
 pub mod context;
 pub mod convert;
@@ -55,6 +56,14 @@ pub trait Names {
     /// Returns the names of all `userlist` sections, for suggestions.
     fn user_lists(&self) -> Vec<&str> {
         Vec::new()
+    }
+    /// Returns the slot that a line `capture … len …` has for itself, where there is a frontend.
+    fn capture_slot(&self, _line: Span) -> Option<u32> {
+        None
+    }
+    /// Returns what the frontend captures whose rules are compiled; `None` for a backend.
+    fn captures(&self) -> Option<capture::Declarations> {
+        None
     }
     /// Returns the answers of an `http-errors` section by status.
     fn http_errors(&self, _name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {

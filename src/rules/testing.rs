@@ -8,7 +8,7 @@ use super::login::{Password, UserList};
 use super::sample::Expression;
 use super::variable::{Process, Registry, Store, StreamStore, Variables};
 use super::{Compiler, Names, Position};
-use crate::config::ast::{Line, Sources, Word};
+use crate::config::ast::{Line, Sources, Span, Word};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::environment::Environment;
 use crate::config::parse::parse_text;
@@ -72,6 +72,10 @@ impl Names for TestNames {
 
     fn user_lists(&self) -> Vec<&str> {
         vec!["staff"]
+    }
+
+    fn capture_slot(&self, _: Span) -> Option<u32> {
+        Some(0)
     }
 
     fn has_file(&self, path: &str) -> bool {
@@ -242,6 +246,7 @@ impl Stream {
                 backends: vec!["app".to_string()],
                 servers: vec![vec!["s1".to_string(), "s2".to_string()]],
                 hostname: "lb1".to_string(),
+                ..NameTable::default()
             },
             farms: vec![Arc::new(Farm::new(specs, false, 100, 0))],
             variables: Default::default(),

@@ -6,6 +6,7 @@ use super::session::Session;
 use super::tunnel::{self, End, Options};
 use crate::metrics::Counter;
 use crate::plan::{Backend, Frontend};
+use crate::rules::capture::Captures;
 use crate::rules::context::Record;
 
 /// Relays the session's one stream to a server.
@@ -14,6 +15,9 @@ pub async fn relay(session: &Session) {
     let frontend = session.frontend();
     let mut exchange = shard.exchanges.take();
     exchange.begin(session, session.accepted_us);
+    if let Some(declared) = &session.frontend().captures {
+        exchange.record.captures = Captures::of(declared);
+    }
     exchange.record.request_us = 0;
     let Some(backend_index) = super::http::route::choose_backend(session, &mut exchange) else {
         exchange.record.termination.cause = b'S';

@@ -10,6 +10,7 @@ mod actions;
 mod answers_framing;
 mod bodies;
 mod breaking;
+mod captures;
 mod cli;
 mod clients;
 mod configs;

@@ -8,6 +8,7 @@ use crate::config::ast::Span;
 use crate::metrics::ObjectId;
 use crate::proto::h1::parse::Limits;
 use crate::rules::action::Rule;
+use crate::rules::capture::Declarations;
 use crate::rules::condition::Condition;
 use crate::rules::log_format::LogFormat;
 use std::sync::Arc;
@@ -58,6 +59,10 @@ pub struct Frontend {
     pub header_names: HeaderNames,
     /// `option http-buffer-request`
     pub buffer_request: bool,
+    /// What is captured, if anything is.
+    pub captures: Option<Box<Declarations>>,
+    /// `unique-id-header`
+    pub unique_id_header: Option<String>,
     /// Logging.
     pub log: LogSettings,
     /// `errorfile` and defaults.

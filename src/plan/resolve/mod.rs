@@ -7,7 +7,7 @@ mod variables;
 use super::global::GlobalDraft;
 use super::lint;
 use super::load::{Loader, read_file};
-use super::proxy::{Draft, HttpErrors};
+use super::proxy::{CaptureDraft, Draft, HttpErrors};
 use super::resolvers;
 use super::server_line::ServerDraft;
 use super::userlist::UserLists;
@@ -20,7 +20,8 @@ use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::LogTarget;
 use crate::metrics::{self, ObjectId};
 use crate::proto::h1::parse::Limits;
-use crate::rules::context::NameTable;
+use crate::rules::capture::Declarations;
+use crate::rules::context::{FrontendFacts, NameTable};
 use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
 use crate::rules::login::UserList;
@@ -28,6 +29,7 @@ use crate::rules::pattern::Lists;
 use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
 use crate::server::{Farm, ServerSpec};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,11 +64,12 @@ pub(super) fn plan(
         frontends: Vec::new(),
         backends: Vec::new(),
         farms: Vec::new(),
+        frontend_facts: Vec::new(),
     };
     for proxy in proxies {
         build.proxy(cx, proxy);
     }
-    let Build { objects, frontends, backends, farms, .. } = build;
+    let Build { objects, frontends, backends, farms, frontend_facts, .. } = build;
     // A line that could not be read may set any variable.
     if cx.errors() == 0 {
         index.variables.never_set(cx.diagnostics);
@@ -79,6 +82,7 @@ pub(super) fn plan(
             .iter()
             .map(|b| b.servers.iter().map(|server| server.name.clone()).collect())
             .collect(),
+        frontend_facts,
         hostname: global.hostname.clone(),
     };
     let shards = if cx.options.check_only { 0 } else { cx.options.shards };
@@ -106,6 +110,8 @@ struct Index<'a> {
     servers: Vec<HashMap<&'a str, u32>>,
     resolvers: Vec<String>,
     user_lists: UserLists,
+    /// Of the proxy whose rules are compiled, if it is a frontend.
+    captures: RefCell<Option<CaptureDraft>>,
     http_errors: &'a HashMap<&'a str, HttpErrors>,
     /// `tune.bufsize`
     buffer_size: usize,
@@ -128,6 +134,7 @@ impl<'a> Index<'a> {
             servers: Vec::new(),
             resolvers: Vec::new(),
             user_lists: UserLists::new(),
+            captures: RefCell::default(),
             http_errors,
             buffer_size: usize::MAX,
             variables: Registry::default(),
@@ -243,6 +250,14 @@ impl Names for Index<'_> {
         self.user_lists.keys().map(String::as_str).collect()
     }
 
+    fn capture_slot(&self, line: Span) -> Option<u32> {
+        self.captures.borrow().as_ref()?.slot(line)
+    }
+
+    fn captures(&self) -> Option<Declarations> {
+        self.captures.borrow().as_ref().map(|draft| draft.declared.clone())
+    }
+
     fn http_errors(&self, name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
         self.http_errors.get(name).map(|section| &section.files)
     }
@@ -263,6 +278,7 @@ struct Build<'b> {
     frontends: Vec<Frontend>,
     backends: Vec<Backend>,
     farms: Vec<Arc<Farm>>,
+    frontend_facts: Vec<FrontendFacts>,
 }
 
 impl Build<'_> {
@@ -272,6 +288,8 @@ impl Build<'_> {
         if draft.is_front() {
             let rules = self.compile(cx, draft, Half::Front, backend);
             let frontend = self.frontend(cx, draft, rules, backend);
+            let facts = self.frontend_facts(cx, draft);
+            self.frontend_facts.push(facts);
             self.frontends.push(frontend);
         }
         if draft.is_back() {
@@ -341,6 +359,13 @@ impl Build<'_> {
             original_to: settings.original_to.clone().filter(|_| draft.mode() == Mode::Http),
             header_names: settings.header_names,
             buffer_request: settings.buffer_request,
+            captures: Some(&settings.captures.declared)
+                .filter(|declared| !declared.is_empty())
+                .map(|declared| Box::new(declared.clone())),
+            unique_id_header: settings
+                .unique_id_header
+                .filter(|_| draft.mode() == Mode::Http)
+                .map(|word| word.text.clone()),
             log: self.log(cx, draft),
             error_files: rules.error_files,
             socket: SocketOptions {
@@ -471,6 +496,33 @@ impl Build<'_> {
         let forwarded = Forwarded::parse(words, span, &mut compiler);
         self.reported.push(cx, &found);
         forwarded
+    }
+
+    fn frontend_facts(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> FrontendFacts {
+        FrontendFacts { unique_id: self.unique_id(cx, draft) }
+    }
+
+    /// Compiles `unique-id-format`, which cannot show what it makes.
+    fn unique_id(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> Option<LogFormat> {
+        let word = draft.settings.unique_id_format?;
+        let mut found = Diagnostics::default();
+        let mut compiler = Compiler {
+            diagnostics: &mut found,
+            names: self.index,
+            position: Position::Log,
+            http: draft.mode() == Mode::Http,
+            backend: None,
+            line: word.span,
+        };
+        let format = LogFormat::parse(word.as_str(), word.span, &mut compiler);
+        if format.as_ref().is_some_and(LogFormat::has_unique_id) {
+            found.push(Diagnostic::error(
+                word.span,
+                "`unique-id-format` shows the id that it makes",
+            ));
+        }
+        self.reported.push(cx, &found);
+        format
     }
 
     fn splice(&self, draft: &Draft<'_>) -> Splice {

@@ -6,6 +6,7 @@
 //! runtime carries out.
 
 mod address;
+mod capture;
 mod cursor;
 mod headers;
 mod normalize;
@@ -23,6 +24,7 @@ use super::{Compiler, known, login};
 use crate::config::ast::{Line, Span};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
+pub use capture::{LENGTH_MAX as CAPTURE_LENGTH_MAX, length as capture_length};
 use cursor::Cursor;
 pub use reply::{ErrorReply, unknown_section};
 use std::cell::Cell;
@@ -77,6 +79,7 @@ impl RuleSet {
 const AFTER_RESPONSE: &[&str] = &[
     "add-header",
     "allow",
+    "capture",
     "del-header",
     "replace-header",
     "replace-value",
@@ -169,6 +172,8 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// `capture`
+    Capture(capture::Capture),
     /// Replaces an address of the stream.
     Address(address::Edit),
     /// `disable-l7-retry`, `set-retries`
@@ -215,6 +220,7 @@ pub type Row = Keyword<ActionSpec>;
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] = &[
     address::TABLE,
+    capture::TABLE,
     headers::TABLE,
     normalize::TABLE,
     redirect::TABLE,
@@ -382,6 +388,7 @@ fn apply(
         Action::Retry(retry) => retry.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Address(edit) => edit.apply(cx),
+        Action::Capture(capture) => capture.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
         Action::Wait(waiting) => {

@@ -4,6 +4,7 @@ use super::field::{address, name_of, number, request, response};
 use super::{FetchSpec, Row, Scope, row};
 use crate::proto::http::{Head, Version};
 use crate::proto::uri;
+use crate::rules::capture::Side;
 use crate::rules::context::Context;
 use crate::rules::sample::{Arg, ArgKind, Type, Value};
 use crate::stdx::hash;
@@ -39,6 +40,15 @@ pub const TABLE: &[Row] = &[
         FetchSpec::one(Type::Str, Scope::Request, baseq),
     ),
     row(
+        "capture.req.hdr",
+        "<slot>",
+        "Returns what was captured in a slot of the request, counted from 0.",
+        "capture.req.hdr(0)",
+        FetchSpec::one(Type::Str, Scope::Anywhere, |args, cx| captured(args, cx, Side::Request))
+            .args(&[ArgKind::Int], 1)
+            .check(check_slot),
+    ),
+    row(
         "capture.req.method",
         "",
         "Returns the method of the request; it can also be used in response rules and logs.",
@@ -58,6 +68,15 @@ pub const TABLE: &[Row] = &[
         "Returns the version of the request, such as `HTTP/1.1`.",
         "capture.req.ver",
         FetchSpec::one(Type::Str, Scope::Anywhere, capture_req_ver),
+    ),
+    row(
+        "capture.res.hdr",
+        "<slot>",
+        "Returns what was captured in a slot of the response, counted from 0.",
+        "capture.res.hdr(0)",
+        FetchSpec::one(Type::Str, Scope::Response, |args, cx| captured(args, cx, Side::Response))
+            .args(&[ArgKind::Int], 1)
+            .check(check_slot),
     ),
     row(
         "capture.res.ver",
@@ -173,6 +192,19 @@ fn req_ver<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
 
 fn res_ver<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     Some(Value::str(&version(response(cx)?)[5..]))
+}
+
+fn captured<'a>(args: &[Arg], cx: &Context<'_>, side: Side) -> Option<Value<'a>> {
+    let slot = args.first()?.int()?;
+    cx.record.captures.get(side, slot as usize).map(|text| Value::Str(Cow::Owned(text)))
+}
+
+/// Checks the number of a slot.
+pub(in crate::rules) fn check_slot(args: &mut [Arg]) -> Result<(), (usize, String)> {
+    match args.first().and_then(Arg::int) {
+        Some(0..=65_535) => Ok(()),
+        _ => Err((0, "slots are counted from 0".to_string())),
+    }
 }
 
 fn capture_req_ver<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {

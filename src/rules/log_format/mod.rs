@@ -128,6 +128,15 @@ impl LogFormat {
         }
     }
 
+    /// Returns whether it shows the unique id.
+    pub fn has_unique_id(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Tag(tag, _) => *tag == Tag::UniqueId,
+            Part::Expression(expression, _) => expression.name() == "unique-id",
+            _ => false,
+        })
+    }
+
     /// Returns the expressions inside, for lints.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.parts.iter().filter_map(|part| match part {

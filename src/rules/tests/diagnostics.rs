@@ -293,8 +293,8 @@ fn actions_are_checked() {
         "error at `sc-inc-gpc0(0)`: the action `sc-inc-gpc0(0)` of `http-request` is not supported yet",
     );
     rule(
-        "http-request auth realm x if TRUE",
-        "error at `auth`: the action `auth` of `http-request` is not supported yet",
+        "http-request cache-use x if TRUE",
+        "error at `cache-use`: the action `cache-use` of `http-request` is not supported yet",
     );
     rule(
         "http-request set-status 200",

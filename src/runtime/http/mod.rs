@@ -23,6 +23,7 @@ use super::session::Session;
 use super::shard::IdlePermit;
 use crate::metrics::Counter;
 use crate::plan::{ConnectionMode, Gauge};
+use crate::rules::capture::{Captures, Side};
 use exchange::Exchange;
 pub use receive::wait_idle;
 
@@ -93,6 +94,10 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     let frontend = session.frontend();
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
+    if let Some(declared) = &frontend.captures {
+        exchange.record.captures = Captures::of(declared);
+        exchange.record.captures.take(declared, Side::Request, &exchange.request);
+    }
     exchange.keep_alive = exchange.request.keep_alive
         && frontend.connection_mode != ConnectionMode::Close
         && !session.shard.is_draining();

@@ -11,6 +11,7 @@ use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::seal;
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
+use crate::rules::capture::Side;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
 use crate::runtime::tunnel;
 use crate::runtime::watch::{self, Left};
@@ -52,6 +53,9 @@ impl Conversation<'_> {
         shard.record(self.backend.servers[self.server].object, Phase::FirstByte, now - sent_us);
         exchange.record.status = exchange.response.status();
         persist::mark(exchange, self.backend, self.server);
+        if let Some(declared) = &self.session.frontend().captures {
+            exchange.record.captures.take(declared, Side::Response, &exchange.response);
+        }
         let backend_index = exchange.record.backend.unwrap_or_default();
         let ruled = route::response(self.session, exchange, backend_index, self.upstream).await;
         upload.answering.set(true);
