@@ -8,6 +8,7 @@ use crate::server::Farm;
 use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Facts about a client connection; fixed when the session begins.
 #[derive(Clone, Debug)]
@@ -193,6 +194,8 @@ pub struct NameTable {
     pub servers: Vec<Vec<String>>,
     /// What else is known of frontends, by index.
     pub frontend_facts: Vec<FrontendFacts>,
+    /// What else is known of backends, by index.
+    pub backend_facts: Vec<BackendFacts>,
     /// Name of the machine (`%H`, `hostname`).
     pub hostname: String,
 }
@@ -200,8 +203,33 @@ pub struct NameTable {
 /// What expressions can say about a frontend besides its name.
 #[derive(Debug, Default)]
 pub struct FrontendFacts {
+    /// Its number in statistics.
+    pub id: u32,
+    /// `timeout client`
+    pub client: Option<Duration>,
+    /// Index of the default backend.
+    pub default_backend: Option<u32>,
+    /// The names of its `bind` lines, where they have one.
+    pub binds: Vec<Option<String>>,
     /// `unique-id-format`
     pub unique_id: Option<LogFormat>,
+}
+
+/// What expressions can say about a backend besides its name.
+#[derive(Debug, Default)]
+pub struct BackendFacts {
+    /// Its number in statistics.
+    pub id: u32,
+    /// `timeout connect`
+    pub connect: Option<Duration>,
+    /// `timeout queue`
+    pub queue: Option<Duration>,
+    /// `timeout server`
+    pub server: Option<Duration>,
+    /// `timeout tarpit`
+    pub tarpit: Option<Duration>,
+    /// `timeout tunnel`
+    pub tunnel: Option<Duration>,
 }
 
 /// One stream at one moment.

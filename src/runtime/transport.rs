@@ -4,6 +4,7 @@
 //! looks at what is sent.
 
 use super::watch::Left;
+use crate::rules::action::SocketOption;
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
@@ -309,6 +310,19 @@ impl Socket {
         let hops = i32::from(ttl.unwrap_or(1));
         self.set_option(libc::IPPROTO_IP, libc::IP_TTL, hops);
         self.set_option(libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, hops);
+    }
+
+    /// Sets an option of the packets that go out; a refusal of the kernel changes nothing.
+    pub fn set_packet_option(&self, option: SocketOption) {
+        match option {
+            SocketOption::Mark(mark) => {
+                self.set_option(libc::SOL_SOCKET, libc::SO_MARK, mark as i32);
+            }
+            SocketOption::Tos(tos) => {
+                self.set_option(libc::IPPROTO_IP, libc::IP_TOS, tos.into());
+                self.set_option(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, tos.into());
+            }
+        }
     }
 
     /// Sets an option; returns whether the kernel took it.

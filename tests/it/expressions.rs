@@ -165,6 +165,7 @@ tables! {
     maps: "map.txt",
     mqtt_packets: "mqtt.txt",
     protocol_buffers: "protobuf.txt",
+    states_of_streams: "state.txt",
     points_in_time: "time.txt",
     variables: "variable.txt",
 }

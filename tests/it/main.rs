@@ -31,6 +31,7 @@ mod process;
 mod retries;
 mod rules_framing;
 mod rules_options;
+mod serving;
 mod smuggling;
 mod splitting;
 mod stats;

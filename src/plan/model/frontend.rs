@@ -92,6 +92,8 @@ pub struct Bind {
     pub address: Address,
     /// `name`, or the address.
     pub name: String,
+    /// `name`
+    pub given_name: Option<String>,
     /// `id`: the number in statistics.
     pub id: Option<u32>,
     /// `backlog`

@@ -12,8 +12,8 @@ use super::resolvers;
 use super::server_line::ServerDraft;
 use super::userlist::UserLists;
 use super::{
-    Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, RetryOn, Server, SocketOptions,
-    Splice,
+    Backend, FIRST_PROXY, Frontend, Gauge, Global, LogSettings, Mode, Plan, RetryOn, Server,
+    SocketOptions, Splice,
 };
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
@@ -21,7 +21,7 @@ use crate::log::LogTarget;
 use crate::metrics::{self, ObjectId};
 use crate::proto::h1::parse::Limits;
 use crate::rules::capture::Declarations;
-use crate::rules::context::{FrontendFacts, NameTable};
+use crate::rules::context::{BackendFacts, FrontendFacts, NameTable};
 use crate::rules::forwarded::Forwarded;
 use crate::rules::log_format::LogFormat;
 use crate::rules::login::UserList;
@@ -69,7 +69,9 @@ pub(super) fn plan(
     for proxy in proxies {
         build.proxy(cx, proxy);
     }
-    let Build { objects, frontends, backends, farms, frontend_facts, .. } = build;
+    let Build { objects, frontends, backends, farms, mut frontend_facts, .. } = build;
+    let mut backend_facts: Vec<BackendFacts> = backends.iter().map(backend_facts_of).collect();
+    number(proxies, &mut frontend_facts, &mut backend_facts);
     // A line that could not be read may set any variable.
     if cx.errors() == 0 {
         index.variables.never_set(cx.diagnostics);
@@ -83,6 +85,7 @@ pub(super) fn plan(
             .map(|b| b.servers.iter().map(|server| server.name.clone()).collect())
             .collect(),
         frontend_facts,
+        backend_facts,
         hostname: global.hostname.clone(),
     };
     let shards = if cx.options.check_only { 0 } else { cx.options.shards };
@@ -288,7 +291,7 @@ impl Build<'_> {
         if draft.is_front() {
             let rules = self.compile(cx, draft, Half::Front, backend);
             let frontend = self.frontend(cx, draft, rules, backend);
-            let facts = self.frontend_facts(cx, draft);
+            let facts = self.frontend_facts(cx, draft, frontend.default_backend);
             self.frontend_facts.push(facts);
             self.frontends.push(frontend);
         }
@@ -498,8 +501,20 @@ impl Build<'_> {
         forwarded
     }
 
-    fn frontend_facts(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> FrontendFacts {
-        FrontendFacts { unique_id: self.unique_id(cx, draft) }
+    fn frontend_facts(
+        &mut self,
+        cx: &mut Loader<'_>,
+        draft: &Draft<'_>,
+        default_backend: Option<u32>,
+    ) -> FrontendFacts {
+        let unique_id = self.unique_id(cx, draft);
+        FrontendFacts {
+            unique_id,
+            id: 0,
+            client: draft.settings.timeouts.client,
+            default_backend,
+            binds: draft.binds.iter().map(|bind| bind.given_name.clone()).collect(),
+        }
     }
 
     /// Compiles `unique-id-format`, which cannot show what it makes.
@@ -561,6 +576,38 @@ impl Build<'_> {
             dont_log_null: log.dont_log_null,
             dont_log_normal: log.dont_log_normal,
             tag: log.tag.clone(),
+        }
+    }
+}
+
+fn backend_facts_of(backend: &Backend) -> BackendFacts {
+    let timeouts = &backend.timeouts;
+    BackendFacts {
+        id: 0,
+        connect: timeouts.connect,
+        queue: timeouts.queue,
+        server: timeouts.server,
+        tarpit: timeouts.tarpit,
+        tunnel: timeouts.tunnel,
+    }
+}
+
+/// Numbers proxies in the order of the file: both halves of a `listen` section have one number.
+fn number(proxies: &[Draft<'_>], fronts: &mut [FrontendFacts], backs: &mut [BackendFacts]) {
+    let taken: HashSet<u32> = proxies.iter().filter_map(|proxy| proxy.settings.id).collect();
+    let mut free = (FIRST_PROXY..).filter(|id| !taken.contains(id));
+    let (mut fronts, mut backs) = (fronts.iter_mut(), backs.iter_mut());
+    for proxy in proxies {
+        let id = proxy.settings.id.or_else(|| free.next()).unwrap_or_default();
+        if proxy.is_front()
+            && let Some(facts) = fronts.next()
+        {
+            facts.id = id;
+        }
+        if proxy.is_back()
+            && let Some(facts) = backs.next()
+        {
+            facts.id = id;
         }
     }
 }

@@ -13,6 +13,7 @@ mod normalize;
 mod redirect;
 mod reply;
 mod retry;
+mod socket;
 mod target;
 mod variable;
 mod verdict;
@@ -27,6 +28,7 @@ use crate::config::keyword::{Keyword, find};
 pub use capture::{LENGTH_MAX as CAPTURE_LENGTH_MAX, length as capture_length};
 use cursor::Cursor;
 pub use reply::{ErrorReply, unknown_section};
+pub use socket::SocketOption;
 use std::cell::Cell;
 use std::sync::Arc;
 pub use wait::Wait;
@@ -225,6 +227,7 @@ pub const TABLES: &[&[Row]] = &[
     normalize::TABLE,
     redirect::TABLE,
     retry::TABLE,
+    socket::TABLE,
     target::TABLE,
     variable::TABLE,
     verdict::TABLE,
@@ -392,7 +395,7 @@ fn apply(
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
         Action::Wait(waiting) => {
-            let (wait, next) = waiting.begin(rules, index, cx, scratch);
+            let (wait, next) = waiting.begin(rules, index, cx, scratch)?;
             return Some(Verdict::Wait(wait, next));
         }
     }

@@ -5,6 +5,7 @@
 
 use super::cursor::Cursor;
 use super::headers::{Edit, field_name, frames, sanitised};
+use super::socket::{Serving, SocketOption};
 use super::{Action, ActionSpec, Row, Rule, RuleSet};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
@@ -44,6 +45,10 @@ pub enum Wait {
     },
     /// Compute the hash of a password; then the same rule is evaluated again.
     Login(Question),
+    /// Do nothing for that long.
+    Pause(Duration),
+    /// Set an option of the client's socket.
+    Client(SocketOption),
     /// Send the client a 103 with these fields.
     EarlyHint(Vec<(Vec<u8>, Vec<u8>)>),
 }
@@ -54,6 +59,7 @@ pub(super) enum Waiting {
     Body { time: Duration, at_least: u64 },
     EarlyHint { name: Box<[u8]>, value: LogFormat },
     Resolve { variable: Variable, resolvers: u32, first: dns::Kind, host: Expression },
+    Serving(Serving),
 }
 
 /// Actions that wait.
@@ -202,15 +208,17 @@ fn or_report<T>(parsed: Result<T, String>, word: &Word, compiler: &mut Compiler<
 }
 
 impl Waiting {
-    /// Returns what to wait for, and the index of the rule to go on with: hints that follow one another are one.
+    /// Returns what to wait for, and the index of the rule to go on with: hints that follow one another are one. Nothing
+    /// when the rule has no value to act on.
     pub(super) fn begin(
         &self,
         rules: &[Rule],
         index: usize,
         cx: &Context<'_>,
         scratch: &mut Vec<u8>,
-    ) -> (Wait, usize) {
-        match self {
+    ) -> Option<(Wait, usize)> {
+        Some(match self {
+            Waiting::Serving(serving) => (serving.wait(cx)?, index + 1),
             Waiting::Body { time, at_least } => {
                 (Wait::Body { time: *time, at_least: *at_least }, index + 1)
             }
@@ -233,7 +241,7 @@ impl Waiting {
                 }
                 (Wait::EarlyHint(fields), next)
             }
-        }
+        })
     }
 }
 

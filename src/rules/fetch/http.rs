@@ -9,6 +9,7 @@ use crate::rules::context::Context;
 use crate::rules::sample::{Arg, ArgKind, Type, Value};
 use crate::stdx::hash;
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 const PARAM: &[ArgKind] = &[ArgKind::Str, ArgKind::Str];
 const REQ_VER: FetchSpec = FetchSpec::one(Type::Str, Scope::Request, req_ver);
@@ -31,6 +32,13 @@ pub const TABLE: &[Row] = &[
         "Returns a hash of the Host field and the path, as `base,sdbm(1)` does.",
         "base32",
         FetchSpec::one(Type::Int, Scope::Request, base32),
+    ),
+    row(
+        "base32+src",
+        "",
+        "Returns the hash of `base32` and the address of the client behind it, as bytes.",
+        "base32+src",
+        FetchSpec::one(Type::Bin, Scope::Request, |args, cx| with_source(base32(args, cx)?, cx)),
     ),
     row(
         "baseq",
@@ -146,6 +154,13 @@ pub const TABLE: &[Row] = &[
         "Returns a hash of the Host field and the request target.",
         "url32",
         FetchSpec::one(Type::Int, Scope::Request, url32),
+    ),
+    row(
+        "url32+src",
+        "",
+        "Returns the hash of `url32` and the address of the client behind it, as bytes.",
+        "url32+src",
+        FetchSpec::one(Type::Bin, Scope::Request, |args, cx| with_source(url32(args, cx)?, cx)),
     ),
     row(
         "url_ip",
@@ -287,6 +302,17 @@ fn hashed(value: Value<'_>) -> Value<'static> {
 
 fn base32<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     base(args, cx).map(hashed)
+}
+
+/// Appends the address of the client to a hash.
+fn with_source<'a>(hash: Value<'a>, cx: &Context<'_>) -> Option<Value<'a>> {
+    let mut bytes = (hash.to_int()? as u32).to_be_bytes().to_vec();
+    match cx.source().map(|address| address.ip().to_canonical()) {
+        Some(IpAddr::V4(address)) => bytes.extend(address.octets()),
+        Some(IpAddr::V6(address)) => bytes.extend(address.octets()),
+        None => return None,
+    }
+    Some(Value::Bin(Cow::Owned(bytes)))
 }
 
 fn url32<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {

@@ -10,6 +10,7 @@ pub mod header;
 pub mod http;
 pub mod internal;
 pub mod login;
+pub mod state;
 pub mod variable;
 
 use super::call::Call;
@@ -120,6 +121,7 @@ pub const TABLES: &[&[Row]] = &[
     http::TABLE,
     internal::TABLE,
     login::TABLE,
+    state::TABLE,
     variable::TABLE,
 ];
 

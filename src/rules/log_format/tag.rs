@@ -246,7 +246,7 @@ fn count(out: &mut Vec<u8>, tag: Tag, cx: &Context<'_>) {
 }
 
 /// Time for the body of the response; negative before it began.
-fn data_us(record: &Record) -> i64 {
+pub(in crate::rules) fn data_us(record: &Record) -> i64 {
     if record.response_us < 0 {
         return -1;
     }

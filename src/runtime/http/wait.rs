@@ -15,6 +15,7 @@ use crate::runtime::logins;
 use crate::runtime::resolver::{self, Wanted};
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
+use crate::runtime::watch;
 use std::time::Duration;
 
 /// Which message the rules look at.
@@ -72,6 +73,11 @@ async fn carry_out(
             });
             Ok(())
         }
+        Wait::Pause(time) => pause(session, time).await,
+        Wait::Client(option) => {
+            session.socket.set_packet_option(option);
+            Ok(())
+        }
         Wait::Login(question) => logins::ask(session, question).await,
         Wait::EarlyHint(fields) => early_hint(session, exchange, &fields).await,
         Wait::Body { time, at_least } => match side {
@@ -80,6 +86,15 @@ async fn carry_out(
                 response_body(session, exchange, server, time, at_least).await
             }
         },
+    }
+}
+
+/// Lets time pass while the client stays.
+async fn pause(session: &Session, time: Duration) -> Result<(), Stop> {
+    session.arm(None);
+    match session.shard.timers.limit(time, watch::gone(session)).await {
+        Err(_) => Ok(()),
+        Ok(_) => Err(Stop::Failed { status: None, cause: b'C', phase: b'R' }),
     }
 }
 
