@@ -62,7 +62,7 @@ fuzz: ## Runs every fuzz target for SECONDS_PER_FUZZ_TARGET (30).
 
 harden: ## Attacks a release build the long way: slow clients, floods, 100,000 connects and leaves.
 	@$(SETUP) compiler nextest
-	ulimit -n 20000 && HARDEN=full $(CARGO) nextest run --release --locked --profile harden -E 'test(hardening::)'
+	ulimit -n 20000 && HARDEN=full $(CARGO) nextest run --release --locked --profile harden --test it -E 'test(hardening::)'
 
 docs: ## Regenerates docs/keywords.md from the keyword tables.
 	@$(SETUP) compiler

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fastlb::config::environment::Environment;
 use fastlb::control::load::{Input, load};
-use fastlb::plan::{BackendTarget, Frontend, Plan};
+use fastlb::plan::{BackendTarget, Frontend, Plan, UseBackend};
 use fastlb::proto::h1::parse::{Limits, Parsed, RequestKind, request, response};
 use fastlb::proto::http::Head;
 use fastlb::rules::context::{Context, Record, SessionInfo};
@@ -42,6 +42,8 @@ impl Stream {
                 frontend: 0,
                 bind: 0,
                 accepted_us: NOW_US - 2_000_000,
+                said_source: None,
+                said_destination: None,
             },
             record: Record {
                 start_us: NOW_US - 1_500,
@@ -94,6 +96,8 @@ impl Stream {
             session: &self.session,
             request: &mut self.request,
             response: self.response.as_mut(),
+            content: Default::default(),
+            undecided: Default::default(),
             record: &self.record,
             farms: &plan.farms,
             names: &plan.names,
@@ -102,6 +106,7 @@ impl Stream {
                 session: &self.variables.0,
                 stream: &self.variables.1,
             },
+            head_bytes_max: 16 * 1024,
             now_us: NOW_US,
         };
         f(&plan.frontends[0], &mut context)
@@ -110,10 +115,7 @@ impl Stream {
     /// Returns the backend as the runtime chooses it, among fixed names.
     pub(crate) fn choose_backend(&mut self) -> Option<u32> {
         self.evaluate(|frontend, context| {
-            let holds = frontend
-                .use_backend
-                .iter()
-                .find(|rule| rule.condition.as_ref().is_none_or(|c| c.holds(context)));
+            let holds = UseBackend::first(&frontend.use_backend, context);
             match holds.map(|rule| &rule.target) {
                 Some(BackendTarget::Fixed(index)) => Some(*index),
                 _ => frontend.default_backend,

@@ -6,12 +6,17 @@
 
 use fastlb::config::environment::Environment;
 use fastlb::control::load::{self, Input};
+use fastlb::proto::client_hello;
 use fastlb::proto::cookie;
 use fastlb::proto::h1::body::{BodyReader, ChunkedDecoder};
 use fastlb::proto::h1::parse::{self, Limits, ParseError, Parsed, RequestKind};
 use fastlb::proto::h1::write::{self, Hop};
 use fastlb::proto::http::{BodyLength, Head, Version};
+use fastlb::proto::mmdb::{Database, path};
+use fastlb::proto::proxy_header;
+use fastlb::proto::rdp;
 use fastlb::proto::uri;
+use std::net::{IpAddr, Ipv4Addr};
 
 #[path = "connection.rs"]
 mod connection;
@@ -26,7 +31,10 @@ pub(crate) const TARGETS: &[Target] = &[
     ("chunked", chunked),
     ("uri", uri_and_cookies),
     ("config", config),
+    ("mmdb", database),
     ("connection", connection::connection),
+    ("client_hello", first_bytes),
+    ("proxy_header", proxy_header),
 ];
 
 /// Configuration files: every finding points into the text, and there is a plan exactly when there is no error.
@@ -54,6 +62,83 @@ fn config(bytes: &[u8]) -> u64 {
     outcome
 }
 
+/// What TCP proxies look for in the first bytes of a connection: more bytes never take back what was said.
+fn first_bytes(bytes: &[u8]) -> u64 {
+    let hello = client_hello::look(bytes);
+    let cookie = rdp::look(bytes);
+    let known = bytes.len().min(400);
+    for end in 0..known {
+        match client_hello::look(&bytes[..end]) {
+            client_hello::Look::Partial => {}
+            said => assert_eq!(said, hello, "{end} bytes"),
+        }
+        match rdp::look(&bytes[..end]) {
+            rdp::Look::Partial => {}
+            said => assert_eq!(said, cookie, "{end} bytes"),
+        }
+    }
+    let said = match hello {
+        client_hello::Look::Partial => 0,
+        client_hello::Look::Other => 1,
+        client_hello::Look::Hello(hello) => {
+            let name = hello.server_name().map_or(0, |name| 1 + name.len().min(20) as u64);
+            let protocol = hello.protocol().map_or(0, |name| 1 + name.len().min(20) as u64);
+            let ticket =
+                hello.session_ticket().map_or(0, |ticket| 1 + u64::from(ticket.is_empty()));
+            2 + name + (protocol << 5) + (ticket << 10) + (u64::from(hello.names_groups()) << 12)
+        }
+    };
+    said << 2
+        | match cookie {
+            rdp::Look::Partial => 0,
+            rdp::Look::Cookie { .. } => 1,
+            rdp::Look::NoCookie => 2,
+            rdp::Look::Other => 3,
+        }
+}
+
+/// A PROXY protocol header: nothing shorter than the whole is one, and nothing behind it matters.
+fn proxy_header(bytes: &[u8]) -> u64 {
+    use proxy_header::Parsed;
+    match proxy_header::parse(bytes) {
+        Parsed::Partial => 0,
+        Parsed::Bad => 1,
+        whole @ Parsed::Complete { len, addresses } => {
+            assert!(len <= bytes.len());
+            assert_eq!(proxy_header::parse(&bytes[..len]), whole);
+            for end in 0..len.min(300) {
+                assert_eq!(proxy_header::parse(&bytes[..end]), Parsed::Partial, "{end} bytes");
+            }
+            2 + addresses.map_or(0, |(source, _)| 1 + u64::from(source.is_ipv6()))
+        }
+    }
+}
+
+/// Databases of networks: whatever is opened answers every look-up, and IPv4 inside IPv6 as IPv4.
+fn database(bytes: &[u8]) -> u64 {
+    let database = match Database::open(bytes.to_vec()) {
+        Ok(database) => database,
+        Err(why) => return why.len() as u64,
+    };
+    let mut outcome = 1000 + database.names().len() as u64;
+    for way in ["country.iso_code", "a.0", "a.1.b"] {
+        let way = path(way).expect("it has no empty step");
+        outcome = outcome * 2 + u64::from(database.has(&way));
+        for bits in [0, 1 << 24, 10 << 24, 0xc000_0201, u32::MAX] {
+            let v4 = Ipv4Addr::from(bits);
+            let found = database.lookup(IpAddr::V4(v4), &way);
+            assert_eq!(
+                found.is_some(),
+                database.lookup(v4.to_ipv6_mapped().into(), &way).is_some()
+            );
+            outcome = outcome * 2 + u64::from(found.is_some());
+        }
+        let v6 = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1u16];
+        outcome = outcome * 2 + u64::from(database.lookup(IpAddr::from(v6), &way).is_some());
+    }
+    outcome
+}
+
 type Parse = fn(&mut Head) -> Result<Parsed, ParseError>;
 
 fn parse_request(head: &mut Head) -> Result<Parsed, ParseError> {
@@ -72,10 +157,27 @@ fn parse_relaxed_response(head: &mut Head) -> Result<Parsed, ParseError> {
     parse::response(head, &RELAXED, kind)
 }
 
-/// As the next hop does, whose limits leave room for what the proxy adds.
+/// The limits of the next hop, which leave room for what the proxy adds.
+fn with_room(limits: Limits) -> Limits {
+    Limits { head_bytes_max: 32 * 1024, fields_max: limits.fields_max + 10, ..limits }
+}
+
 fn parse_forwarded_request(head: &mut Head) -> Result<Parsed, ParseError> {
-    let limits = Limits { head_bytes_max: 32 * 1024, fields_max: 110, ..Limits::default() };
-    parse::request(head, &limits)
+    parse::request(head, &with_room(Limits::default()))
+}
+
+fn parse_forwarded_relaxed_request(head: &mut Head) -> Result<Parsed, ParseError> {
+    parse::request(head, &with_room(RELAXED))
+}
+
+fn parse_forwarded_response(head: &mut Head) -> Result<Parsed, ParseError> {
+    let kind = RequestKind { upgrade: true, ..RequestKind::default() };
+    parse::response(head, &with_room(Limits::default()), kind)
+}
+
+fn parse_forwarded_relaxed_response(head: &mut Head) -> Result<Parsed, ParseError> {
+    let kind = RequestKind { upgrade: true, ..RequestKind::default() };
+    parse::response(head, &with_room(RELAXED), kind)
 }
 
 fn parse_response(head: &mut Head) -> Result<Parsed, ParseError> {
@@ -119,7 +221,7 @@ fn relaxed_request(bytes: &[u8], strict: Option<&Head>) {
     let mut out = Vec::new();
     write::write_request(&head, &mut out, &Hop::to_server(true));
     has_one_reading(&out);
-    let again = reparse(&out, parse_relaxed_request);
+    let again = reparse(&out, parse_forwarded_relaxed_request);
     assert_eq!((again.body, again.upgrade), (head.body, head.upgrade));
     assert_eq!((again.method(), again.target()), (head.method(), head.target()));
 }
@@ -151,7 +253,7 @@ fn response(bytes: &[u8]) -> u64 {
         let hop = Hop::to_client(true, Version::Http11, relaxed.body);
         write::write_response(&relaxed, &mut out, &hop);
         has_one_reading(&out);
-        assert_eq!(reparse(&out, parse_relaxed_response).body, relaxed.body);
+        assert_eq!(reparse(&out, parse_forwarded_relaxed_response).body, relaxed.body);
     } else {
         assert!(head.is_none());
     }
@@ -160,7 +262,7 @@ fn response(bytes: &[u8]) -> u64 {
             let hop = Hop::to_client(true, client, head.body);
             let mut out = Vec::new();
             write::write_response(&head, &mut out, &hop);
-            let again = reparse(&out, parse_response);
+            let again = reparse(&out, parse_forwarded_response);
             assert_eq!((again.status(), again.reason()), (head.status(), head.reason()));
             let decoded = client == Version::Http10 && head.body == BodyLength::Chunked;
             let expected = if decoded { BodyLength::UntilClose } else { head.body };

@@ -156,8 +156,10 @@ impl SectionKind {
                 | Self::Backend
                 | Self::HttpErrors
                 | Self::Listen
+                | Self::LogProfile
                 | Self::Resolvers
                 | Self::Userlist
+                | Self::Ring
         )
     }
 

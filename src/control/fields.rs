@@ -320,8 +320,8 @@ pub const COLUMNS: &[Field] = fields! {
         only("F", counter("intercepted_requests_total")), |s| count(s, Counter::Intercepted);
     "dcon" "LF" "MCP" "Connections refused by a rule."
         counter("denied_connections_total"), |s| count(s, Counter::DeniedConnections);
-    "dses" "LF" "MCP" "Sessions refused by a rule (there is no such rule yet)."
-        counter("denied_sessions_total"), |s| when(s.kind == Kind::Frontend, Value::U64(0));
+    "dses" "LF" "MCP" "Sessions refused by a rule."
+        counter("denied_sessions_total"), |s| count(s, Counter::DeniedSessions);
     "wrew" "LFBS" "MCP" "Header rewrites that did not fit."
         counter("failed_header_rewriting_total"), |s| count(s, Counter::RewriteErrors);
     "connect" "BS" "MCP" "Connection attempts to servers."

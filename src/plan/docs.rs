@@ -24,6 +24,8 @@ pub fn keywords_markdown() -> String {
     directives(&mut out);
     table(&mut out, "Directives of `resolvers`", super::resolvers::TABLE.iter());
     table(&mut out, "Directives of `userlist`", super::userlist::TABLE.iter());
+    table(&mut out, "Directives of `ring`", super::log::ring::TABLE.iter());
+    table(&mut out, "Directives of `log-profile`", super::log::profile::TABLE.iter());
     options(&mut out, "Options of `bind` and `stats socket`", known::bind_options());
     options(&mut out, "Options of `server` and `default-server`", known::server_options());
     table(&mut out, "Algorithms of `balance`", ALGORITHMS.iter());
@@ -70,16 +72,12 @@ fn support(row: &Row) -> String {
     }
 }
 
-/// The lists of rules that actions stand in.
-const RULE_SETS: [RuleSet; 3] =
-    [RuleSet::HttpRequest, RuleSet::HttpResponse, RuleSet::HttpAfterResponse];
-
 fn actions(out: &mut String) {
     let columns = ["action", "arguments", "in", "what it does"];
-    heading(out, "Actions of `http-request`, `http-response` and `http-after-response`", &columns);
+    heading(out, "Actions of rules", &columns);
     for row in sorted(action::TABLES.iter().flat_map(|table| table.iter())) {
         let places: Vec<&str> =
-            RULE_SETS.into_iter().filter(|set| set.allows(row)).map(RuleSet::name).collect();
+            RuleSet::ALL.into_iter().filter(|set| set.allows(row)).map(RuleSet::name).collect();
         let places = places.join(", ");
         line(out, &[&code(row.name), &code(row.syntax), &places, row.doc]);
     }
@@ -148,13 +146,15 @@ mod tests {
             .iter()
             .flat_map(|table| table.iter())
             .flat_map(|row| {
-                let sets = RULE_SETS.into_iter().filter(move |set| set.allows(row));
+                // The sets of layer 4 have one row for all of their actions.
+                let http = RuleSet::ALL.into_iter().filter(|set| set.name().starts_with("http-"));
+                let sets = http.filter(move |set| set.allows(row));
                 sets.map(move |set| format!("{} {}", set.name(), row.name))
             })
             .collect();
         for row in directives() {
             let set = row.name.split(' ').next().unwrap_or("");
-            if row.name.contains(' ') && RULE_SETS.iter().any(|known| known.name() == set) {
+            if row.name.contains(' ') && RuleSet::ALL.iter().any(|known| known.name() == set) {
                 let works = can.iter().any(|name| name == row.name);
                 assert_eq!(row.support == Support::Supported, works, "{}", row.name);
             }

@@ -85,7 +85,7 @@ fn duplicate_addresses(cx: &mut Loader<'_>, proxies: &[Draft<'_>]) {
 
 /// Directives that need `mode http` in a proxy that is `mode tcp`: they are ignored.
 fn needs_http(cx: &mut Loader<'_>, proxy: &Draft<'_>) {
-    if proxy.mode() == Mode::Http {
+    if proxy.serves_http() {
         return;
     }
     let mut words: Vec<(&str, Span)> = Vec::new();

@@ -3,7 +3,7 @@
 use super::global::GlobalDraft;
 use super::proxy::{self, Draft, HttpErrors, Settings};
 use super::userlist::{self, UserLists};
-use super::{Plan, global, lint, resolve, resolvers};
+use super::{Plan, global, lint, log, resolve, resolvers};
 use crate::config::ast::{Ast, Section, Sources, Span};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
 use crate::config::known;
@@ -37,15 +37,17 @@ pub fn load(
     options: &LoadOptions,
     diagnostics: &mut Diagnostics,
 ) -> Option<Plan> {
-    let mut cx = Loader { sources, options, diagnostics, hosts: HashMap::new() };
+    let mut cx =
+        Loader { sources, options, diagnostics, hosts: HashMap::new(), logs: log::Used::default() };
     let mut drafts = Drafts::default();
     for section in &ast.sections {
         drafts.section(&mut cx, section);
     }
-    let Drafts { global, proxies, resolvers, http_errors, user_lists, .. } = drafts;
+    let Drafts { global, proxies, resolvers, http_errors, user_lists, mut logs, .. } = drafts;
+    logs.check(&mut cx);
     lint::proxies(&mut cx, &proxies);
     let zero_warning = global.zero_warning;
-    let plan = resolve::plan(&mut cx, global, &proxies, resolvers, &http_errors, user_lists);
+    let plan = resolve::plan(&mut cx, global, &proxies, resolvers, &http_errors, user_lists, &logs);
     if !cx.diagnostics.has_errors() {
         lint::unused_backends(&mut cx, &proxies);
     }
@@ -60,6 +62,8 @@ pub(super) struct Loader<'a> {
     pub(super) sources: &'a Sources,
     pub(super) options: &'a LoadOptions,
     pub(super) diagnostics: &'a mut Diagnostics,
+    /// What targets of logs refer to.
+    pub(super) logs: log::Used,
     hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
 }
 
@@ -144,6 +148,7 @@ struct Drafts<'a> {
     resolvers: Vec<resolvers::Draft>,
     http_errors: HashMap<&'a str, HttpErrors>,
     user_lists: UserLists,
+    logs: log::Logs<'a>,
 }
 
 impl<'a> Drafts<'a> {
@@ -175,6 +180,8 @@ impl<'a> Drafts<'a> {
             Some(SectionKind::HttpErrors) => {
                 proxy::http_errors(cx, &mut self.http_errors, section);
             }
+            Some(SectionKind::LogProfile) => log::profile::section(cx, &mut self.logs, section),
+            Some(SectionKind::Ring) => log::ring::section(cx, &mut self.logs, section),
             // The parser reports words that open no section.
             None => {}
             Some(_) => {

@@ -17,6 +17,7 @@ pub mod docs;
 mod global;
 mod lint;
 mod load;
+mod log;
 pub mod model;
 mod proxy;
 mod resolve;
@@ -30,6 +31,7 @@ mod words;
 pub use load::{LoadOptions, load};
 pub use model::*;
 
+use crate::log::ring::Ring;
 use crate::metrics::Registry;
 use crate::rules::context::NameTable;
 use crate::rules::pattern::Lists;
@@ -58,6 +60,8 @@ pub struct Plan {
     pub connections: Gauge,
     /// Lists of patterns and maps that came from files, which the runtime CLI may change.
     pub patterns: Arc<Lists>,
+    /// `ring` sections, and the rings of targets such as `tcp@…`.
+    pub rings: Vec<Arc<Ring>>,
     /// `resolvers` sections by index.
     pub resolvers: Vec<Resolvers>,
     /// Variables of the process.

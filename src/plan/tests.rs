@@ -709,23 +709,32 @@ fn a_bad_name_of_a_section_is_reported_once() {
     assert_eq!(found.iter().filter(|line| line.starts_with("error")).count(), 1, "{found:?}");
 }
 
-/// Bounds are for a debug build on a busy machine: what is quadratic takes minutes.
+/// Returns how many seconds this thread has run on a CPU: what others do on the machine is not counted.
+fn cpu_seconds() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("a thread");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+    let ticks =
+        fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks"));
+    ticks.sum::<u64>() / 100
+}
+
+/// The bound is for a debug build: what is quadratic takes minutes.
 #[test]
 fn long_files_load_in_no_time() {
     let within = |text: &str| {
-        let started = std::time::Instant::now();
+        let begun = cpu_seconds();
         let found = case(text);
-        let took = started.elapsed();
-        assert!(took < Duration::from_secs(20), "{took:?}: {}", &text[..80]);
+        let took = cpu_seconds() - begun;
+        assert!(took < 10, "{took} s: {}", &text[..80]);
         found
     };
-    let unknown = format!("{BASE}{}", " bogusword and more\n".repeat(50_000));
-    assert_eq!(within(&unknown).diagnostics.count(Severity::Error), 50_000);
+    let unknown = format!("{BASE}{}", " bogusword and more\n".repeat(20_000));
+    assert_eq!(within(&unknown).diagnostics.count(Severity::Error), 20_000);
     let mut rules = format!("{BASE}frontend f\n bind :81\n");
-    for at in 0..4_000 {
+    for at in 0..2_000 {
         rules.push_str(&format!(" use_backend app if {{ hdr(host) -i h{at}.example.com }}\n"));
     }
     assert!(within(&rules).plan.is_some());
-    let servers: String = (0..10_000).map(|at| format!(" server s{at} 127.0.0.1:80\n")).collect();
+    let servers: String = (0..4_000).map(|at| format!(" server s{at} 127.0.0.1:80\n")).collect();
     assert!(within(&format!("{BASE}listen l\n bind :81\n mode http\n{servers}")).plan.is_some());
 }

@@ -1,22 +1,28 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
+use super::bandwidth::{Direction, Limits};
 use super::capture::Captures;
 use super::log_format::LogFormat;
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Facts about a client connection; fixed when the session begins.
+/// Facts about a client connection; fixed once the rules of layer 4 have seen it.
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
     /// Address of the client; `None` for a unix socket.
     pub source: Option<SocketAddr>,
     /// Address the client connected to; `None` for a unix socket.
     pub destination: Option<SocketAddr>,
+    /// Address of the client as a PROXY protocol header or `tcp-request session` rules said it.
+    pub said_source: Option<SocketAddr>,
+    /// Address the client asked for as a PROXY protocol header or `tcp-request session` rules said it.
+    pub said_destination: Option<SocketAddr>,
     /// Index of the frontend in the plan.
     pub frontend: u32,
     /// Index of the bind line in the frontend.
@@ -104,10 +110,18 @@ pub struct Record {
     pub captures: Captures,
     /// What `unique-id-format` made, once somebody has asked for it.
     pub unique_id: OnceCell<Box<[u8]>>,
+    /// The moment of the line that is being written (`%OG`).
+    pub step: Cell<LogStep>,
     /// What `set-log-level` said; rules set it while they run.
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
     pub retry: Cell<RetryWish>,
+    /// Whether `strict-mode off` holds in the list of rules that runs.
+    pub lax_rewrites: Cell<bool>,
+    /// Rewrites that did not fit while it held.
+    pub failed_rewrites: Cell<u32>,
+    /// What `set-bandwidth-limit` put in force; rules set it while they run.
+    pub bandwidth: RefCell<Option<Rc<Limits>>>,
 }
 
 /// What the rules of a request say about sending it again.
@@ -120,14 +134,57 @@ pub struct RetryWish {
 }
 
 impl Record {
+    /// Returns the bandwidth limits of the stream if there are any that way.
+    #[inline]
+    pub fn limits(&self, direction: Direction) -> Option<Rc<Limits>> {
+        let limits = self.bandwidth.borrow();
+        limits.as_ref().filter(|limits| limits.is_limited(direction)).cloned()
+    }
+
     /// Returns the address of the session's client, or what a rule put in its place.
     pub fn source(&self, session: &SessionInfo) -> Option<SocketAddr> {
-        self.source.get().or(session.source)
+        self.source.get().or(session.said_source).or(session.source)
     }
 
     /// Returns the address that the client connected to, or what a rule put in its place.
     pub fn destination(&self, session: &SessionInfo) -> Option<SocketAddr> {
-        self.destination.get().or(session.destination)
+        self.destination.get().or(session.said_destination).or(session.destination)
+    }
+}
+
+macro_rules! steps {
+    ($($step:ident $name:literal $doc:literal,)*) => {
+        /// A moment of a stream at which a line may be logged (`log-steps`, `on` in a `log-profile`, `%OG`).
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum LogStep { #[default] $(#[doc = $doc] $step,)* }
+
+        impl LogStep {
+            /// All steps.
+            pub const ALL: &[Self] = &[$(Self::$step,)*];
+
+            /// Returns its name as configurations write it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$step => $name,)* }
+            }
+        }
+    };
+}
+
+steps! {
+    Close "close" "The stream has ended.",
+    Accept "accept" "The connection was accepted.",
+    Request "request" "The request was received.",
+    Connect "connect" "The connection to the server stands.",
+    Response "response" "The response's head was received.",
+    Error "error" "The stream ended before it had a request.",
+    HttpRequest "http-req" "An `http-request` rule says so.",
+    HttpResponse "http-res" "An `http-response` rule says so.",
+}
+
+impl LogStep {
+    /// Returns the step of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|step| step.name() == name)
     }
 }
 
@@ -177,8 +234,12 @@ impl Default for Record {
             destination: Cell::default(),
             captures: Captures::default(),
             unique_id: OnceCell::new(),
+            step: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
+            lax_rewrites: Cell::default(),
+            failed_rewrites: Cell::default(),
+            bandwidth: RefCell::default(),
         }
     }
 }
@@ -232,6 +293,29 @@ pub struct BackendFacts {
     pub tunnel: Option<Duration>,
 }
 
+/// What is known of the raw bytes that a side sent first; they are in the buffer of that side's head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Whether there are any to look at.
+    pub stage: Stage,
+    /// Whether they are the server's.
+    pub of_server: bool,
+    /// Whether they are the beginning of an HTTP message, of which nothing can be said yet.
+    pub partial_http: bool,
+}
+
+/// How much of what a side sends first is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// No raw bytes can be looked at: there are messages instead.
+    #[default]
+    Absent,
+    /// More may come before the rules have to decide.
+    Growing,
+    /// The rules have to decide with what is there.
+    Final,
+}
+
 /// One stream at one moment.
 pub struct Context<'a> {
     /// The client connection.
@@ -240,6 +324,10 @@ pub struct Context<'a> {
     pub request: &'a mut Head,
     /// The response head, while response rules run and in logs.
     pub response: Option<&'a mut Head>,
+    /// What is known of raw bytes.
+    pub content: Content,
+    /// Whether something that was evaluated may change with the bytes that are still to come.
+    pub undecided: Cell<bool>,
     /// What is known for the log.
     pub record: &'a Record,
     /// The farms of all backends, by backend index.
@@ -248,11 +336,29 @@ pub struct Context<'a> {
     pub names: &'a NameTable,
     /// What rules have set so far.
     pub variables: Variables<'a>,
+    /// The most bytes that a head may have when it is sent (`tune.bufsize`).
+    pub head_bytes_max: usize,
     /// Wall clock, microseconds since 1970, as of the last turn.
     pub now_us: u64,
 }
 
 impl Context<'_> {
+    /// Returns the raw bytes that a side sent first, while they can be looked at.
+    pub fn content(&self) -> Option<&[u8]> {
+        let head = match self.content.of_server {
+            true => self.response.as_deref(),
+            false => Some(&*self.request),
+        };
+        head.filter(|_| self.content.stage != Stage::Absent).map(Head::buffer)
+    }
+
+    /// Notes that what is evaluated now may be something else when more bytes are there.
+    pub fn may_change(&self) {
+        if self.content.stage == Stage::Growing {
+            self.undecided.set(true);
+        }
+    }
+
     /// Returns the address of the client, or what a rule put in its place.
     pub fn source(&self) -> Option<SocketAddr> {
         self.record.source(self.session)

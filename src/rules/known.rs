@@ -24,15 +24,10 @@ pub const FETCHES: &[&str] = &[
     "internal.htx.nbblks", "internal.htx.size", "internal.htx.used", "internal.htx_blk.data",
     "internal.htx_blk.hdrname", "internal.htx_blk.hdrval", "internal.htx_blk.size",
     "internal.htx_blk.start_line", "internal.htx_blk.type", "internal.strm.is_htx", "last_entity",
-    "last_rule_file", "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "payload",
-    "payload_lv",  "prio_class", "prio_offset", "quic_enabled", "rdp_cookie",
-    "rdp_cookie_cnt", "rep_ssl_hello_type",     "req.hdrs_bin", "req.len", "req.payload", "req.payload_lv", "req.rdp_cookie",
-    "req.rdp_cookie_cnt", "req.ssl_alpn", "req.ssl_ec_ext", "req.ssl_hello_type", "req.ssl_sni",
-    "req.ssl_st_ext", "req.ssl_ver",   
-     "req_len", "req_ssl_hello_type", "req_ssl_sni", "req_ssl_ver", 
+    "last_rule_file", "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "prio_class",
+    "prio_offset", "quic_enabled", "req.hdrs_bin",
     "res.cache_hit", "res.cache_name", "res.comp",
-    "res.comp_algo", "res.hdrs_bin", "res.len", "res.payload", "res.payload_lv",
-    "res.ssl_hello_type",    
+    "res.comp_algo", "res.hdrs_bin",
     "sc0_bytes_in_rate", "sc0_bytes_out_rate", "sc0_clr_gpc0", "sc0_clr_gpc1", "sc0_conn_cnt",
     "sc0_conn_cur", "sc0_conn_rate", "sc0_get_gpc0", "sc0_get_gpc1", "sc0_get_gpt0",
     "sc0_glitch_cnt", "sc0_glitch_rate", "sc0_gpc0_rate", "sc0_gpc1_rate", "sc0_http_err_cnt",
@@ -93,8 +88,7 @@ pub const FETCHES: &[&str] = &[
 /// ACL words with a matching method in them whose fetches are missing, sorted.
 #[rustfmt::skip]
 pub const ACLS: &[&str] = &[
-    "payload", "payload_lv", "req.ssl_ver", "req_rdp_cookie",
-    "req_rdp_cookie_cnt", "req_ssl_sni", "req_ssl_ver", "ssl_fc_sni_end", "ssl_fc_sni_reg",
+    "ssl_fc_sni_end", "ssl_fc_sni_reg",
 ];
 
 /// Converters, sorted.
@@ -114,11 +108,9 @@ pub const CONVERTERS: &[&str] = &[
 /// Actions of rules, sorted; what stands in parentheses behind some is left out.
 #[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
-    "add-acl", "cache-store", "cache-use", "del-acl", "del-map",
-    "do-log", "lua", 
+    "add-acl", "cache-store", "cache-use", "del-acl", "del-map", "lua",
     "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0",
-    "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", 
-     "set-map",  
+    "send-spoe-group", "set-bc-mark", "set-bc-tos", "set-map",
     "set-priority-class", "set-priority-offset", "set-timeout",
-     "strict-mode", "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
+    "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
 ];

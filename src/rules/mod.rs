@@ -4,6 +4,7 @@
 //! [`context::Context`]. Nothing here does IO or looks at a clock.
 
 pub mod action;
+pub mod bandwidth;
 mod call;
 pub mod capture;
 pub mod condition;
@@ -78,8 +79,14 @@ pub trait Names {
 /// Where an expression stands; decides which fetches it may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
+    /// Rules on fresh connections, from which nothing was received.
+    Connection,
+    /// Rules on what the client sent first, and in TCP mode what is chosen behind them.
+    Content,
     /// Rules on requests, `use_backend`, `redirect`.
     Request,
+    /// Rules on what the server sent first.
+    ResponseContent,
     /// Rules on responses.
     Response,
     /// Log formats, evaluated when a stream has ended.
@@ -134,7 +141,7 @@ pub fn tables() -> Vec<(&'static str, Vec<Row>)> {
     let words = condition::keyword::names().map(|(name, doc)| Row { name, syntax: "", doc });
     let predefined = condition::predefined().map(|(name, doc)| Row { name, syntax: "", doc });
     vec![
-        ("Actions of `http-request` and `http-response`", rows(action::TABLES, "")),
+        ("Actions of rules", rows(action::TABLES, "")),
         ("Sample fetches", rows(fetch::TABLES, "")),
         ("ACL words with a matching method", words.collect()),
         ("Matching methods", methods.collect()),

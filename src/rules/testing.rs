@@ -2,7 +2,7 @@
 
 use super::action::{Rule, RuleSet};
 use super::condition::{AclSet, Condition};
-use super::context::{Context, NameTable, Record, SessionInfo};
+use super::context::{Content, Context, NameTable, Record, SessionInfo};
 use super::log_format::LogFormat;
 use super::login::{Password, UserList};
 use super::sample::Expression;
@@ -54,6 +54,21 @@ impl Names for TestNames {
             "map" => Ok(b"/one 1\n/a\t2\n".to_vec()),
             "bad-nets" => Ok(b"# two\n10.0.0.0/8 a\n10.0.0.300 b\n".to_vec()),
             "key.pem" => Ok(include_bytes!("../../tests/expressions/files/rsa.pem").to_vec()),
+            "country.mmdb" => {
+                use crate::proto::mmdb_writer::{Item, Writer};
+                let code =
+                    |code: &str| vec![("iso_code".to_string(), Item::Text(code.to_string()))];
+                let mut writer = Writer::new(24, true);
+                writer.insert(
+                    "10.0.0.0/8",
+                    Item::Map(vec![
+                        ("country".to_string(), Item::Map(code("AA"))),
+                        ("asn".to_string(), Item::Uint32(64_500)),
+                        ("anycast".to_string(), Item::Bool(true)),
+                    ]),
+                );
+                Ok(writer.bytes())
+            }
             "nets" => Ok(b"10.0.0.0/8\n192.168.1\n".to_vec()),
             "page" => {
                 Ok(b"HTTP/1.0 200 OK\r\nContent-Type: text/x\r\nContent-Length: 3\r\n\r\nhey"
@@ -187,16 +202,10 @@ impl Proxy {
 
     pub(super) fn rules(&mut self, text: &str) -> Vec<Rule> {
         let rules = self.with(text, |line, acls, compiler| {
-            let set = match line.keyword().as_str() {
-                "http-response" => RuleSet::HttpResponse,
-                "http-after-response" => RuleSet::HttpAfterResponse,
-                "redirect" => RuleSet::Redirect,
-                _ => RuleSet::HttpRequest,
-            };
-            compiler.position = match set {
-                set if set.is_response() => Position::Response,
-                _ => Position::Request,
-            };
+            let words: Vec<&str> = line.words.iter().take(2).map(Word::as_str).collect();
+            let named = |set: &RuleSet| words.join(" ").starts_with(set.name());
+            let set = RuleSet::ALL.into_iter().find(named).unwrap_or(RuleSet::Redirect);
+            compiler.position = set.position();
             Rule::parse(set, line, acls, compiler)
         });
         rules.into_iter().flatten().collect()
@@ -224,6 +233,7 @@ pub(super) struct Stream {
     pub(super) farms: Vec<Arc<Farm>>,
     pub(super) variables: (Process, Store, StreamStore),
     pub(super) now_us: u64,
+    pub(super) content: Content,
 }
 
 impl Stream {
@@ -234,6 +244,8 @@ impl Stream {
             session: SessionInfo {
                 source: Some("192.168.1.7:50001".parse().unwrap()),
                 destination: Some("10.0.0.1:8080".parse().unwrap()),
+                said_source: None,
+                said_destination: None,
                 frontend: 0,
                 bind: 0,
                 accepted_us: 1_233_922_371_443_000,
@@ -251,6 +263,7 @@ impl Stream {
             farms: vec![Arc::new(Farm::new(specs, false, 100, 0))],
             variables: Default::default(),
             now_us: 1_233_922_372_000_123,
+            content: Content::default(),
         }
     }
 
@@ -269,6 +282,8 @@ impl Stream {
             session: &self.session,
             request: &mut self.request,
             response: self.response.as_mut(),
+            content: self.content,
+            undecided: Default::default(),
             record: &self.record,
             farms: &self.farms,
             names: &self.names,
@@ -277,6 +292,7 @@ impl Stream {
                 session: &self.variables.1,
                 stream: &self.variables.2,
             },
+            head_bytes_max: 1024,
             now_us: self.now_us,
         }
     }
@@ -291,8 +307,13 @@ impl Stream {
 
     pub(super) fn write(&mut self, format: &LogFormat) -> String {
         let mut out = Vec::new();
-        format.write(&self.cx(), &mut out);
+        self.write_bytes(format, &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// Appends what a format writes.
+    pub(super) fn write_bytes(&mut self, format: &LogFormat, out: &mut Vec<u8>) {
+        format.write(&self.cx(), out);
     }
 }
 

@@ -48,12 +48,32 @@ pub enum Refused {
     QueueTimeout,
     /// Every attempt to connect failed.
     Connect,
+    /// The machine had nothing left to make a connection with: descriptors, ports, memory.
+    Exhausted,
     /// `timeout connect` passed on every attempt.
     ConnectTimeout,
     /// The client went away while its request waited in a queue.
     LeftQueue,
     /// The client went away while the connection was being made.
     LeftConnect,
+}
+
+impl Refused {
+    /// Returns what an error of connecting means (manual 8.5, `RC` and `SC`).
+    fn connecting(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(
+                libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EAGAIN
+                | libc::EADDRNOTAVAIL
+                | libc::EADDRINUSE,
+            ) => Self::Exhausted,
+            _ => Self::Connect,
+        }
+    }
 }
 
 /// A server's slot, held while a stream is with that server; dropping it calls the next stream that waits.
@@ -111,8 +131,18 @@ pub struct Dispatch<'s> {
     avoid: Option<ServerId>,
     /// A slot of an attempt before that the next one uses.
     held: Option<Slot>,
+    /// What an attempt to go without waiting found to have no slot: a server, or all of them.
+    full: Option<Option<ServerId>>,
     /// When the first attempt to connect began.
     begun_us: Option<u64>,
+}
+
+/// What a choice of server came to.
+enum Picked {
+    /// A slot.
+    Slot(Slot),
+    /// That server has no free slot, or none has.
+    Full(Option<ServerId>),
 }
 
 impl<'s> Dispatch<'s> {
@@ -120,7 +150,33 @@ impl<'s> Dispatch<'s> {
     pub fn new(session: &'s Session, index: u32, wish: Wish) -> Self {
         let backend = session.shard.backend(index);
         let persistent = wish.server.is_some();
-        Self { session, backend, index, wish, persistent, avoid: None, held: None, begun_us: None }
+        let (avoid, held, full, begun_us) = (None, None, None, None);
+        Self { session, backend, index, wish, persistent, avoid, held, full, begun_us }
+    }
+
+    /// Chooses a server and returns a connection to it if both are there without waiting: the common case.
+    ///
+    /// When they are not, [`Dispatch::assign`] goes on from here.
+    pub fn at_once(&mut self, record: &mut Record) -> Option<Assigned> {
+        let take = self.wish.reuse?;
+        let slot = match self.held.take() {
+            Some(slot) => slot,
+            None => match self.pick(self.wish.server, self.avoid, record).ok()? {
+                Picked::Slot(slot) => slot,
+                Picked::Full(server) => {
+                    self.full = Some(server);
+                    return None;
+                }
+            },
+        };
+        record.server = Some(slot.server as u32);
+        match self.take_idle(slot.server, take) {
+            Some(upstream) => Some(self.reuse(slot, upstream, record)),
+            None => {
+                self.held = Some(slot);
+                None
+            }
+        }
     }
 
     /// Chooses a server, waits for its slot and connects; retries and redispatches as the backend says.
@@ -196,9 +252,11 @@ impl<'s> Dispatch<'s> {
         }
         shard.count(self.backend.object, Counter::ConnectErrors, 1);
         // An attempt to connect and a full queue are errors of that server; the others never had one.
-        if let (Refused::Connect | Refused::ConnectTimeout | Refused::QueueFull, Some(server)) =
-            (refused, record.server)
-        {
+        let of_server = matches!(
+            refused,
+            Refused::Connect | Refused::Exhausted | Refused::ConnectTimeout | Refused::QueueFull
+        );
+        if let Some(server) = record.server.filter(|_| of_server) {
             let object = self.backend.servers[server as usize].object;
             shard.count(object, Counter::ConnectErrors, 1);
         }
@@ -213,8 +271,6 @@ impl<'s> Dispatch<'s> {
             };
             let server = slot.server;
             record.server = Some(server as u32);
-            let farm = &shard.plan.farms[self.index as usize];
-            record.server_streams = farm.server(server).current();
             if let Some(take) = self.wish.reuse {
                 let mut idle = self.take_idle(server, take);
                 if idle.is_none()
@@ -224,10 +280,7 @@ impl<'s> Dispatch<'s> {
                     idle = Box::pin(share::ask(self.session, from, wanted)).await;
                 }
                 if let Some(upstream) = idle {
-                    record.connect_us = 0;
-                    shard.count(self.backend.servers[server].object, Counter::Reuses, 1);
-                    shard.count(self.backend.object, Counter::Reuses, 1);
-                    return Ok(Assigned { slot, upstream });
+                    return Ok(self.reuse(slot, upstream, record));
                 }
             }
             // Boxed, so that streams over connections that are already open do not carry its state.
@@ -239,7 +292,8 @@ impl<'s> Dispatch<'s> {
             if refused == Refused::LeftConnect || !again || self.attempts_left(record) == 0 {
                 return Err(refused);
             }
-            Box::pin(self.reconnect(slot, refused == Refused::Connect, record)).await?;
+            let pause = matches!(refused, Refused::Connect | Refused::Exhausted);
+            Box::pin(self.reconnect(slot, pause, record)).await?;
         }
     }
 
@@ -271,6 +325,15 @@ impl<'s> Dispatch<'s> {
                 .map_err(|_: Left| Refused::LeftConnect)?,
         }
         Ok(())
+    }
+
+    /// Counts a stream that goes over a connection that was open already.
+    fn reuse(&self, slot: Slot, upstream: Upstream, record: &mut Record) -> Assigned {
+        let shard = &self.session.shard;
+        record.connect_us = 0;
+        shard.count(self.backend.servers[slot.server].object, Counter::Reuses, 1);
+        shard.count(self.backend.object, Counter::Reuses, 1);
+        Assigned { slot, upstream }
     }
 
     /// Takes a connection that is open: the client's own, or an idle one of this shard.
@@ -318,41 +381,65 @@ impl<'s> Dispatch<'s> {
                 shard.record(object, Phase::Connect, now - begun);
                 Ok(upstream)
             }
-            Ok(Err(_)) => Err(Refused::Connect),
+            Ok(Err(error)) => Err(Refused::connecting(&error)),
             Err(_) => Err(Refused::ConnectTimeout),
         }
+    }
+
+    /// Takes a slot on the wanted server, or on one that the algorithm chooses, without waiting.
+    fn pick(
+        &self,
+        wanted: Option<ServerId>,
+        avoid: Option<ServerId>,
+        record: &mut Record,
+    ) -> Result<Picked, Refused> {
+        let shard = &self.session.shard;
+        let farm = &shard.plan.farms[self.index as usize];
+        let server = match wanted {
+            Some(server) => Some(server),
+            None => {
+                let source = record.source(&self.session.info);
+                let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
+                let picked =
+                    shard.balancers[self.index as usize].borrow_mut().pick(farm, &key, avoid);
+                if picked.is_none() && farm.nbsrv() == 0 {
+                    return Err(Refused::NoServer);
+                }
+                picked
+            }
+        };
+        let Some(server) = server.filter(|server| farm.try_acquire(*server)) else {
+            return Ok(Picked::Full(server));
+        };
+        count_assigned(shard, self.backend, server, wanted.is_none());
+        record.queue_us = record.queue_us.max(0);
+        Ok(Picked::Slot(self.slot(server)))
+    }
+
+    fn slot(&self, server: ServerId) -> Slot {
+        Slot { shard: self.session.shard.clone(), backend: self.index, server }
     }
 
     async fn acquire(&mut self, record: &mut Record) -> Result<Slot, Refused> {
         let (session, backend) = (self.session, self.backend);
         let shard = &session.shard;
         let farm = &shard.plan.farms[self.index as usize];
-        let slot = |server| Slot { shard: shard.clone(), backend: self.index, server };
         let (mut wanted, mut avoid) = (self.wish.server, self.avoid);
+        let mut full = self.full.take();
         let mut waited_since = None;
         loop {
-            let mut balanced = false;
-            let server = match wanted.take() {
-                Some(server) => Some(server),
-                None => {
-                    balanced = true;
-                    let source = record.source(&session.info);
-                    let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
-                    let picked =
-                        shard.balancers[self.index as usize].borrow_mut().pick(farm, &key, avoid);
-                    if picked.is_none() && farm.nbsrv() == 0 {
-                        return Err(Refused::NoServer);
-                    }
-                    picked
-                }
+            let picked = match full.take() {
+                Some(server) => Picked::Full(server),
+                None => self.pick(wanted, avoid, record)?,
             };
-            if let Some(server) = server
-                && farm.try_acquire(server)
-            {
-                count_assigned(shard, backend, server, balanced);
-                queue_time(session, backend, server, waited_since, record);
-                return Ok(slot(server));
-            }
+            wanted = None;
+            let server = match picked {
+                Picked::Slot(slot) => {
+                    queue_time(session, backend, slot.server, waited_since, record);
+                    return Ok(slot);
+                }
+                Picked::Full(server) => server,
+            };
             let since = *waited_since.get_or_insert_with(|| {
                 session.arm(backend.timeouts.queue.or(backend.timeouts.connect));
                 shard.clock.now_us()
@@ -389,7 +476,7 @@ impl<'s> Dispatch<'s> {
             if let Some(server) = called {
                 count_assigned(shard, backend, server, false);
                 queue_time(session, backend, server, waited_since, record);
-                return Ok(slot(server));
+                return Ok(self.slot(server));
             }
         }
     }
@@ -473,9 +560,10 @@ impl Drop for Waiting<'_> {
 /// Counts a stream on its server; `balanced` when the algorithm chose it, not a cookie, a rule or a queue.
 fn count_assigned(shard: &Shard, backend: &Backend, server: ServerId, balanced: bool) {
     let object = backend.servers[server].object;
-    shard.count(object, Counter::Sessions, 1);
+    let row = shard.cells().row(object);
+    row.add(Counter::Sessions, 1);
     if balanced {
-        shard.count(object, Counter::Assigned, 1);
+        row.add(Counter::Assigned, 1);
         shard.count(backend.object, Counter::Assigned, 1);
     }
 }

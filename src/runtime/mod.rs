@@ -8,12 +8,15 @@
 //! [`sim`] runs a shard on a simulated clock, for fuzzing.
 
 pub mod assign;
+pub mod bandwidth;
 pub mod buffer;
 pub mod checker;
 pub mod clock;
 pub mod deadline;
 pub mod http;
 pub mod inbox;
+pub mod inspect;
+pub mod layer4;
 pub mod listener;
 pub mod logins;
 pub mod queue;

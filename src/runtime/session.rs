@@ -7,7 +7,7 @@ use super::deadline::Deadline;
 use super::shard::Shard;
 use super::transport::Socket;
 use super::upstream::Private;
-use super::{http, tcp};
+use super::{http, layer4, tcp};
 use crate::metrics::Counter;
 use crate::plan::{Frontend, Mode};
 use crate::rules::context::SessionInfo;
@@ -126,12 +126,7 @@ fn try_enter(shard: &Shard, frontend: u32) -> bool {
 /// Spawns the task of a connection that was counted in.
 fn launch(shard: &Rc<Shard>, accepted: Accepted) {
     let frontend = shard.frontend(accepted.frontend);
-    let Ok(socket) = Socket::from_fd(accepted.fd) else {
-        frontend.connections.leave();
-        shard.plan.connections.leave();
-        shard.session_count(-1);
-        return;
-    };
+    let Ok(socket) = Socket::from_fd(accepted.fd) else { return abandon(shard, frontend) };
     let destination = match accepted.destination {
         // A listener on all addresses does not know which of them the client chose.
         Some(address) if address.ip().is_unspecified() => {
@@ -151,20 +146,27 @@ fn launch(shard: &Rc<Shard>, accepted: Accepted) {
     }
     for object in [frontend.object, frontend.binds[accepted.bind as usize].object] {
         shard.count(object, Counter::Connections, 1);
-        shard.count(object, Counter::Sessions, 1);
     }
     let accepted_us = shard.clock.now_us();
+    let mut info = SessionInfo {
+        source: accepted.source,
+        destination,
+        said_source: None,
+        said_destination: None,
+        frontend: accepted.frontend,
+        bind: accepted.bind,
+        accepted_us: shard.clock.wall_us(accepted_us),
+    };
+    let variables = Store::default();
+    let Ok(passed) = layer4::connection(shard, &socket, &mut info, &variables) else {
+        variables.clear(&shard.plan.variables);
+        return abandon(shard, frontend);
+    };
     let session = Session {
-        info: SessionInfo {
-            source: accepted.source,
-            destination,
-            frontend: accepted.frontend,
-            bind: accepted.bind,
-            accepted_us: shard.clock.wall_us(accepted_us),
-        },
+        info,
         socket,
         deadline: Deadline::new(),
-        variables: Store::default(),
+        variables,
         requests: Cell::new(0),
         private: RefCell::default(),
         last_server: Cell::new(None),
@@ -174,24 +176,41 @@ fn launch(shard: &Rc<Shard>, accepted: Accepted) {
         shard: shard.clone(),
     };
     let guarded =
-        Guarded { shard: shard.clone(), frontend: accepted.frontend, future: run(session) };
+        Guarded { shard: shard.clone(), frontend: accepted.frontend, future: run(session, passed) };
     monoio::spawn(guarded);
 }
 
-async fn run(session: Session) {
-    match session.frontend().mode {
-        Mode::Tcp => Box::pin(tcp::relay(&session)).await,
-        Mode::Http => loop {
-            let ready = match session.shard.idle_permit() {
-                Some(permit) => http::First::Posted(permit),
-                None => http::wait_idle(&session).await,
-            };
-            // The state of a running stream is large: it lives in a box of its own while it is needed.
-            match Box::pin(http::serve(&session, ready)).await {
-                http::After::Park => {}
-                http::After::Close => break,
-            }
-        },
+/// Counts a connection out that does not become a session.
+fn abandon(shard: &Shard, frontend: &Frontend) {
+    frontend.connections.leave();
+    shard.plan.connections.leave();
+    shard.session_count(-1);
+}
+
+async fn run(mut session: Session, passed: layer4::Passed) {
+    if layer4::session(&mut session, passed).await.is_err() {
+        return;
+    }
+    let frontend = session.frontend();
+    for object in [frontend.object, frontend.binds[session.info.bind as usize].object] {
+        session.shard.count(object, Counter::Sessions, 1);
+    }
+    if session.frontend().mode == Mode::Tcp {
+        let Some(first) = Box::pin(tcp::relay(&session)).await else { return };
+        if Box::pin(http::serve_switched(&session, first)).await == http::After::Close {
+            return;
+        }
+    }
+    loop {
+        let ready = match session.shard.idle_permit() {
+            Some(permit) => http::First::Posted(permit),
+            None => http::wait_idle(&session).await,
+        };
+        // The state of a running stream is large: it lives in a box of its own while it is needed.
+        match Box::pin(http::serve(&session, ready)).await {
+            http::After::Park => {}
+            http::After::Close => break,
+        }
     }
 }
 

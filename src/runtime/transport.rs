@@ -4,7 +4,7 @@
 //! looks at what is sent.
 
 use super::watch::Left;
-use crate::rules::action::SocketOption;
+use crate::rules::action::PacketOption;
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
@@ -312,17 +312,43 @@ impl Socket {
         self.set_option(libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, hops);
     }
 
-    /// Sets an option of the packets that go out; a refusal of the kernel changes nothing.
-    pub fn set_packet_option(&self, option: SocketOption) {
+    /// Sets a property of the packets to the peer, as far as the kernel allows: a mark needs CAP_NET_ADMIN.
+    pub fn set_packets(&self, option: PacketOption) {
         match option {
-            SocketOption::Mark(mark) => {
-                self.set_option(libc::SOL_SOCKET, libc::SO_MARK, mark as i32);
+            PacketOption::Mark(mark) => {
+                self.set_option(libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed());
             }
-            SocketOption::Tos(tos) => {
+            PacketOption::Tos(tos) => {
                 self.set_option(libc::IPPROTO_IP, libc::IP_TOS, tos.into());
                 self.set_option(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, tos.into());
             }
         }
+    }
+
+    /// Copies what was received into `bytes` without taking it, and returns how much; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing, or what the kernel says.
+    pub fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.recv_now(bytes, libc::MSG_PEEK)
+    }
+
+    /// Takes as many bytes as `bytes` has room for; returns whether they were there, as after a look at them.
+    pub fn discard(&self, bytes: &mut [u8]) -> bool {
+        bytes.is_empty() || matches!(self.recv_now(bytes, 0), Ok(taken) if taken == bytes.len())
+    }
+
+    fn recv_now(&self, bytes: &mut [u8], flags: i32) -> io::Result<usize> {
+        // SAFETY: the call writes at most `bytes.len()` bytes to `bytes`, which outlives it.
+        let got = unsafe {
+            libc::recv(
+                self.fd(),
+                bytes.as_mut_ptr().cast(),
+                bytes.len(),
+                flags | libc::MSG_DONTWAIT,
+            )
+        };
+        usize::try_from(got).map_err(|_| io::Error::last_os_error())
     }
 
     /// Sets an option; returns whether the kernel took it.

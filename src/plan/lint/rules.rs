@@ -6,6 +6,7 @@ use crate::config::diagnostic::Diagnostics;
 use crate::plan::{Backend, Frontend, UseBackend};
 use crate::rules::action::Rule;
 use crate::rules::condition::Condition;
+use std::time::Duration;
 
 /// A rule that ends its list when its condition holds.
 struct Ending<'r> {
@@ -33,9 +34,12 @@ pub(in crate::plan) fn destinations(
     backends: &[Backend],
 ) {
     let sets = |rules: &[Rule]| rules.iter().any(|rule| rule.name == "set-dst");
-    let set_before = frontends.iter().any(|frontend| sets(&frontend.http_request));
+    let set_before = frontends.iter().any(|frontend| {
+        let layer4 = [&frontend.connection_rules, &frontend.session_rules, &frontend.content_rules];
+        layer4.into_iter().chain([&frontend.http_request]).any(|rules| sets(rules))
+    });
     for backend in backends {
-        if set_before || sets(&backend.http_request) {
+        if set_before || sets(&backend.http_request) || sets(&backend.content_rules) {
             continue;
         }
         let circular = |follow: crate::plan::Follow| follow.address && follow.port == Some(0);
@@ -67,13 +71,34 @@ pub(in crate::plan) fn use_backend(diagnostics: &mut Diagnostics, rules: &[UseBa
 
 /// Looks at a list of `http-request` or `http-response` rules; `name` is the directive.
 pub(in crate::plan) fn http(diagnostics: &mut Diagnostics, rules: &[Rule], name: &str) {
+    layer4(diagnostics, rules, name);
+    for rule in rules.iter().filter(|rule| rule.is_refusal()) {
+        bypass(diagnostics, rule.condition.as_ref(), rule.span);
+    }
+}
+
+/// Reports the first rule on content that no delay gives the content time to arrive.
+pub(in crate::plan) fn delay(
+    diagnostics: &mut Diagnostics,
+    rules: &[Rule],
+    delay: Option<Duration>,
+    directive: &str,
+) {
+    let blind = |rule: &&Rule| rule.condition.as_ref().is_some_and(Condition::looks_at_content);
+    let Some(rule) = rules.iter().find(blind).filter(|_| delay.is_none()) else { return };
+    diagnostics.push(
+        Diagnostic::warning(rule.span, "this rule looks at content that is not waited for")
+            .label("it runs as soon as the connection stands, when mostly nothing was received yet")
+            .help(format!("add for example `{directive} inspect-delay 5s`")),
+    );
+}
+
+/// Looks at a list of rules that see no paths; `name` is the directive.
+pub(in crate::plan) fn layer4(diagnostics: &mut Diagnostics, rules: &[Rule], name: &str) {
     let mut seen: Vec<Ending<'_>> = Vec::new();
     for rule in rules {
         let condition = rule.condition.as_ref();
         shadowed(diagnostics, &seen, condition, rule.span, name);
-        if rule.is_refusal() {
-            bypass(diagnostics, condition, rule.span);
-        }
         if rule.is_final() {
             seen.push(Ending::new(condition, rule.span));
         } else {

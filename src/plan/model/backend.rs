@@ -55,6 +55,10 @@ pub struct Backend {
     pub prefer_last: bool,
     /// `cookie`
     pub cookie: Option<CookiePolicy>,
+    /// `tcp-request content` rules.
+    pub content_rules: Vec<Rule>,
+    /// `tcp-response content` rules.
+    pub response_content_rules: Vec<Rule>,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
@@ -85,6 +89,8 @@ pub struct Backend {
     pub splice: Splice,
     /// Logging of health changes.
     pub logs: Vec<LogTarget>,
+    /// `option log-health-checks`
+    pub log_health_checks: bool,
     /// `log-tag`
     pub log_tag: Option<String>,
     /// `description`

@@ -9,7 +9,8 @@ use crate::metrics::ObjectId;
 use crate::proto::h1::parse::Limits;
 use crate::rules::action::Rule;
 use crate::rules::capture::Declarations;
-use crate::rules::condition::Condition;
+use crate::rules::condition::{Condition, Run, runs};
+use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
 use std::sync::Arc;
 
@@ -35,6 +36,12 @@ pub struct Frontend {
     pub messages: Messages,
     /// The bounds of request heads.
     pub limits: Limits,
+    /// `tcp-request connection` rules.
+    pub connection_rules: Vec<Rule>,
+    /// `tcp-request session` rules.
+    pub session_rules: Vec<Rule>,
+    /// `tcp-request content` rules.
+    pub content_rules: Vec<Rule>,
     /// `http-request` rules in order, then `redirect` rules.
     pub http_request: Vec<Rule>,
     /// `http-response` rules.
@@ -129,6 +136,36 @@ pub struct UseBackend {
     pub condition: Option<Condition>,
     /// Where it stands.
     pub span: Span,
+    /// The rules in a row that begin with the same test as this one.
+    pub run: Option<Arc<Run>>,
+}
+
+impl UseBackend {
+    /// Links rules in a row that begin with the same test, when all lines of the section are compiled.
+    pub fn link(rules: &mut [UseBackend]) {
+        let runs = runs(rules.iter().map(|rule| rule.condition.as_ref()));
+        rules.iter_mut().zip(runs).for_each(|(rule, run)| rule.run = run);
+    }
+
+    /// Returns the first rule whose condition holds.
+    #[inline]
+    pub fn first<'r>(rules: &'r [UseBackend], cx: &Context<'_>) -> Option<&'r UseBackend> {
+        let mut at = 0;
+        while let Some(mut rule) = rules.get(at) {
+            if let Some(run) = &rule.run {
+                at = run.next(at, cx);
+                if at >= run.end() {
+                    continue;
+                }
+                rule = &rules[at];
+            }
+            if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx)) {
+                return Some(rule);
+            }
+            at += 1;
+        }
+        None
+    }
 }
 
 /// A backend named in a rule.

@@ -12,6 +12,9 @@ use crate::plan::{
     AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Messages, Mode, RetryOn, Reuse,
     Splice, Timeouts,
 };
+use crate::rules::action::RuleSet;
+use crate::rules::bandwidth::Filter;
+use std::sync::Arc;
 
 /// The four sections that share these directives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,10 @@ impl<'a> RuleLine<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plan) enum RuleKind {
     Acl,
+    Connection,
+    Session,
+    Content,
+    ResponseContent,
     HttpRequest,
     HttpResponse,
     HttpAfterResponse,
@@ -72,6 +79,21 @@ pub(in crate::plan) enum RuleKind {
 }
 
 impl RuleKind {
+    /// Returns the list of actions that the rule belongs to, if it names an action.
+    pub(in crate::plan) fn set(self) -> Option<RuleSet> {
+        match self {
+            Self::Connection => Some(RuleSet::Connection),
+            Self::Session => Some(RuleSet::Session),
+            Self::Content => Some(RuleSet::Content),
+            Self::ResponseContent => Some(RuleSet::ResponseContent),
+            Self::HttpRequest => Some(RuleSet::HttpRequest),
+            Self::HttpResponse => Some(RuleSet::HttpResponse),
+            Self::HttpAfterResponse => Some(RuleSet::HttpAfterResponse),
+            Self::Redirect => Some(RuleSet::Redirect),
+            Self::Acl | Self::UseBackend | Self::UseServer | Self::MonitorFail => None,
+        }
+    }
+
     /// Returns whether the rule has no effect without `mode http`.
     pub(in crate::plan) fn needs_http(self) -> bool {
         matches!(
@@ -150,6 +172,8 @@ pub(in crate::plan) struct Draft<'a> {
     pub(in crate::plan) settings: Settings<'a>,
     pub(in crate::plan) binds: Vec<Bind>,
     pub(in crate::plan) servers: Vec<ServerDraft<'a>>,
+    /// In the order of the section.
+    pub(in crate::plan) filters: Vec<Arc<Filter>>,
     /// Directives of this section itself that need `mode http`.
     pub(in crate::plan) http_words: Vec<(&'static str, Span)>,
     /// The line above the one that is read.
@@ -167,6 +191,7 @@ impl<'a> Draft<'a> {
             settings,
             binds: Vec::new(),
             servers: Vec::new(),
+            filters: Vec::new(),
             http_words: Vec::new(),
             previous: None,
             broken: false,
@@ -187,6 +212,19 @@ impl<'a> Draft<'a> {
 
     pub(in crate::plan) fn is_back(&self) -> bool {
         matches!(self.kind, Kind::Backend | Kind::Listen)
+    }
+
+    /// Returns whether a rule may put its connections into HTTP mode.
+    pub(in crate::plan) fn switches_mode(&self) -> bool {
+        self.settings.rules.iter().any(|rule| {
+            let action = rule.line.words.get(2).map(Word::as_str);
+            rule.kind == RuleKind::Content && action == Some("switch-mode")
+        })
+    }
+
+    /// Returns whether it may have to do with HTTP messages.
+    pub(in crate::plan) fn serves_http(&self) -> bool {
+        self.mode() == Mode::Http || self.switches_mode()
     }
 
     pub(in crate::plan) fn mode(&self) -> Mode {

@@ -9,6 +9,7 @@ mod check;
 mod cookie;
 mod draft;
 mod errors;
+mod filter;
 pub(super) mod log;
 mod options;
 mod rules;
@@ -57,6 +58,7 @@ pub(super) static TABLES: &[&[Entry<Row>]] = &[
     cookie::TABLE,
     errors::TABLE,
     errors::HTTP_ERROR,
+    filter::TABLE,
     log::TABLE,
     options::TABLE,
     rules::TABLE,

@@ -1,7 +1,10 @@
 //! Rule lines: kept in order here, compiled by [`crate::rules`] once all names are known.
 
 use super::{Handler, Row, RuleKind, RuleLine};
+use crate::plan::directive::Args;
 use crate::plan::directive::Entry;
+use crate::plan::{Timeouts, load::Loader};
+use std::time::Duration;
 
 macro_rules! rule {
     ($kind:ident) => {{
@@ -19,6 +22,18 @@ macro_rules! rule {
         };
         HANDLER
     }};
+}
+
+/// Reads how long first data is waited for; 0 is not at all.
+fn delay(
+    cx: &mut Loader<'_>,
+    args: &mut Args<'_>,
+    timeouts: &mut Timeouts,
+    field: impl Fn(&mut Timeouts) -> &mut Option<Duration>,
+) {
+    if let Some(time) = args.time(cx, "a duration such as `5s`") {
+        *field(timeouts) = Some(time).filter(|time| *time > Duration::ZERO);
+    }
 }
 
 /// One row per kind of rule.
@@ -48,6 +63,42 @@ pub(super) static TABLE: &[Entry<Row>] = &[
         name: "redirect",
         example: "redirect scheme https code 301 if { dst_port 80 }",
         build: Row::new(rule!(Redirect)).http(),
+    },
+    Entry {
+        name: "tcp-request connection",
+        example: "tcp-request connection reject if { src 192.0.2.0/24 }",
+        build: Row::new(rule!(Connection)),
+    },
+    Entry {
+        name: "tcp-request content",
+        example: "tcp-request content accept if { src 192.0.2.0/24 }",
+        build: Row::new(rule!(Content)),
+    },
+    Entry {
+        name: "tcp-request inspect-delay",
+        example: "tcp-request inspect-delay 5s",
+        build: Row::new(|cx, draft, args| {
+            delay(cx, args, &mut draft.settings.timeouts, |timeouts| &mut timeouts.inspect);
+        }),
+    },
+    Entry {
+        name: "tcp-request session",
+        example: "tcp-request session set-var(sess.port) src_port",
+        build: Row::new(rule!(Session)),
+    },
+    Entry {
+        name: "tcp-response content",
+        example: "tcp-response content set-var(sess.answered) bool(true)",
+        build: Row::new(rule!(ResponseContent)),
+    },
+    Entry {
+        name: "tcp-response inspect-delay",
+        example: "tcp-response inspect-delay 5s",
+        build: Row::new(|cx, draft, args| {
+            delay(cx, args, &mut draft.settings.timeouts, |timeouts| {
+                &mut timeouts.inspect_response
+            });
+        }),
     },
     Entry {
         name: "use-server",

@@ -1,23 +1,26 @@
 //! Drafts into a plan: names become indices, rules are compiled, and sections are checked against each other.
 
 mod errors;
+mod log;
 mod rules;
 mod variables;
 
 use super::global::GlobalDraft;
 use super::lint;
 use super::load::{Loader, read_file};
+use super::log::Logs;
+use super::log::target::{self, TargetDraft};
 use super::proxy::{CaptureDraft, Draft, HttpErrors};
 use super::resolvers;
 use super::server_line::ServerDraft;
 use super::userlist::UserLists;
 use super::{
-    Backend, FIRST_PROXY, Frontend, Gauge, Global, LogSettings, Mode, Plan, RetryOn, Server,
-    SocketOptions, Splice,
+    Backend, FIRST_PROXY, Frontend, Gauge, Global, Mode, Plan, RetryOn, Server, SocketOptions,
+    Splice,
 };
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
-use crate::log::LogTarget;
+use crate::log::ring::Ring;
 use crate::metrics::{self, ObjectId};
 use crate::proto::h1::parse::Limits;
 use crate::rules::capture::Declarations;
@@ -44,10 +47,16 @@ pub(super) fn plan(
     resolvers: Vec<resolvers::Draft>,
     http_errors: &HashMap<&str, HttpErrors>,
     user_lists: UserLists,
+    logs: &Logs<'_>,
 ) -> Plan {
     let no_splice = draft.no_splice;
+    let mut global_logs = draft.logs.clone();
+    for log in &mut global_logs {
+        target::settle(&mut log.target, &logs.rings);
+    }
     let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
-    let global = draft.finish(cx);
+    let mut global = draft.finish(cx);
+    global.logs = global_logs.iter().map(|log| log.target.clone()).collect();
     let index = Index {
         buffer_size: global.buffer_size,
         resolvers: resolvers::names(&resolvers),
@@ -58,6 +67,8 @@ pub(super) fn plan(
     let mut build = Build {
         global: &global,
         index: &index,
+        logs,
+        global_logs: &global_logs,
         no_splice,
         objects: 0,
         reported: rules::Reported::default(),
@@ -99,6 +110,7 @@ pub(super) fn plan(
         metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
         patterns: index.patterns.clone(),
+        rings: logs.rings.iter().map(|(ring, _)| Arc::new(Ring::new(ring.clone()))).collect(),
         resolvers: resolvers::finish(resolvers),
         variables,
     }
@@ -185,7 +197,7 @@ impl<'a> Index<'a> {
             return None;
         };
         let (mode, span) = self.backend_modes[at as usize];
-        if mode != draft.mode() {
+        if mode != draft.mode() && !(mode == Mode::Http && draft.switches_mode()) {
             let (ours, theirs) = match mode {
                 Mode::Tcp => ("http", "tcp"),
                 Mode::Http => ("tcp", "http"),
@@ -193,7 +205,7 @@ impl<'a> Index<'a> {
             let help = match mode {
                 Mode::Tcp => "give both sections the same `mode`, best in their `defaults`",
                 Mode::Http => {
-                    "a change from TCP to HTTP on the way is not supported yet: give both sections `mode http`"
+                    "give both sections `mode http`, or add `tcp-request inspect-delay 5s` and `tcp-request content switch-mode http if HTTP`"
                 }
             };
             diagnostics.push(
@@ -274,6 +286,9 @@ impl Names for Index<'_> {
 struct Build<'b> {
     global: &'b Global,
     index: &'b Index<'b>,
+    logs: &'b Logs<'b>,
+    /// `log` lines of the global section.
+    global_logs: &'b [TargetDraft],
     no_splice: bool,
     /// Number of counted objects so far.
     objects: u32,
@@ -350,16 +365,19 @@ impl Build<'_> {
             connection_mode: settings.connection_mode,
             messages: settings.messages,
             limits: self.limits(settings.messages.relaxed_requests, settings.messages.proxy_header),
+            connection_rules: rules.connection,
+            session_rules: rules.session,
+            content_rules: rules.content,
             http_request: rules.http_request,
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
             use_backend: rules.use_backend,
             default_backend,
-            monitor_uri: settings.monitor_uri.clone().filter(|_| draft.mode() == Mode::Http),
+            monitor_uri: settings.monitor_uri.clone().filter(|_| draft.serves_http()),
             monitor_fail: rules.monitor_fail,
             stats: self.stats(draft),
-            forward_for: settings.forward_for.clone().filter(|_| draft.mode() == Mode::Http),
-            original_to: settings.original_to.clone().filter(|_| draft.mode() == Mode::Http),
+            forward_for: settings.forward_for.clone().filter(|_| draft.serves_http()),
+            original_to: settings.original_to.clone().filter(|_| draft.serves_http()),
             header_names: settings.header_names,
             buffer_request: settings.buffer_request,
             captures: Some(&settings.captures.declared)
@@ -418,6 +436,8 @@ impl Build<'_> {
             abort_on_close: settings.abort_on_close,
             prefer_last: settings.prefer_last,
             cookie: settings.cookie.clone().filter(|_| http),
+            content_rules: rules.content,
+            response_content_rules: rules.response_content,
             http_request: rules.http_request,
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
@@ -435,7 +455,8 @@ impl Build<'_> {
                 no_linger: settings.no_linger,
             },
             splice: self.splice(draft),
-            logs: self.log_targets(draft),
+            logs: self.log_targets(draft).into_iter().map(|log| log.target).collect(),
+            log_health_checks: settings.log.health_checks,
             log_tag: settings.log.tag.clone(),
             all_backups: settings.all_backups,
             frontend,
@@ -480,7 +501,7 @@ impl Build<'_> {
     }
 
     fn stats(&self, draft: &Draft<'_>) -> Option<Arc<super::StatsPage>> {
-        let stats = draft.settings.stats.as_ref().filter(|_| draft.mode() == Mode::Http)?;
+        let stats = draft.settings.stats.as_ref().filter(|_| draft.serves_http())?;
         let node = self.global.node.as_deref().unwrap_or(&self.global.hostname);
         Some(Arc::new(stats.page(&draft.name, node, self.global.description.as_deref())))
     }
@@ -545,37 +566,6 @@ impl Build<'_> {
         Splice {
             request: !self.no_splice && (settings.splice_auto || settings.splice.request),
             response: !self.no_splice && (settings.splice_auto || settings.splice.response),
-        }
-    }
-
-    fn log_targets(&self, draft: &Draft<'_>) -> Vec<LogTarget> {
-        let log = &draft.settings.log;
-        let global = log.global.iter().flat_map(|_| self.global.logs.iter());
-        global.chain(&log.targets).cloned().collect()
-    }
-
-    fn log(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> LogSettings {
-        let log = &draft.settings.log;
-        let targets = self.log_targets(draft);
-        let http = draft.mode() == Mode::Http;
-        let span = log.format.span().unwrap_or(draft.span);
-        let mut found = Diagnostics::default();
-        let mut compiler = Compiler {
-            diagnostics: &mut found,
-            names: self.index,
-            position: Position::Log,
-            http,
-            backend: None,
-            line: span,
-        };
-        let format = LogFormat::parse(log.format.text(http), span, &mut compiler);
-        self.reported.push(cx, &found);
-        LogSettings {
-            format: format.filter(|_| !targets.is_empty()),
-            targets,
-            dont_log_null: log.dont_log_null,
-            dont_log_normal: log.dont_log_normal,
-            tag: log.tag.clone(),
         }
     }
 }

@@ -48,6 +48,14 @@ pub(super) enum Half {
 /// The compiled rules of one half of a proxy.
 #[derive(Default)]
 pub(super) struct Compiled {
+    /// `tcp-request connection`, of the front half.
+    pub(super) connection: Vec<Rule>,
+    /// `tcp-request session`, of the front half.
+    pub(super) session: Vec<Rule>,
+    /// `tcp-request content`
+    pub(super) content: Vec<Rule>,
+    /// `tcp-response content`, of the back half.
+    pub(super) response_content: Vec<Rule>,
     /// `http-request` rules, then `redirect` rules.
     pub(super) http_request: Vec<Rule>,
     pub(super) http_response: Vec<Rule>,
@@ -56,6 +64,29 @@ pub(super) struct Compiled {
     pub(super) use_backend: Vec<UseBackend>,
     pub(super) use_server: Vec<UseServer>,
     pub(super) monitor_fail: Vec<Condition>,
+}
+
+impl Compiled {
+    /// Returns the list that rules of a set go to; none when it belongs to the other half.
+    fn list<'l>(
+        &'l mut self,
+        set: RuleSet,
+        half: Half,
+        redirects: &'l mut Vec<Rule>,
+    ) -> Option<&'l mut Vec<Rule>> {
+        match (set, half) {
+            (RuleSet::Connection, Half::Front) => Some(&mut self.connection),
+            (RuleSet::Session, Half::Front) => Some(&mut self.session),
+            (RuleSet::Content, _) => Some(&mut self.content),
+            (RuleSet::ResponseContent, Half::Back) => Some(&mut self.response_content),
+            (RuleSet::HttpRequest, _) => Some(&mut self.http_request),
+            (RuleSet::HttpResponse, _) => Some(&mut self.http_response),
+            (RuleSet::HttpAfterResponse, _) => Some(&mut self.http_after_response),
+            (RuleSet::Redirect, _) => Some(redirects),
+            (RuleSet::Connection | RuleSet::Session, Half::Back)
+            | (RuleSet::ResponseContent, Half::Front) => None,
+        }
+    }
 }
 
 /// Compiles the rules of one half; `backend` is the index of the proxy's back half.
@@ -67,14 +98,24 @@ pub(super) fn compile(
     half: Half,
     backend: Option<u32>,
 ) -> Compiled {
-    let http = draft.mode() == Mode::Http;
+    let (http, tcp) = (draft.serves_http(), draft.mode() == Mode::Tcp);
     // The first half of a `listen` section has reported everything.
     let second = half == Half::Back && draft.is_front();
     let errors = cx.errors();
     let captures = draft.is_front().then(|| draft.settings.captures.clone());
     index.captures.replace(captures);
     let mut silent = Diagnostics::default();
-    let mut pass = Pass { index, draft, half, backend, acls: AclSet::default(), dropped: false };
+    let content = draft.settings.rules.iter().any(|rule| rule.kind == RuleKind::Content);
+    let mut pass = Pass {
+        index,
+        draft,
+        half,
+        backend,
+        acls: AclSet::default(),
+        dropped: false,
+        inspects: tcp && content,
+        serves_http: http,
+    };
     let mut out = Compiled::default();
     let mut redirects = Vec::new();
     let (acls, others): (Vec<&RuleLine<'_>>, Vec<&RuleLine<'_>>) =
@@ -92,6 +133,16 @@ pub(super) fn compile(
     if !second {
         let mut found = Diagnostics::default();
         lint::rules::use_backend(&mut found, &out.use_backend);
+        lint::rules::layer4(&mut found, &out.connection, "tcp-request connection");
+        lint::rules::layer4(&mut found, &out.session, "tcp-request session");
+        lint::rules::layer4(&mut found, &out.content, "tcp-request content");
+        lint::rules::layer4(&mut found, &out.response_content, "tcp-response content");
+        if tcp {
+            let timeouts = &draft.settings.timeouts;
+            lint::rules::delay(&mut found, &out.content, timeouts.inspect, "tcp-request");
+            let (rules, delay) = (&out.response_content, timeouts.inspect_response);
+            lint::rules::delay(&mut found, rules, delay, "tcp-response");
+        }
         lint::rules::http(&mut found, &out.http_request, "http-request");
         lint::rules::http(&mut found, &out.http_response, "http-response");
         lint::rules::http(&mut found, &out.http_after_response, "http-after-response");
@@ -103,6 +154,10 @@ pub(super) fn compile(
         }
     }
     out.http_request.append(&mut redirects);
+    for rules in [&mut out.http_request, &mut out.http_response, &mut out.http_after_response] {
+        Rule::link(rules);
+    }
+    UseBackend::link(&mut out.use_backend);
     out.error_files = super::errors::compile(cx, index, reported, draft, backend, second);
     out
 }
@@ -116,6 +171,10 @@ struct Pass<'p, 'a> {
     acls: AclSet,
     /// Some line needs `mode http` and was left out.
     dropped: bool,
+    /// What is sent first is looked at before anything is chosen.
+    inspects: bool,
+    /// There may be HTTP messages.
+    serves_http: bool,
 }
 
 impl<'p> Pass<'p, '_> {
@@ -132,7 +191,13 @@ impl<'p> Pass<'p, '_> {
             diagnostics,
             names: self.index,
             position,
-            http: self.draft.mode() == Mode::Http,
+            http: match position {
+                // These run before a connection is in HTTP mode.
+                Position::Connection | Position::Content | Position::ResponseContent => {
+                    self.draft.mode() == Mode::Http
+                }
+                Position::Request | Position::Response | Position::Log => self.serves_http,
+            },
             backend: self.backend,
             line,
         }
@@ -147,20 +212,31 @@ impl<'p> Pass<'p, '_> {
         redirects: &mut Vec<Rule>,
     ) {
         let line = rule.line;
-        let position = match rule.kind {
-            RuleKind::HttpResponse | RuleKind::HttpAfterResponse => Position::Response,
+        let set = rule.kind.set();
+        let position = match (set, rule.kind) {
+            (Some(set), _) => set.position(),
+            (None, RuleKind::UseBackend | RuleKind::UseServer) if self.inspects => {
+                Position::Content
+            }
             _ => Position::Request,
         };
         let mut acls = std::mem::take(&mut self.acls);
         let mut compiler = self.compiler(diagnostics, position, line.span);
-        let mut http = |set| Rule::parse(set, line, &mut acls, &mut compiler);
-        match (rule.kind, self.half) {
-            (RuleKind::HttpRequest, _) => out.http_request.extend(http(RuleSet::HttpRequest)),
-            (RuleKind::HttpResponse, _) => out.http_response.extend(http(RuleSet::HttpResponse)),
-            (RuleKind::HttpAfterResponse, _) => {
-                out.http_after_response.extend(http(RuleSet::HttpAfterResponse));
+        if let Some(set) = set {
+            if let Some(list) = out.list(set, self.half, redirects) {
+                let rule = Rule::parse(set, line, &mut acls, &mut compiler);
+                let filters = &self.draft.filters;
+                list.extend(rule.and_then(|rule| rule.with_filters(filters, &mut compiler)));
+            } else {
+                // Compiled for the other half; here it only counts as a user of its ACLs.
+                let mut silent = Diagnostics::default();
+                let mut compiler = self.compiler(&mut silent, position, line.span);
+                Rule::parse(set, line, &mut acls, &mut compiler);
             }
-            (RuleKind::Redirect, _) => redirects.extend(http(RuleSet::Redirect)),
+            self.acls = acls;
+            return;
+        }
+        match (rule.kind, self.half) {
             (RuleKind::Acl, _) => acls.declare(line, &mut compiler),
             (RuleKind::MonitorFail, Half::Front) => {
                 let words = &line.words[2..];
@@ -178,7 +254,8 @@ impl<'p> Pass<'p, '_> {
                 let mut compiler = self.compiler(&mut silent, position, line.span);
                 condition(line, &mut acls, &mut compiler);
             }
-            (RuleKind::MonitorFail | RuleKind::UseBackend, Half::Back) => {}
+            // Those with a set were compiled above; these belong to the front half.
+            _ => {}
         }
         self.acls = acls;
     }
@@ -198,7 +275,7 @@ impl<'p> Pass<'p, '_> {
             found.map(BackendTarget::Fixed)
         };
         let condition = condition(line, acls, compiler)?;
-        Some(UseBackend { target: target?, condition, span: line.span })
+        Some(UseBackend { target: target?, condition, span: line.span, run: None })
     }
 
     /// Compiles a `use-server` line.

@@ -5,7 +5,7 @@ use crate::config::ast::Line;
 use crate::config::diagnostic::Diagnostic;
 use crate::plan::load::Loader;
 use crate::proto::http::Head;
-use crate::rules::context::{Context, NameTable, Record, SessionInfo};
+use crate::rules::context::{Content, Context, NameTable, Record, SessionInfo};
 use crate::rules::log_format::LogFormat;
 use crate::rules::sample::{Expression, Value};
 use crate::rules::variable::{Conditions, Limits, Process, Scope, Store, StreamStore, Variables};
@@ -56,12 +56,16 @@ fn set(cx: &mut Loader<'_>, index: &Index<'_>, line: &Line, process: &Process) {
         session: &SessionInfo {
             source: None,
             destination: None,
+            said_source: None,
+            said_destination: None,
             frontend: 0,
             bind: 0,
             accepted_us: 0,
         },
         request: &mut request,
         response: None,
+        content: Content::default(),
+        undecided: Default::default(),
         record: &Record::default(),
         farms: &[],
         names: &names,
@@ -70,6 +74,7 @@ fn set(cx: &mut Loader<'_>, index: &Index<'_>, line: &Line, process: &Process) {
             session: &Store::default(),
             stream: &StreamStore::default(),
         },
+        head_bytes_max: usize::MAX,
         now_us: 0,
     };
     let set = |value: Value<'_>| {

@@ -4,14 +4,15 @@
 //! without an address of its own, where the stream goes.
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row};
+use super::{Action, ActionSpec, Row, RuleSets};
 use crate::rules::Compiler;
 use crate::rules::context::Context;
 use crate::rules::sample::Expression;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const fn request(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: false, is_final: false, build }
+    let sets = RuleSets::REQUEST.and(RuleSets::TCP_REQUEST);
+    ActionSpec { sets, is_final: false, build }
 }
 
 /// Actions on addresses.

@@ -1,7 +1,7 @@
 //! The action `capture`: keeps a value in a slot of the frontend, for logs and for rules that run later.
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row, RuleSet};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets};
 use crate::config::ast::Word;
 use crate::config::diagnostic::Diagnostic;
 use crate::rules::Compiler;
@@ -15,7 +15,7 @@ pub(super) const TABLE: &[Row] = &[super::row(
     "<expression> { len <length> | id <slot> }",
     "Keeps the beginning of a value in a slot: of its own (`len`, requests only), or of `capture` and `declare capture` lines, counted from 0.",
     "http-request capture req.hdr(user-agent) len 40",
-    ActionSpec { request: true, response: true, is_final: false, build: capture },
+    ActionSpec { sets: RuleSets::HTTP, is_final: false, build: capture },
 )];
 
 /// A compiled capture.

@@ -13,9 +13,9 @@ pub(super) struct Cursor<'l> {
 }
 
 impl<'l> Cursor<'l> {
-    /// Returns a cursor behind the directive's name.
-    pub(super) fn new(line: &'l Line) -> Self {
-        Self { words: &line.words, at: 1 }
+    /// Returns a cursor behind the directive's name, which has that many words.
+    pub(super) fn behind(line: &'l Line, words: usize) -> Self {
+        Self { words: &line.words, at: words }
     }
 
     /// Returns the next word, which must be there even if it looks like `if`.

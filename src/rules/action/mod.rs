@@ -1,4 +1,5 @@
-//! Actions: what a rule of `http-request`, `http-response`, `http-after-response` or the old `redirect` does, and when.
+//! Actions: what a rule of `tcp-request`, `tcp-response`, `http-request`, `http-response`, `http-after-response` or the
+//! old `redirect` does, and when.
 //!
 //! A line is compiled to a [`Rule`]; [`run`] evaluates rules in order until one is final. Values are built in a
 //! buffer that the thread keeps, so that running a rule does not allocate as a matter of course. A new action
@@ -6,29 +7,33 @@
 //! runtime carries out.
 
 mod address;
+mod bandwidth;
 mod capture;
+mod connection;
 mod cursor;
 mod headers;
 mod normalize;
+mod pause;
 mod redirect;
 mod reply;
 mod retry;
-mod socket;
+mod strict;
 mod target;
 mod variable;
 mod verdict;
 mod wait;
 
-use super::condition::{AclSet, Condition};
-use super::context::Context;
-use super::{Compiler, known, login};
+use super::bandwidth::Filter;
+use super::condition::{AclSet, Condition, Run, runs};
+use super::context::{Context, Stage};
+use super::{Compiler, Position, known, login};
 use crate::config::ast::{Line, Span};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
 pub use capture::{LENGTH_MAX as CAPTURE_LENGTH_MAX, length as capture_length};
+pub use connection::PacketOption;
 use cursor::Cursor;
 pub use reply::{ErrorReply, unknown_section};
-pub use socket::SocketOption;
 use std::cell::Cell;
 use std::sync::Arc;
 pub use wait::Wait;
@@ -36,6 +41,14 @@ pub use wait::Wait;
 /// Which list of rules a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleSet {
+    /// `tcp-request connection …`
+    Connection,
+    /// `tcp-request session …`
+    Session,
+    /// `tcp-request content …`
+    Content,
+    /// `tcp-response content …`
+    ResponseContent,
     /// `http-request …`
     HttpRequest,
     /// `http-response …`
@@ -47,52 +60,100 @@ pub enum RuleSet {
 }
 
 impl RuleSet {
+    /// The sets whose lines name their action, in the order in which they run.
+    pub const ALL: [RuleSet; 7] = [
+        RuleSet::Connection,
+        RuleSet::Session,
+        RuleSet::Content,
+        RuleSet::HttpRequest,
+        RuleSet::ResponseContent,
+        RuleSet::HttpResponse,
+        RuleSet::HttpAfterResponse,
+    ];
+
     /// Returns the directive's name.
     pub fn name(self) -> &'static str {
         match self {
+            RuleSet::Connection => "tcp-request connection",
+            RuleSet::Session => "tcp-request session",
+            RuleSet::Content => "tcp-request content",
+            RuleSet::ResponseContent => "tcp-response content",
             RuleSet::HttpRequest => "http-request",
             RuleSet::HttpResponse => "http-response",
             RuleSet::HttpAfterResponse => "http-after-response",
             RuleSet::Redirect => "redirect",
         }
     }
-}
 
-impl RuleSet {
+    /// Returns how many words the directive's name has.
+    fn words(self) -> usize {
+        self.name().split(' ').count()
+    }
+
     /// Returns whether its rules see and edit the response.
     pub fn is_response(self) -> bool {
-        matches!(self, RuleSet::HttpResponse | RuleSet::HttpAfterResponse)
+        matches!(
+            self,
+            RuleSet::ResponseContent | RuleSet::HttpResponse | RuleSet::HttpAfterResponse
+        )
+    }
+
+    /// Returns where the expressions of its rules stand.
+    pub fn position(self) -> Position {
+        match self {
+            RuleSet::Connection | RuleSet::Session => Position::Connection,
+            RuleSet::Content => Position::Content,
+            RuleSet::ResponseContent => Position::ResponseContent,
+            RuleSet::HttpRequest | RuleSet::Redirect => Position::Request,
+            RuleSet::HttpResponse | RuleSet::HttpAfterResponse => Position::Response,
+        }
     }
 
     /// Returns whether an action can stand in such a rule.
     pub fn allows(self, row: &Row) -> bool {
-        match self {
-            RuleSet::HttpResponse => row.build.response,
-            RuleSet::HttpAfterResponse => {
-                row.build.response && AFTER_RESPONSE.binary_search(&row.name).is_ok()
-            }
-            RuleSet::HttpRequest | RuleSet::Redirect => row.build.request,
-        }
+        row.build.sets.has(self)
     }
 }
 
-/// Actions of `http-response` that can stand in `http-after-response` too, sorted: what edits, and nothing that refuses
-/// or replaces the response.
-const AFTER_RESPONSE: &[&str] = &[
-    "add-header",
-    "allow",
-    "capture",
-    "del-header",
-    "replace-header",
-    "replace-value",
-    "set-header",
-    "set-log-level",
-    "set-status",
-    "set-var",
-    "set-var-fmt",
-    "strict-mode",
-    "unset-var",
-];
+/// The sets of rules in which an action may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleSets(u8);
+
+impl RuleSets {
+    /// `http-request`
+    pub const REQUEST: Self = Self::of(&[RuleSet::HttpRequest]);
+    /// `http-response`
+    pub const RESPONSE: Self = Self::of(&[RuleSet::HttpResponse]);
+    /// `http-response` and `http-after-response`: what edits, and nothing that refuses or replaces the response.
+    pub const ANY_RESPONSE: Self = Self::RESPONSE.and(Self::of(&[RuleSet::HttpAfterResponse]));
+    /// `http-request`, `http-response` and `http-after-response`
+    pub const HTTP: Self = Self::REQUEST.and(Self::ANY_RESPONSE);
+    /// `tcp-request connection`, `session` and `content`
+    pub const TCP_REQUEST: Self =
+        Self::of(&[RuleSet::Connection, RuleSet::Session, RuleSet::Content]);
+    /// `tcp-request` and `tcp-response`
+    pub const TCP: Self = Self::TCP_REQUEST.and(Self::of(&[RuleSet::ResponseContent]));
+
+    /// Returns the set of these.
+    pub const fn of(sets: &[RuleSet]) -> Self {
+        let (mut bits, mut at) = (0, 0);
+        while at < sets.len() {
+            bits |= 1 << sets[at] as u8;
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    /// Returns the sets of both.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns whether `set` is one of them.
+    pub const fn has(self, set: RuleSet) -> bool {
+        self.0 & 1 << set as u8 != 0
+    }
+}
 
 /// One rule: what to do, and when.
 #[derive(Debug)]
@@ -106,6 +167,8 @@ pub struct Rule {
     /// Whether the condition looks at passwords, which may have to be waited for.
     asks_password: bool,
     action: Action,
+    /// The rules in a row that begin with the same test as this one.
+    run: Option<Arc<Run>>,
 }
 
 /// A service that answers requests inside the proxy (`http-request use-service`).
@@ -157,6 +220,12 @@ pub enum Verdict {
     Tarpit(u16, Option<Answer>),
     /// Do this first, then go on with the rule of that index ([`run_from`]).
     Wait(Wait, usize),
+    /// More bytes are needed, or the end of the time for them; then run the list again from its beginning.
+    Undecided,
+    /// Go on in HTTP mode.
+    SwitchMode,
+    /// End the connection to the server once what it sent is passed on.
+    CloseServer,
 }
 
 /// A compiled action.
@@ -176,12 +245,16 @@ enum Action {
     LogLevel(super::context::LogLevel),
     /// `capture`
     Capture(capture::Capture),
+    /// `set-bandwidth-limit`
+    Bandwidth(bandwidth::Use),
     /// Replaces an address of the stream.
     Address(address::Edit),
     /// `disable-l7-retry`, `set-retries`
     Retry(retry::Retry),
     /// Needs something from outside before the next rule.
     Wait(wait::Waiting),
+    /// `strict-mode`
+    StrictMode(bool),
     /// Sets or unsets a variable.
     Variable(variable::Edit),
 }
@@ -189,10 +262,8 @@ enum Action {
 /// What a row of the action tables knows.
 #[derive(Clone, Copy)]
 pub struct ActionSpec {
-    /// Whether it can stand in `http-request`.
-    pub request: bool,
-    /// Whether it can stand in `http-response`.
-    pub response: bool,
+    /// The sets of rules in which it may stand.
+    pub sets: RuleSets,
     /// Whether it ends the list when its condition holds.
     pub is_final: bool,
     build: Build,
@@ -222,12 +293,15 @@ pub type Row = Keyword<ActionSpec>;
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] = &[
     address::TABLE,
+    bandwidth::TABLE,
     capture::TABLE,
+    connection::TABLE,
     headers::TABLE,
     normalize::TABLE,
     redirect::TABLE,
     retry::TABLE,
-    socket::TABLE,
+    pause::TABLE,
+    strict::TABLE,
     target::TABLE,
     variable::TABLE,
     verdict::TABLE,
@@ -251,7 +325,7 @@ impl Rule {
         acls: &mut AclSet,
         compiler: &mut Compiler<'_>,
     ) -> Option<Self> {
-        let mut cursor = Cursor::new(line);
+        let mut cursor = Cursor::behind(line, set.words());
         let row = match set {
             RuleSet::Redirect => lookup("redirect"),
             _ => find_action(&mut cursor, set, compiler),
@@ -266,7 +340,26 @@ impl Rule {
             words => Some(Condition::parse(words, acls, compiler)?),
         };
         let asks_password = condition.as_ref().is_some_and(Condition::asks_password);
-        Some(Self { condition, span: line.span, name: row.name, asks_password, action: action? })
+        let (span, name, action) = (line.span, row.name, action?);
+        Some(Self { condition, span, name, asks_password, action, run: None })
+    }
+
+    /// Links rules in a row that begin with the same test, when all lines of the section are compiled.
+    pub fn link(rules: &mut [Rule]) {
+        let runs = runs(rules.iter().map(|rule| rule.condition.as_ref()));
+        rules.iter_mut().zip(runs).for_each(|(rule, run)| rule.run = run);
+    }
+
+    /// Finds what the rule names among the filters of its section; reports a name that none has.
+    pub fn with_filters(
+        mut self,
+        filters: &[Arc<Filter>],
+        compiler: &mut Compiler<'_>,
+    ) -> Option<Self> {
+        if let Action::Bandwidth(limit) = &mut self.action {
+            limit.attach(filters, compiler)?;
+        }
+        Some(self)
     }
 
     /// Returns whether it ends its list when its condition holds.
@@ -301,13 +394,13 @@ fn find_action(
     let diagnostic = match lookup_called(name, stem) {
         Some(row) if allowed(row) => return Some(row),
         Some(row) => {
-            let others: Vec<&str> = [RuleSet::HttpRequest, RuleSet::HttpResponse]
+            let others: Vec<&str> = RuleSet::ALL
                 .into_iter()
                 .filter(|other| other.allows(row))
                 .map(RuleSet::name)
                 .collect();
             Diagnostic::error(word.span, format!("`{name}` cannot stand in `{}` rules", set.name()))
-                .help(format!("it is an action of `{}`", others.join("` and `")))
+                .help(format!("it is an action of {}", listed(&others)))
         }
         None if known::ACTIONS.binary_search(&stem).is_ok() => {
             let what = format!("the action `{name}` of `{}` is not supported yet", set.name());
@@ -330,6 +423,15 @@ fn find_action(
     None
 }
 
+/// Returns names in one text: the last behind "and".
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        [one] => format!("`{one}`"),
+        [first @ .., last] => format!("`{}` and `{last}`", first.join("`, `")),
+    }
+}
+
 thread_local! {
     /// The buffer that values are built in; taken while rules run.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -337,6 +439,7 @@ thread_local! {
 
 /// Runs the rules in order until one is final or has to wait.
 pub fn run(rules: &[Rule], cx: &mut Context<'_>) -> Verdict {
+    cx.record.lax_rewrites.set(false);
     run_traced(rules, 0, cx).0
 }
 
@@ -352,16 +455,38 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
     }
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
-    for (index, rule) in rules.iter().enumerate().skip(from) {
+    // While bytes arrive, a rule may not be known yet: nothing is skipped then.
+    let growing = cx.content.stage == Stage::Growing;
+    let mut at = from;
+    while let Some(mut rule) = rules.get(at) {
+        if let (Some(run), false) = (&rule.run, growing) {
+            at = run.next(at, cx);
+            if at >= run.end() {
+                continue;
+            }
+            rule = &rules[at];
+        }
+        let index = at;
+        at += 1;
         if rule.asks_password
+            && !growing
             && let Err(question) = login::asking(|| rule.holds(cx))
         {
             outcome = (Verdict::Wait(Wait::Login(question), index), Some(index));
             break;
         }
-        if rule.holds(cx)
-            && let Some(verdict) = apply(rules, index, cx, &mut scratch)
-        {
+        let holds = match &rule.condition {
+            None => true,
+            Some(condition) if growing => match condition.decide(cx) {
+                Some(holds) => holds,
+                None => {
+                    outcome = (Verdict::Undecided, Some(index));
+                    break;
+                }
+            },
+            Some(condition) => condition.holds(cx),
+        };
+        if holds && let Some(verdict) = apply(rules, index, cx, &mut scratch) {
             outcome = (verdict, Some(index));
             break;
         }
@@ -380,8 +505,15 @@ fn apply(
 ) -> Option<Verdict> {
     scratch.clear();
     match &rules[index].action {
-        Action::Header(edit) => edit.apply(cx, scratch),
-        Action::Target(edit) => edit.apply(cx, scratch),
+        Action::Header(edit) => match cx.record.lax_rewrites.get() {
+            false => edit.apply(cx, scratch),
+            true => strict::attempt(cx, |cx| edit.apply(cx, scratch)),
+        },
+        Action::Target(edit) => match cx.record.lax_rewrites.get() {
+            false => edit.apply(cx, scratch),
+            true => strict::attempt(cx, |cx| edit.apply(cx, scratch)),
+        },
+        Action::StrictMode(strict) => cx.record.lax_rewrites.set(!strict),
         Action::Normalize(normalizer) => {
             if normalize::apply(*normalizer, cx, scratch).is_err() {
                 return Some(Verdict::Deny(400));
@@ -389,6 +521,7 @@ fn apply(
         }
         Action::LogLevel(level) => cx.record.log_level.set(*level),
         Action::Retry(retry) => retry.apply(cx),
+        Action::Bandwidth(limit) => limit.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Address(edit) => edit.apply(cx),
         Action::Capture(capture) => capture.apply(cx),

@@ -1,7 +1,7 @@
 //! `http-request normalize-uri`: brings the request target into a normal form.
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row, RuleSet};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::normalize::{BadEscape, Normalizer};
 use crate::rules::Compiler;
@@ -13,7 +13,7 @@ pub(super) const TABLE: &[Row] = &[super::row(
     "{ fragment-encode | fragment-strip | path-merge-slashes | path-strip-dot | path-strip-dotdot [full] | percent-decode-unreserved [strict] | percent-to-uppercase [strict] | query-sort-by-name }",
     "Brings the request target into a normal form; with `strict`, a target with a broken escape is refused with 400.",
     "http-request normalize-uri path-strip-dotdot full",
-    ActionSpec { request: true, response: false, is_final: false, build },
+    ActionSpec { sets: RuleSets::REQUEST, is_final: false, build },
 )];
 
 const NAMES: &[&str] = &[

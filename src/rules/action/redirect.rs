@@ -2,12 +2,16 @@
 
 use super::cursor::Cursor;
 use super::headers::sanitised;
-use super::{Action, ActionSpec, Answer, Row, RuleSet};
+use super::{Action, ActionSpec, Answer, Row, RuleSet, RuleSets};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::uri;
 use crate::rules::Compiler;
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
+
+/// `http-request`, `http-response` and the old form.
+const SETS: RuleSets =
+    RuleSets::of(&[RuleSet::HttpRequest, RuleSet::HttpResponse, RuleSet::Redirect]);
 
 /// The action `redirect`.
 pub(super) const TABLE: &[Row] = &[super::row(
@@ -15,7 +19,7 @@ pub(super) const TABLE: &[Row] = &[super::row(
     "{ location <loc> | prefix <pfx> | scheme <sch> } [code <code>] [drop-query] [keep-query] [append-slash] [ignore-empty] [set-cookie <cookie>] [set-cookie-fmt <fmt>] [clear-cookie <cookie>]",
     "Answers with a redirect to another location, to the same path below a prefix, or to the same address with another scheme.",
     "http-request redirect scheme https code 301",
-    ActionSpec { request: true, response: true, is_final: true, build },
+    ActionSpec { sets: SETS, is_final: true, build },
 )];
 
 /// What the location is made from.

@@ -113,7 +113,13 @@ impl Reply {
                     built.push((b"content-type".to_vec(), content_type.to_vec()));
                 }
                 let mut text = Vec::new();
-                body.write(cx, &mut text);
+                // The text is the file's, values may be anything: their control bytes are written as in fields.
+                body.write_with(cx, &mut text, |text, from| {
+                    if let Some(clean) = sanitised(&text[from..]) {
+                        text.truncate(from);
+                        text.extend_from_slice(&clean);
+                    }
+                });
                 Some(Answer {
                     status: self.status,
                     fields: built,
@@ -138,7 +144,7 @@ pub struct ErrorReply {
 impl ErrorReply {
     /// Compiles the words behind `http-error`; reports what is wrong and returns `None` then.
     pub fn parse(line: &Line, compiler: &mut Compiler<'_>) -> Option<Self> {
-        let mut cursor = Cursor::new(line);
+        let mut cursor = Cursor::behind(line, 1);
         let arguments = read(&mut cursor, false, compiler)?;
         if !cursor.at_end() {
             compiler.diagnostics.push(

@@ -1,7 +1,7 @@
 //! Actions that say whether and how often a request is sent again: `disable-l7-retry`, `set-retries`.
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row, RuleSet};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets};
 use crate::config::diagnostic::Diagnostic;
 use crate::rules::Compiler;
 use crate::rules::context::Context;
@@ -11,7 +11,7 @@ use crate::rules::sample::{Expression, Type};
 const RETRIES_MAX: u8 = 100;
 
 const fn request(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: false, is_final: false, build }
+    ActionSpec { sets: RuleSets::REQUEST, is_final: false, build }
 }
 
 /// Actions on retries.

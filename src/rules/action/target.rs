@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::headers::{compile_regex, escaped, replace_one};
-use super::{Action, ActionSpec, Row, RuleSet};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::proto::http::{Head, Known};
 use crate::proto::{scan, status, uri};
@@ -11,8 +11,12 @@ use crate::rules::context::{Context, LogLevel};
 use crate::rules::log_format::LogFormat;
 use regex::bytes::Regex;
 
+/// Wherever there is a stream to log.
+const LOG_LEVEL: RuleSets =
+    RuleSets::HTTP.and(RuleSets::of(&[RuleSet::Content, RuleSet::ResponseContent]));
+
 const fn request(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: false, is_final: false, build }
+    ActionSpec { sets: RuleSets::REQUEST, is_final: false, build }
 }
 
 /// Actions on the first line.
@@ -43,7 +47,7 @@ pub(super) const TABLE: &[Row] = &[
         "<level>",
         "Sets the level that this request is logged with, or `silent`.",
         "http-request set-log-level silent",
-        ActionSpec { request: true, response: true, is_final: false, build: set_log_level },
+        ActionSpec { sets: LOG_LEVEL, is_final: false, build: set_log_level },
     ),
     super::row(
         "set-method",
@@ -78,7 +82,7 @@ pub(super) const TABLE: &[Row] = &[
         "<status> [reason <str>]",
         "Replaces the status code and the reason of the response.",
         "http-response set-status 503 reason \"Slow Down\"",
-        ActionSpec { request: false, response: true, is_final: false, build: set_status },
+        ActionSpec { sets: RuleSets::ANY_RESPONSE, is_final: false, build: set_status },
     ),
     super::row(
         "set-uri",

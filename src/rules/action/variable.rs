@@ -1,18 +1,18 @@
 //! Actions that set and unset variables.
 
 use super::cursor::Cursor;
-use super::{Action, ActionSpec, Row, RuleSet};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets};
 use crate::config::diagnostic::{Diagnostic, suggest};
-use crate::rules::Compiler;
 use crate::rules::call;
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
 use crate::rules::sample::{Expression, Value};
 use crate::rules::text::Text;
-use crate::rules::variable::{CONDITIONS_MAX, Conditions, Variable};
+use crate::rules::variable::{CONDITIONS_MAX, Conditions, Scope, Variable};
+use crate::rules::{Compiler, Position};
 
 const fn spec(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: true, is_final: false, build }
+    ActionSpec { sets: RuleSets::HTTP.and(RuleSets::TCP), is_final: false, build }
 }
 
 /// Actions on variables.
@@ -118,6 +118,15 @@ fn target(
     }
     let registry = compiler.names.variables();
     let resolved = registry.resolve(&variable.text, variable.span, true, compiler.diagnostics)?;
+    let lasts = matches!(resolved.scope(), Scope::Process | Scope::Session);
+    if compiler.position == Position::Connection && !lasts {
+        let message = format!("`{}` is forgotten at once", variable.text);
+        compiler.diagnostics.push(
+            Diagnostic::warning(variable.span, message)
+                .label("there is no request yet that it could belong to")
+                .help("rules on connections and sessions can set variables of `sess.` and `proc.`"),
+        );
+    }
     Some((resolved, all))
 }
 

@@ -1,29 +1,47 @@
-//! Actions that end the list: allow, auth, deny, return, reject, tarpit, silent-drop, use-service.
+//! Actions that end the list: accept, allow, auth, close, deny, return, reject, tarpit, silent-drop, use-service.
 
 use super::cursor::Cursor;
 use super::reply::Reply;
-use super::{Action, ActionSpec, Row, RuleSet, Service, Verdict};
+use super::{Action, ActionSpec, Row, RuleSet, RuleSets, Service, Verdict};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::rules::Compiler;
 use crate::rules::context::Context;
 use std::sync::Arc;
 
 const fn both(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: true, is_final: true, build }
+    ends(RuleSets::REQUEST.and(RuleSets::RESPONSE), build)
 }
 
 const fn request(build: super::Build) -> ActionSpec {
-    ActionSpec { request: true, response: false, is_final: true, build }
+    ends(RuleSets::REQUEST, build)
+}
+
+const fn ends(sets: RuleSets, build: super::Build) -> ActionSpec {
+    ActionSpec { sets, is_final: true, build }
 }
 
 /// Actions that end the list.
 pub(super) const TABLE: &[Row] = &[
     super::row(
+        "accept",
+        "",
+        "Ends the list and lets the connection, or what it sent, pass.",
+        "tcp-request connection accept",
+        ends(RuleSets::TCP, allow),
+    ),
+    super::row(
         "allow",
         "",
         "Ends the list and lets the message pass.",
         "http-request allow",
-        both(allow),
+        ends(RuleSets::HTTP, allow),
+    ),
+    super::row(
+        "close",
+        "",
+        "Ends the list and, once what the server sent is passed on, the connection to it.",
+        "tcp-response content close",
+        ends(RuleSets::of(&[RuleSet::ResponseContent]), close),
     ),
     super::row(
         "auth",
@@ -43,8 +61,8 @@ pub(super) const TABLE: &[Row] = &[
         "reject",
         "",
         "Closes the connection without an answer.",
-        "http-request reject",
-        request(reject),
+        "tcp-request connection reject",
+        ends(RuleSets::REQUEST.and(RuleSets::TCP), reject),
     ),
     super::row(
         "return",
@@ -58,7 +76,14 @@ pub(super) const TABLE: &[Row] = &[
         "[rst-ttl <ttl>]",
         "Forgets the connection without telling the client, or by a reset that only so many routers pass on.",
         "http-request silent-drop",
-        both(silent_drop),
+        ends(RuleSets::REQUEST.and(RuleSets::RESPONSE).and(RuleSets::TCP), silent_drop),
+    ),
+    super::row(
+        "switch-mode",
+        "http",
+        "Ends the list and serves the connection in HTTP mode from its first byte on.",
+        "tcp-request content switch-mode http",
+        ends(RuleSets::of(&[RuleSet::Content]), switch_mode),
     ),
     super::row(
         "tarpit",
@@ -81,6 +106,8 @@ pub(super) const TABLE: &[Row] = &[
 pub(super) enum Final {
     Allow,
     Auth(Option<Arc<str>>),
+    Close,
+    SwitchMode,
     Deny(Reply),
     Return(Reply),
     Reject,
@@ -112,6 +139,29 @@ fn auth(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Opt
         realm = Some(word.text.as_str().into());
     }
     plain(cursor, compiler, Final::Auth(realm))
+}
+
+fn close(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    plain(cursor, compiler, Final::Close)
+}
+
+fn switch_mode(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    let word = cursor.next("`http`", compiler)?;
+    if word.text != "http" {
+        compiler.diagnostics.push(
+            Diagnostic::error(word.span, format!("unexpected `{}`", word.text))
+                .label("expected `http`"),
+        );
+        return None;
+    }
+    if let Some(proto) = cursor.peek().filter(|word| word.text == "proto") {
+        compiler.diagnostics.push(
+            Diagnostic::error(proto.span, "`proto` is not supported yet")
+                .help("leave it out: the connection is served with HTTP/1"),
+        );
+        return None;
+    }
+    plain(cursor, compiler, Final::SwitchMode)
 }
 
 fn reject(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
@@ -173,6 +223,8 @@ impl Final {
         match self {
             Final::Allow => Verdict::Continue,
             Final::Auth(realm) => Verdict::Auth(realm.clone()),
+            Final::Close => Verdict::CloseServer,
+            Final::SwitchMode => Verdict::SwitchMode,
             Final::Reject => Verdict::Reject,
             Final::SilentDrop(ttl) => Verdict::SilentDrop(*ttl),
             Final::Service(service) => Verdict::Service(*service),

@@ -1,12 +1,14 @@
-//! Actions that need something from outside before the next rule may run: `do-resolve`, `early-hint`, `wait-for-body`.
+//! Actions that need something from outside before the next rule may run: `do-log`, `do-resolve`, `early-hint`,
+//! `wait-for-body`.
 //!
 //! They do nothing themselves: the list ends with [`super::Verdict::Wait`], the runtime carries the [`Wait`] out, and
 //! [`super::run_from`] goes on behind the rule. A new one is a row here and an arm in the runtime's `http::wait`.
 
+use super::connection::{self, PacketOption};
 use super::cursor::Cursor;
 use super::headers::{Edit, field_name, frames, sanitised};
-use super::socket::{Serving, SocketOption};
-use super::{Action, ActionSpec, Row, Rule, RuleSet};
+use super::pause::Pause;
+use super::{Action, ActionSpec, Row, Rule, RuleSet, RuleSets};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::units::{TimeUnit, parse_size, parse_time};
@@ -47,43 +49,72 @@ pub enum Wait {
     Login(Question),
     /// Do nothing for that long.
     Pause(Duration),
-    /// Set an option of the client's socket.
-    Client(SocketOption),
     /// Send the client a 103 with these fields.
     EarlyHint(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Set this option of the packets to the client, if there is a value for it.
+    Packets(Option<PacketOption>),
+    /// Take the PROXY protocol header that the connection begins with, once all rules on connections are through.
+    ProxyHeader,
+    /// Write a line of the log.
+    Log,
 }
 
 /// A compiled action that waits.
 #[derive(Debug)]
 pub(super) enum Waiting {
     Body { time: Duration, at_least: u64 },
+    Packets(connection::Edit),
+    ProxyHeader,
     EarlyHint { name: Box<[u8]>, value: LogFormat },
+    Log,
     Resolve { variable: Variable, resolvers: u32, first: dns::Kind, host: Expression },
-    Serving(Serving),
+    Pause(Pause),
 }
 
 /// Actions that wait.
 pub(super) const TABLE: &[Row] = &[
     super::row(
+        "do-log",
+        "",
+        "Writes a line to the frontend's log at once, beside those that are written anyway.",
+        "http-request do-log",
+        ActionSpec {
+            sets: RuleSets::REQUEST.and(RuleSets::RESPONSE),
+            is_final: false,
+            build: |cursor, _, compiler| {
+                cursor.expect_end(compiler)?;
+                Some(Action::Wait(Waiting::Log))
+            },
+        },
+    ),
+    super::row(
         "do-resolve",
         "(<variable>,<resolvers>[,{ ipv4 | ipv6 }]) <expr>",
         "Asks name servers for an address of a host, and sets a variable to it if there is one.",
         "http-request do-resolve(txn.ip,dns,ipv4) req.hdr(host),host_only",
-        ActionSpec { request: true, response: false, is_final: false, build: do_resolve },
+        ActionSpec {
+            sets: RuleSets::REQUEST.and(RuleSets::of(&[RuleSet::Content])),
+            is_final: false,
+            build: do_resolve,
+        },
     ),
     super::row(
         "early-hint",
         "<name> <fmt>",
         "Sends an interim response 103 with that field before the request goes on; consecutive rules fill one response.",
         "http-request early-hint Link \"</style.css>; rel=preload; as=style\"",
-        ActionSpec { request: true, response: false, is_final: false, build: early_hint },
+        ActionSpec { sets: RuleSets::REQUEST, is_final: false, build: early_hint },
     ),
     super::row(
         "wait-for-body",
         "time <time> [at-least <bytes>]",
         "Waits until the body, or that much of it, is in the buffer, for at most that time.",
         "http-request wait-for-body time 1s at-least 1k",
-        ActionSpec { request: true, response: true, is_final: false, build: wait_for_body },
+        ActionSpec {
+            sets: RuleSets::REQUEST.and(RuleSets::RESPONSE),
+            is_final: false,
+            build: wait_for_body,
+        },
     ),
 ];
 
@@ -218,10 +249,11 @@ impl Waiting {
         scratch: &mut Vec<u8>,
     ) -> Option<(Wait, usize)> {
         Some(match self {
-            Waiting::Serving(serving) => (serving.wait(cx)?, index + 1),
+            Waiting::Pause(pause) => (pause.wait(cx)?, index + 1),
             Waiting::Body { time, at_least } => {
                 (Wait::Body { time: *time, at_least: *at_least }, index + 1)
             }
+            Waiting::Log => (Wait::Log, index + 1),
             Waiting::Resolve { variable, resolvers, first, host } => {
                 let host = host.eval(cx).map(|host| host.into_bytes().into_owned());
                 let (variable, resolvers, first) = (*variable, *resolvers, *first);
@@ -229,6 +261,8 @@ impl Waiting {
                 let host = host.unwrap_or_default();
                 (Wait::Resolve { variable, resolvers, first, host }, index + 1)
             }
+            Waiting::Packets(edit) => (edit.wait(cx), index + 1),
+            Waiting::ProxyHeader => (Wait::ProxyHeader, index + 1),
             Waiting::EarlyHint { name, value } => {
                 let mut fields = vec![hint(name, value, cx, scratch)];
                 let mut next = index + 1;

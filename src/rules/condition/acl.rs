@@ -43,9 +43,32 @@ impl Test {
     /// Evaluates it.
     #[inline]
     pub(super) fn holds(&self, cx: &Context<'_>) -> bool {
+        if self.lists.is_empty() {
+            return self.expression.any(cx, &mut |value| self.matcher.matches(value));
+        }
+        self.holds_with_lists(cx)
+    }
+
+    fn holds_with_lists(&self, cx: &Context<'_>) -> bool {
         self.expression.any(cx, &mut |value| {
             self.matcher.matches(value) || self.lists.iter().any(|list| list.contains(value))
         })
+    }
+
+    /// Evaluates it while more bytes may come; `None` is "not known yet".
+    ///
+    /// What matches matches, whatever comes; what does not may, as long as the value may change.
+    pub(super) fn decide(&self, cx: &Context<'_>) -> Option<bool> {
+        cx.undecided.set(false);
+        if self.holds(cx) {
+            return Some(true);
+        }
+        let half_a_message = cx.content.partial_http
+            && matches!(self.expression.scope(), fetch::Scope::Request | fetch::Scope::Response);
+        if half_a_message {
+            cx.may_change();
+        }
+        (!cx.undecided.replace(false)).then_some(false)
     }
 
     /// Compiles `<criterion> [flags] [operator] [<value>…]`; reports what is wrong.
@@ -64,7 +87,10 @@ impl Test {
                     .help(format!("write `-m {name}` behind `{}` to say which is meant", criterion.text)),
             );
         }
-        let (patterns, mut lists) = flags.load(method, compiler);
+        let (mut patterns, mut lists) = flags.load(method, compiler);
+        if method == Method::Int && expression.fetch_name().ends_with("_ver") {
+            patterns.iter_mut().for_each(|pattern| pattern.text = versions(&pattern.text));
+        }
         let matcher = compile_patterns(method, expression.output(), &patterns, compiler);
         let numbered = flags.id.filter(|_| matcher.is_some() && method.has_patterns());
         let matcher = match (numbered, &mut lists) {
@@ -261,8 +287,8 @@ fn numbered_list(
     let kind = Kind { path, method, ignore_case, is_map: false, output };
     match compiler.names.patterns().numbered(kind, id, entries) {
         Ok(list) => Some(list),
-        Err((_, message)) => {
-            let finding = Diagnostic::error(span, message);
+        Err(fault) => {
+            let finding = Diagnostic::error(span, fault.message);
             compiler.diagnostics.push(
                 finding.help("behind `-u`, ranges take the place of operators: `10:` for `ge 10`"),
             );
@@ -316,6 +342,7 @@ fn parse_criterion(criterion: &Word, compiler: &mut Compiler<'_>) -> Option<Crit
         Some((fetch, method)) => (fetch, Some(method)),
         None => (keyword::fetch_of(first.name.text), None),
     };
+    let name = fetch::directed(name, compiler.position);
     let Some(row) = fetch::lookup(name) else {
         let diagnostic = unknown_criterion(first, text);
         compiler.diagnostics.push(diagnostic);
@@ -450,6 +477,17 @@ pub(super) fn is_known_method(text: &str) -> bool {
     const METHODS: &[&str] =
         &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
     METHODS.iter().any(|method| method.eq_ignore_ascii_case(text))
+}
+
+/// Returns a pattern with its versions, such as `3.1`, as the numbers that `req.ssl_ver` yields.
+fn versions(text: &str) -> String {
+    let number = |part: &str| {
+        let (major, minor) = part.split_once('.')?;
+        let (major, minor): (u16, u16) = (major.parse().ok()?, minor.parse().ok()?);
+        Some((u32::from(major) << 16 | u32::from(minor)).to_string())
+    };
+    let parts = text.split(':').map(|part| number(part).unwrap_or_else(|| part.to_owned()));
+    parts.collect::<Vec<_>>().join(":")
 }
 
 fn report(pattern: &Pattern, expected: &str, compiler: &mut Compiler<'_>) {

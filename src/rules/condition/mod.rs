@@ -8,6 +8,7 @@ mod acl;
 pub(in crate::rules) mod keyword;
 mod lint;
 mod predefined;
+mod run;
 
 use super::context::Context;
 use super::pattern::Method;
@@ -15,6 +16,7 @@ use super::{Compiler, fetch};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::{Diagnostic, Severity, suggest};
 use acl::Test;
+pub use run::{Run, runs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
@@ -61,6 +63,19 @@ impl Acl {
     #[inline]
     fn holds(&self, cx: &Context<'_>) -> bool {
         self.tests().any(|test| test.holds(cx))
+    }
+
+    /// Evaluates it while more bytes may come; `None` is "not known yet".
+    fn decide(&self, cx: &Context<'_>) -> Option<bool> {
+        let mut all = Some(false);
+        for test in self.tests() {
+            match test.decide(cx) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => all = None,
+            }
+        }
+        all
     }
 }
 
@@ -226,6 +241,39 @@ impl Condition {
             .iter()
             .any(|group| group.iter().all(|term| term.acl.holds(cx) != term.negated));
         any != self.unless
+    }
+
+    /// Evaluates it while more bytes may come; `None` is "not known yet".
+    ///
+    /// Terms are looked at in order, up to the first that does not hold: one that is not known yet leaves the rest of
+    /// its group unseen.
+    pub fn decide(&self, cx: &Context<'_>) -> Option<bool> {
+        let mut any = Some(false);
+        for group in &self.groups {
+            let mut all = Some(true);
+            for term in group {
+                all = term.acl.decide(cx).map(|holds| holds != term.negated);
+                if all != Some(true) {
+                    break;
+                }
+            }
+            match all {
+                Some(true) => return Some(!self.unless),
+                Some(false) => {}
+                None => any = None,
+            }
+        }
+        any.map(|any| any != self.unless)
+    }
+
+    /// Returns whether any test looks at what a side sends.
+    pub fn looks_at_content(&self) -> bool {
+        use fetch::Scope::{Content, Request, Response, ResponseContent};
+        self.tests().any(|test| {
+            let scope = test.expression.scope();
+            matches!(scope, Content | ResponseContent | Request | Response)
+                || matches!(test.expression.fetch_name(), "req.proto_http" | "req_proto_http")
+        })
     }
 
     /// Returns whether `other` surely holds whenever this does. False means "not known".

@@ -24,12 +24,8 @@ pub(super) const TABLE: &[(&str, &[&str], &str)] = &[
     ("METH_POST", &["method", "POST"], "The method is POST."),
     ("METH_PUT", &["method", "PUT"], "The method is PUT."),
     ("METH_TRACE", &["method", "TRACE"], "The method is TRACE."),
-    (
-        "RDP_COOKIE",
-        &["req.rdp_cookie_cnt", "gt", "0"],
-        "The request has an RDP cookie (not supported yet).",
-    ),
-    ("REQ_CONTENT", &["req.len", "gt", "0"], "There is data from the client (not supported yet)."),
+    ("RDP_COOKIE", &["req.rdp_cookie_cnt", "gt", "0"], "The client sent an RDP cookie."),
+    ("REQ_CONTENT", &["req.len", "gt", "0"], "There is data from the client."),
     ("TRUE", &["always_true"], "It is always true."),
     ("WAIT_END", &["wait_end"], "There is nothing left to wait for."),
 ];

@@ -13,6 +13,7 @@ pub mod json;
 pub mod jwt;
 pub mod list;
 pub mod map;
+pub mod mmdb;
 pub mod mqtt;
 pub mod number;
 pub mod protobuf;
@@ -102,6 +103,8 @@ pub enum Prepared {
     Path(Box<[json::Step]>),
     /// A map and its default.
     Map(map::Map),
+    /// A database of networks, and what is wanted of it.
+    Place(mmdb::Place),
     /// Numbers of nested fields.
     Fields(Box<[u32]>),
 }
@@ -152,6 +155,7 @@ pub const TABLES: &[&[Row]] = &[
     jwt::TABLE,
     list::TABLE,
     map::TABLE,
+    mmdb::TABLE,
     mqtt::TABLE,
     number::TABLE,
     protobuf::TABLE,

@@ -5,7 +5,7 @@ use super::{FetchSpec, Row, Scope, row};
 use crate::proto::http::{Head, Version};
 use crate::proto::uri;
 use crate::rules::capture::Side;
-use crate::rules::context::Context;
+use crate::rules::context::{Context, Stage};
 use crate::rules::sample::{Arg, ArgKind, Type, Value};
 use crate::stdx::hash;
 use std::borrow::Cow;
@@ -242,6 +242,10 @@ fn method<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
 }
 
 fn req_proto_http<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    if cx.content.partial_http && cx.content.stage == Stage::Growing {
+        cx.may_change();
+        return None;
+    }
     Some(Value::Bool(!cx.request.method().is_empty()))
 }
 

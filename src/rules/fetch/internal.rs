@@ -1,7 +1,7 @@
 //! Fetches about the proxy itself, and constants (manual 7.3.2).
 
 use super::{FetchSpec, Row, Scope, row};
-use crate::rules::context::Context;
+use crate::rules::context::{Context, Stage};
 use crate::rules::sample::{Arg, ArgKind, Type, Value};
 use crate::server::{Admin, Farm, Server};
 use crate::stdx::rand::Rng;
@@ -232,11 +232,16 @@ pub const TABLE: &[Row] = &[
     row(
         "wait_end",
         "",
-        "Returns true: rules run when there is nothing left to wait for.",
+        "Returns true once there is nothing left to wait for, and nothing before.",
         "wait_end",
-        FetchSpec::one(Type::Bool, Scope::Anywhere, |_, _| Some(Value::Bool(true))),
+        FetchSpec::one(Type::Bool, Scope::Anywhere, wait_end),
     ),
 ];
+
+fn wait_end<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
+    cx.may_change();
+    (cx.content.stage != Stage::Growing).then_some(Value::Bool(true))
+}
 
 fn text<'a>(args: &'a [Arg], _: &'a Context<'_>) -> Option<Value<'a>> {
     args.first().and_then(Arg::text).map(Value::str)

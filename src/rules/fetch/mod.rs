@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod conn;
+pub mod content;
 mod field;
 pub mod header;
 pub mod http;
@@ -56,6 +57,10 @@ pub enum Scope {
     Request,
     /// Where a response head is: HTTP response rules, and logs.
     Response,
+    /// Where raw bytes of the client are: `tcp-request content` and what is chosen behind it.
+    Content,
+    /// Where raw bytes of the server are: `tcp-response content`.
+    ResponseContent,
     /// Once a backend is chosen.
     Backend,
     /// Once a server is chosen: response rules and logs.
@@ -117,6 +122,7 @@ pub(super) const fn row(
 pub const TABLES: &[&[Row]] = &[
     body::TABLE,
     conn::TABLE,
+    content::TABLE,
     header::TABLE,
     http::TABLE,
     internal::TABLE,
@@ -134,11 +140,12 @@ pub fn lookup(name: &str) -> Option<&'static Row> {
 /// wrong.
 pub(super) fn resolve(call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option<&'static Row> {
     let name = call.name.text;
-    let response = compiler.position == Position::Response;
+    let response = matches!(compiler.position, Position::Response | Position::ResponseContent);
     let name = match (name, response) {
         ("hdr", true) => "res.hdr",
         ("cookie", false) => "req.cook",
         ("cookie", true) => "res.cook",
+        ("payload" | "payload_lv", _) => directed(name, compiler.position),
         _ => name,
     };
     let row = lookup(name);
@@ -146,6 +153,17 @@ pub(super) fn resolve(call: &Call<'_>, compiler: &mut Compiler<'_>) -> Option<&'
         compiler.diagnostics.push(unknown(call));
     }
     row
+}
+
+/// Returns the fetch that a name without a direction means where it stands.
+pub(super) fn directed(name: &'_ str, position: Position) -> &'_ str {
+    match (name, position) {
+        ("payload", Position::ResponseContent) => "res.payload",
+        ("payload", _) => "req.payload",
+        ("payload_lv", Position::ResponseContent) => "res.payload_lv",
+        ("payload_lv", _) => "req.payload_lv",
+        (name, _) => name,
+    }
 }
 
 /// Says why a name is no fetch that can be used, with a suggestion when one is near.
@@ -182,33 +200,97 @@ pub(super) fn scope_problem(
     span: Span,
     compiler: &Compiler<'_>,
 ) -> Option<Diagnostic> {
-    if scope == Scope::Backend
-        && compiler.position == Position::Request
-        && compiler.backend.is_none()
-    {
+    let position = compiler.position;
+    if position == Position::Connection && scope != Scope::Anywhere {
+        let what = match scope {
+            Scope::Request | Scope::Content => "looks at what the client sent",
+            Scope::Response | Scope::ResponseContent => "looks at what the server sent",
+            Scope::Backend | Scope::Server | Scope::Anywhere => "needs what is chosen later",
+        };
+        let message = format!(
+            "`{name}` {what}, and nothing was received or chosen yet when a rule on connections runs"
+        );
+        return Some(Diagnostic::error(span, message).help(places(scope)));
+    }
+    let before_backend = matches!(position, Position::Request | Position::Content);
+    if scope == Scope::Backend && before_backend && compiler.backend.is_none() {
         let message = format!(
             "`{name}` needs the backend, which is not chosen yet when a rule of a frontend runs"
         );
-        return Some(Diagnostic::error(span, message).help(
-            "it may be used in rules of backends, in `http-response` rules and in log formats",
-        ));
+        return Some(Diagnostic::error(span, message).help(places(scope)));
     }
+    if matches!(scope, Scope::Content | Scope::ResponseContent) {
+        return content_problem(name, scope, span, compiler);
+    }
+    // Rules on content look for HTTP in whatever is sent.
+    let on_content = matches!(position, Position::Content | Position::ResponseContent);
     let needs_message = matches!(scope, Scope::Request | Scope::Response);
-    if needs_message && !compiler.http {
+    if needs_message && !compiler.http && !on_content {
         let message =
             format!("`{name}` looks at HTTP messages, and this proxy is not in `mode http`");
         return Some(Diagnostic::error(span, message).help(
             "add `mode http`, or use a fetch of the connection such as `src` or `dst_port`",
         ));
     }
-    let what = match (compiler.position, scope) {
-        (Position::Request, Scope::Response) => "looks at the response",
-        (Position::Request, Scope::Server) => "needs the server that was chosen",
+    let what = match scope {
+        Scope::Response => "looks at the response",
+        Scope::Server => "needs the server that was chosen",
         _ => return None,
     };
+    if !before_backend {
+        return None;
+    }
     let message = format!("`{name}` {what}, which does not exist yet when a request rule runs");
-    Some(
-        Diagnostic::error(span, message)
-            .help("it may be used in `http-response` rules and in log formats"),
-    )
+    Some(Diagnostic::error(span, message).help(places(scope)))
+}
+
+/// Says why a fetch of raw bytes has nothing to yield at the compiler's position.
+fn content_problem(
+    name: &str,
+    scope: Scope,
+    span: Span,
+    compiler: &Compiler<'_>,
+) -> Option<Diagnostic> {
+    let right = match scope {
+        Scope::ResponseContent => Position::ResponseContent,
+        _ => Position::Content,
+    };
+    let message = match compiler.position {
+        position if position == right && !compiler.http => return None,
+        _ if compiler.http => {
+            format!("`{name}` looks at raw bytes, and in `mode http` there are messages instead")
+        }
+        Position::Request if scope == Scope::Content => format!(
+            "`{name}` looks at what the client sent first, and nothing in this proxy waits for that"
+        ),
+        _ => format!("`{name}` looks at bytes that are not there when this is evaluated"),
+    };
+    Some(Diagnostic::error(span, message).help(match (scope, compiler.position) {
+        (Scope::Content, Position::Request) if !compiler.http => {
+            "add for example `tcp-request inspect-delay 5s` and `tcp-request content accept if { req.len gt 0 }`"
+        }
+        _ => places(scope),
+    }))
+}
+
+/// Says where fetches of a scope may stand.
+fn places(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Anywhere => "it may be used everywhere",
+        Scope::Request => {
+            "it may be used in `tcp-request content` and `http-request` rules, and with `mode http` in log formats"
+        }
+        Scope::Content => {
+            "it may be used in `tcp-request content` rules of proxies in `mode tcp`, and in `use_backend` behind them"
+        }
+        Scope::ResponseContent => {
+            "it may be used in `tcp-response content` rules of proxies in `mode tcp`"
+        }
+        Scope::Backend => {
+            "it may be used in rules of backends, in `http-response` rules and in log formats"
+        }
+        Scope::Response | Scope::Server => {
+            "it may be used in `http-response` rules and in log formats"
+        }
+    }
 }

@@ -128,8 +128,8 @@ fn criteria_are_suggested_or_said_to_be_missing() {
         "error at `ssl_c_used`: the sample fetch `ssl_c_used` is not supported yet",
     );
     acl(
-        "acl a req_ssl_sni -i x",
-        "error at `req_ssl_sni`: the sample fetch `req_ssl_sni` is not supported yet",
+        "acl a ssl_fc_sni_end -i x",
+        "error at `ssl_fc_sni_end`: the sample fetch `ssl_fc_sni_end` is not supported yet",
     );
     acl(
         "acl a hdr(host),lowr x",
@@ -298,7 +298,7 @@ fn actions_are_checked() {
     );
     rule(
         "http-request set-status 200",
-        "error at `set-status`: `set-status` cannot stand in `http-request` rules | help: it is an action of `http-response`",
+        "error at `set-status`: `set-status` cannot stand in `http-request` rules | help: it is an action of `http-response` and `http-after-response`",
     );
     rule(
         "http-response set-path /",
@@ -383,7 +383,7 @@ fn formats_are_checked() {
         ("%[scr]", "error at `scr`: unknown sample fetch `scr` | help: did you mean `src`?"),
         (
             "%{+Z}r",
-            "error at `+Z`: unknown log-format flag `+Z` | help: expected `+` or `-` and one of `Q` (quote), `X` (hexadecimal), `E` (escape), `M` (`-` when empty)",
+            "error at `+Z`: unknown log-format flag `+Z` | help: expected `+` or `-` and one of `Q` (quote), `X` (hexadecimal), `E` (escape), `M` (`-` when empty), `json`, `cbor`, `bin`",
         ),
         ("%{+Q", "error at `{+Q`: missing `}` behind the flags of a log-format tag"),
     ] {

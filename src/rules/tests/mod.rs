@@ -2,6 +2,7 @@
 
 mod actions;
 mod against_haproxy;
+mod content;
 mod converters;
 mod diagnostics;
 mod formats;

@@ -19,13 +19,16 @@ pub mod route;
 mod upload;
 pub mod wait;
 
+use super::inspect;
 use super::session::Session;
 use super::shard::IdlePermit;
 use crate::metrics::Counter;
-use crate::plan::{ConnectionMode, Gauge};
+use crate::plan::{ConnectionMode, Gauge, Mode};
 use crate::rules::capture::{Captures, Side};
+use crate::rules::context::LogStep;
 use exchange::Exchange;
 pub use receive::wait_idle;
+use route::Step;
 
 /// How the wait for a burst's first bytes begins.
 #[derive(Debug)]
@@ -76,7 +79,7 @@ async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'
         finish::stream(session, exchange);
         if !exchange.keep_alive {
             if exchange.unread {
-                answer::drain_refused(session).await;
+                answer::drain_refused(session, exchange).await;
             }
             return After::Close;
         }
@@ -92,27 +95,76 @@ async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'
 /// Decides what to do with a complete request and does it.
 async fn transact(session: &Session, exchange: &mut Exchange) {
     let frontend = session.frontend();
+    let inspects = frontend.mode == Mode::Http && !frontend.content_rules.is_empty();
+    if inspects && Box::pin(refused_content(session, exchange)).await {
+        return;
+    }
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
     if let Some(declared) = &frontend.captures {
         exchange.record.captures = Captures::of(declared);
         exchange.record.captures.take(declared, Side::Request, &exchange.request);
     }
+    finish::reached(session, exchange, LogStep::Accept);
+    finish::reached(session, exchange, LogStep::Request);
     exchange.keep_alive = exchange.request.keep_alive
         && frontend.connection_mode != ConnectionMode::Close
         && !session.shard.is_draining();
-    let backend = match route::frontend(session, exchange).await {
+    let routed = match route::frontend(session, exchange) {
+        Ok(Step::Done(backend)) => Ok(backend),
+        Ok(Step::Waits(wait)) => Box::pin(route::rest_of_frontend(session, exchange, wait)).await,
+        Err(stop) => Err(stop),
+    };
+    let backend = match routed {
         Ok(backend) => backend,
         Err(stop) => return Box::pin(answer::stop(session, exchange, stop)).await,
     };
+    if frontend.mode == Mode::Tcp && session.shard.backend(backend).mode == Mode::Tcp {
+        // A rule switched the connection to HTTP, which the servers of this backend do not speak.
+        let stop = route::Stop::Failed { status: Some(500), cause: b'I', phase: b'R' };
+        return Box::pin(answer::stop(session, exchange, stop)).await;
+    }
     exchange.record.backend = Some(backend);
     session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
-    let gauge = Inside::enter(&session.shard.backend(backend).streams);
-    exchange.record.backend_streams = gauge.0.current();
-    match route::backend(session, exchange, backend).await {
+    let _inside = Inside::enter(&session.shard.backend(backend).streams);
+    let routed = match route::backend(session, exchange, backend) {
+        Ok(Step::Done(())) => Ok(()),
+        Ok(Step::Waits(wait)) => {
+            Box::pin(route::rest_of_backend(session, exchange, backend, wait)).await
+        }
+        Err(stop) => Err(stop),
+    };
+    match routed {
         Ok(()) => forward::forward(session, exchange, backend).await,
         Err(stop) => Box::pin(answer::stop(session, exchange, stop)).await,
     }
+}
+
+/// Runs the `tcp-request content` rules on a request; returns whether they ended it.
+#[cold]
+async fn refused_content(session: &Session, exchange: &mut Exchange) -> bool {
+    let rules = &session.frontend().content_rules;
+    let running = Box::pin(inspect::message(session, exchange, wait::Side::Request, rules));
+    let Err(stop) = running.await else { return false };
+    // It is refused before anything was made of it: the log shows no request either.
+    exchange.record.bytes_in = exchange.request.buffer().len() as u64;
+    exchange.record.request_us = -1;
+    exchange.request.clear();
+    exchange.keep_alive = false;
+    Box::pin(answer::stop(session, exchange, stop)).await;
+    true
+}
+
+/// Serves a connection whose first bytes were looked at in TCP mode.
+pub async fn serve_switched(session: &Session, bytes: Vec<u8>) -> After {
+    let shard = &session.shard;
+    let mut exchange = shard.exchanges.take();
+    exchange.next = bytes;
+    let after = burst(session, &mut exchange, First::Readable).await;
+    exchange.variables.clear(&shard.plan.variables);
+    exchange.release(&shard.buffers);
+    shard.exchanges.give(exchange);
+    after
 }
 
 /// A stream's place in a gauge, given back even when the stream panics.

@@ -4,16 +4,18 @@ use super::exchange::Exchange;
 use super::wait::{self, Side, Waiting, resume};
 use super::{identify, persist};
 use crate::metrics::Counter;
-use crate::plan::{Backend, BackendTarget, HeaderNames, ServerTarget, StatsPage};
+use crate::plan::{Backend, BackendTarget, HeaderNames, ServerTarget, StatsPage, UseBackend};
 use crate::proto::h1::seal;
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
 use crate::rules::variable::Variables;
+use crate::runtime::inspect;
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
 use crate::server::ServerId;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why a request goes no further than the proxy.
 pub enum Stop {
@@ -66,12 +68,14 @@ pub fn with_context<T>(
     f: impl FnOnce(&mut Context<'_>) -> T,
 ) -> T {
     let shard = &session.shard;
-    let response =
-        if exchange.response.status() == 0 { None } else { Some(&mut exchange.response) };
+    let has_response = exchange.response.status() != 0 || exchange.content.of_server;
+    let response = if has_response { Some(&mut exchange.response) } else { None };
     let mut context = Context {
         session: &session.info,
         request: &mut exchange.request,
         response,
+        content: exchange.content,
+        undecided: Default::default(),
         record: &exchange.record,
         farms: &shard.plan.farms,
         names: &shard.plan.names,
@@ -80,16 +84,26 @@ pub fn with_context<T>(
             session: &session.variables,
             stream: &exchange.variables,
         },
+        head_bytes_max: shard.plan.global.buffer_size,
         now_us: shard.clock.wall_us(exchange.received_us),
     };
     f(&mut context)
+}
+
+/// How far a part of the rules came. What waits goes on in a future of its own: most requests wait for nothing, and
+/// their way through the rules is a plain function call.
+pub enum Step<'r, T> {
+    /// To its end.
+    Done(T),
+    /// To a rule that waits, or to the wait for the whole request that comes before all rules (`None`).
+    Waits(Option<Waiting<'r>>),
 }
 
 /// Runs the frontend's part and returns the backend.
 ///
 /// # Errors
 /// Why the request stops here.
-pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop> {
+pub fn frontend<'s>(session: &'s Session, exchange: &mut Exchange) -> Result<Step<'s, u32>, Stop> {
     let frontend = session.frontend();
     if let Some(monitored) = &frontend.monitor_uri
         && exchange.request.target() == monitored.as_bytes()
@@ -100,11 +114,54 @@ pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32,
         return Err(Stop::Monitor(!failed));
     }
     if frontend.buffer_request {
-        Box::pin(wait::whole_request(session, exchange, frontend.timeouts.http_request)).await?;
+        return Ok(Step::Waits(None));
     }
-    if let Some(waiting) = rules(session, exchange, &frontend.http_request)? {
-        Box::pin(resume(session, exchange, Side::Request, waiting)).await?;
+    if !frontend.http_request.is_empty()
+        && let Some(waiting) = rules(session, exchange, &frontend.http_request)?
+    {
+        return Ok(Step::Waits(Some(waiting)));
     }
+    end_of_frontend(session, exchange).map(Step::Done)
+}
+
+/// Runs what [`frontend`] left because it has to wait.
+///
+/// # Errors
+/// Why the request stops here.
+pub async fn rest_of_frontend(
+    session: &Session,
+    exchange: &mut Exchange,
+    waiting: Option<Waiting<'_>>,
+) -> Result<u32, Stop> {
+    let frontend = session.frontend();
+    let limit = frontend.timeouts.http_request;
+    wait_and_go_on(session, exchange, limit, waiting, &frontend.http_request).await?;
+    end_of_frontend(session, exchange)
+}
+
+/// Waits for the whole request, if no rule waits already, and runs the rest of the rules.
+async fn wait_and_go_on<'r>(
+    session: &Session,
+    exchange: &mut Exchange,
+    limit: Option<Duration>,
+    waiting: Option<Waiting<'r>>,
+    list: &'r [Rule],
+) -> Result<(), Stop> {
+    let waiting = match waiting {
+        Some(waiting) => Some(waiting),
+        None => {
+            wait::whole_request(session, exchange, limit).await?;
+            rules(session, exchange, list)?
+        }
+    };
+    match waiting {
+        Some(waiting) => resume(session, exchange, Side::Request, waiting).await,
+        None => Ok(()),
+    }
+}
+
+fn end_of_frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop> {
+    let frontend = session.frontend();
     if frontend.header_names != HeaderNames::Preserve {
         identify::restrict_names(frontend.header_names, &mut exchange.request)?;
     }
@@ -116,15 +173,62 @@ pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32,
 ///
 /// # Errors
 /// Why the request stops here.
-pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
+pub fn backend<'s>(
+    session: &'s Session,
+    exchange: &mut Exchange,
+    index: u32,
+) -> Result<Step<'s, ()>, Stop> {
     let backend = session.shard.backend(index);
-    if backend.buffer_request {
-        Box::pin(wait::whole_request(session, exchange, backend.timeouts.http_request)).await?;
+    if backend.buffer_request || !own_content_rules(session, backend).is_empty() {
+        return Ok(Step::Waits(None));
     }
-    if is_another_section(session, backend) {
-        if let Some(waiting) = rules(session, exchange, &backend.http_request)? {
-            Box::pin(resume(session, exchange, Side::Request, waiting)).await?;
+    let list = own_rules(session, backend);
+    if !list.is_empty()
+        && let Some(waiting) = rules(session, exchange, list)?
+    {
+        return Ok(Step::Waits(Some(waiting)));
+    }
+    end_of_backend(session, exchange, index).map(Step::Done)
+}
+
+/// Runs what [`backend`] left because it has to wait.
+///
+/// # Errors
+/// Why the request stops here.
+pub async fn rest_of_backend(
+    session: &Session,
+    exchange: &mut Exchange,
+    index: u32,
+    waiting: Option<Waiting<'_>>,
+) -> Result<(), Stop> {
+    let backend = session.shard.backend(index);
+    let (limit, list) = (backend.timeouts.http_request, own_rules(session, backend));
+    let mut waiting = waiting;
+    if waiting.is_none() {
+        let content = own_content_rules(session, backend);
+        inspect::message(session, exchange, Side::Request, content).await?;
+        if !backend.buffer_request {
+            waiting = rules(session, exchange, list)?;
+            if waiting.is_none() {
+                return end_of_backend(session, exchange, index);
+            }
         }
+    }
+    wait_and_go_on(session, exchange, limit, waiting, list).await?;
+    end_of_backend(session, exchange, index)
+}
+
+fn own_content_rules<'s>(session: &Session, backend: &'s Backend) -> &'s [Rule] {
+    if is_another_section(session, backend) { &backend.content_rules } else { &[] }
+}
+
+fn own_rules<'s>(session: &Session, backend: &'s Backend) -> &'s [Rule] {
+    if is_another_section(session, backend) { &backend.http_request } else { &[] }
+}
+
+fn end_of_backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
+    let backend = session.shard.backend(index);
+    if is_another_section(session, backend) {
         stats(exchange, backend.stats.as_ref())?;
     }
     if backend.header_names != HeaderNames::Preserve {
@@ -132,19 +236,18 @@ pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> 
     }
     identify::client(session, exchange, index);
     if exchange.request.is_reframed() {
-        seal::request(&mut exchange.request);
+        exchange.last_of_server = seal::request(&mut exchange.request);
     }
     Ok(())
 }
 
 /// Returns whether the backend has rules of its own: both halves of a `listen` section have the same, and they run once.
-fn is_another_section(session: &Session, backend: &Backend) -> bool {
+pub(in crate::runtime) fn is_another_section(session: &Session, backend: &Backend) -> bool {
     backend.frontend != Some(session.info.frontend)
 }
 
 /// Runs a list of rules; returns what it waits for, which only few lists do.
-#[inline]
-fn rules<'r>(
+pub(in crate::runtime) fn rules<'r>(
     session: &Session,
     exchange: &mut Exchange,
     rules: &'r [Rule],
@@ -159,10 +262,12 @@ fn rules<'r>(
 }
 
 /// Returns what the verdict of a list that is through means for the message.
-pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
+pub(in crate::runtime) fn decided(verdict: Verdict) -> Result<(), Stop> {
     match verdict {
-        Verdict::Continue => Ok(()),
         Verdict::Auth(realm) => Err(Stop::Auth(realm)),
+        // A stream of HTTP is in HTTP mode already.
+        Verdict::Continue | Verdict::SwitchMode => Ok(()),
+        Verdict::CloseServer => Err(Stop::Failed { status: Some(502), cause: b'S', phase: b'H' }),
         Verdict::Deny(status) => Err(Stop::Deny(status)),
         Verdict::DenyAnswer(answer) => Err(Stop::DenyAnswer(answer)),
         Verdict::Answer(answer) => Err(Stop::Answer(answer)),
@@ -171,8 +276,8 @@ pub(super) fn decided(verdict: Verdict) -> Result<(), Stop> {
         Verdict::SilentDrop(ttl) => Err(Stop::Drop(Drop::Silent(ttl))),
         Verdict::Tarpit(status, answer) => Err(Stop::Tarpit(status, answer)),
         Verdict::Service(service) => Err(Stop::Service(service)),
-        // Whoever runs rules carries waits out before the list is through.
-        Verdict::Wait(..) => {
+        // Whoever runs rules carries waits out before the list is through, and waits for bytes.
+        Verdict::Wait(..) | Verdict::Undecided => {
             debug_assert!(false, "a wait was not carried out");
             Err(Stop::Failed { status: Some(500), cause: b'I', phase: b'R' })
         }
@@ -200,24 +305,15 @@ fn chosen_backend(session: &Session, exchange: &mut Exchange) -> Option<u32> {
     }
     let names = &session.shard.plan.names.backends;
     with_context(session, exchange, |cx| {
-        for rule in &frontend.use_backend {
-            if rule.condition.as_ref().is_some_and(|condition| !condition.holds(cx)) {
-                continue;
-            }
-            match &rule.target {
-                BackendTarget::Fixed(index) => return Some(*index),
-                BackendTarget::Named(format) => {
-                    let mut name = Vec::new();
-                    format.write(cx, &mut name);
-                    if let Some(index) = names.iter().position(|known| known.as_bytes() == name) {
-                        return Some(index as u32);
-                    }
-                    // An unknown name falls through to the default, as the manual says for dynamic rules.
-                    return None;
-                }
+        match &UseBackend::first(&frontend.use_backend, cx)?.target {
+            BackendTarget::Fixed(index) => Some(*index),
+            BackendTarget::Named(format) => {
+                let mut name = Vec::new();
+                format.write(cx, &mut name);
+                // An unknown name falls through to the default, as the manual says for dynamic rules.
+                names.iter().position(|known| known.as_bytes() == name).map(|index| index as u32)
             }
         }
-        None
     })
     .or(frontend.default_backend)
 }
@@ -273,6 +369,13 @@ fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Opt
     (stays && farm.is_chosen(server)).then_some(server)
 }
 
+/// Returns whether there are rules for the responses of that backend.
+pub fn has_response_rules(session: &Session, backend: &Backend) -> bool {
+    !session.frontend().http_response.is_empty()
+        || !backend.http_response.is_empty()
+        || !backend.response_content_rules.is_empty()
+}
+
 /// Runs the response rules of backend, then frontend.
 ///
 /// # Errors
@@ -280,11 +383,13 @@ fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Opt
 pub async fn response(
     session: &Session,
     exchange: &mut Exchange,
-    backend: u32,
+    backend: &Backend,
     server: &Socket,
 ) -> Result<(), Stop> {
-    exchange.variables.end_request(&session.shard.plan.variables);
-    let backend = session.shard.backend(backend);
+    if !backend.response_content_rules.is_empty() {
+        let (side, list) = (Side::Response(server), &backend.response_content_rules);
+        Box::pin(inspect::message(session, exchange, side, list)).await?;
+    }
     let of_backend = is_another_section(session, backend).then_some(backend);
     let lists = of_backend.map(|backend| &backend.http_response);
     for list in lists.into_iter().chain([&session.frontend().http_response]) {

@@ -5,10 +5,13 @@
 //! [`carry_out`].
 
 use super::exchange::Exchange;
+use super::finish;
 use super::route::{Stop, decided, with_context};
 use crate::proto::h1::body::BodyReader;
-use crate::proto::http::{Head, Known, Version};
+use crate::proto::h1::framing::met_continue;
+use crate::proto::http::{Head, Version};
 use crate::rules::action::{self, Rule, Verdict, Wait};
+use crate::rules::context::LogStep;
 use crate::rules::sample::Value;
 use crate::rules::variable::Conditions;
 use crate::runtime::logins;
@@ -16,6 +19,7 @@ use crate::runtime::resolver::{self, Wanted};
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
 use crate::runtime::watch;
+use std::future::Future;
 use std::time::Duration;
 
 /// Which message the rules look at.
@@ -57,7 +61,11 @@ pub async fn resume(
     }
 }
 
-async fn carry_out(
+/// Does what a rule waits for.
+///
+/// # Errors
+/// Why the message goes no further.
+pub(in crate::runtime) async fn carry_out(
     session: &Session,
     exchange: &mut Exchange,
     side: Side<'_>,
@@ -65,7 +73,8 @@ async fn carry_out(
 ) -> Result<(), Stop> {
     match wait {
         Wait::Resolve { variable, resolvers, first, host } => {
-            let found = resolver::resolve(&session.shard, Wanted { resolvers, first }, &host).await;
+            let looking = resolver::resolve(&session.shard, Wanted { resolvers, first }, &host);
+            let found = unless_left(session, exchange, looking).await?;
             with_context(session, exchange, |cx| match found {
                 Some(ip) => cx.variables.set(variable, Value::Ip(ip), Conditions::default()),
                 // What an earlier request of the session found is not an address of this host.
@@ -74,12 +83,22 @@ async fn carry_out(
             Ok(())
         }
         Wait::Pause(time) => pause(session, time).await,
-        Wait::Client(option) => {
-            session.socket.set_packet_option(option);
+        Wait::Login(question) => logins::ask(session, question).await,
+        Wait::Log => {
+            let step = match side {
+                Side::Request => LogStep::HttpRequest,
+                Side::Response(_) => LogStep::HttpResponse,
+            };
+            finish::on_demand(session, exchange, step);
             Ok(())
         }
-        Wait::Login(question) => logins::ask(session, question).await,
         Wait::EarlyHint(fields) => early_hint(session, exchange, &fields).await,
+        Wait::Packets(option) => {
+            option.into_iter().for_each(|option| session.socket.set_packets(option));
+            Ok(())
+        }
+        // Only rules on connections ask for it, and they do not come here.
+        Wait::ProxyHeader => Ok(()),
         Wait::Body { time, at_least } => match side {
             Side::Request => request_body(session, exchange, Some(time), at_least).await,
             Side::Response(server) => {
@@ -96,6 +115,23 @@ async fn pause(session: &Session, time: Duration) -> Result<(), Stop> {
         Err(_) => Ok(()),
         Ok(_) => Err(Stop::Failed { status: None, cause: b'C', phase: b'R' }),
     }
+}
+
+/// Awaits what a rule waits for, unless nobody waits for the answer any more (`option abortonclose`).
+async fn unless_left<F: Future>(
+    session: &Session,
+    exchange: &Exchange,
+    waited: F,
+) -> Result<F::Output, Stop> {
+    let backend = exchange.record.backend.or(session.frontend().default_backend);
+    if !backend.is_some_and(|index| session.shard.backend(index).abort_on_close) {
+        return Ok(waited.await);
+    }
+    watch::unless_gone(session, watch::NOT_AT_ONCE, waited).await.map_err(|_| Stop::Failed {
+        status: None,
+        cause: b'C',
+        phase: b'R',
+    })
 }
 
 /// Sends a 103 to a client that knows interim responses.
@@ -174,8 +210,7 @@ async fn request_body(
     at_least: u64,
 ) -> Result<(), Stop> {
     if exchange.request.expect_continue {
-        exchange.request.expect_continue = false;
-        exchange.request.remove_known(Known::Expect);
+        met_continue(&mut exchange.request);
         interim(session, exchange, b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await?;
     }
     let received = body(session, &session.socket, &mut exchange.request, time, at_least).await;

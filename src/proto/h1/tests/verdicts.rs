@@ -129,7 +129,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("Connection: upgrade\r\nUpgrade: x\r\nTransfer-Encoding: chunked", "chunked keep"),
     ("Expect: 100-continue\r\nContent-Length: 7", "7 keep expect"),
     ("Expect: 100-CONTINUE\r\nContent-Length: 7", "7 keep expect"),
-    ("Expect: 100-continue, x\r\nContent-Length: 7", "7 keep"),
+    ("Expect: 100-continue, x\r\nContent-Length: 7", "7 keep expect"),
     ("Expect: x\r\nContent-Length: 7", "7 keep"),
     ("Host: a", HOST),
     ("Host: b", HOST),
