@@ -56,6 +56,7 @@ counters! {
     InternalErrors "Streams ended by an error of the proxy itself.",
     MaxconnReached "Times new connections had to wait because a maxconn was reached.",
     AcceptPauses "Times accepting paused because the kernel had no descriptor or memory left.",
+    LoginsRefused "Passwords that were not checked because too many were waiting.",
     LogsDropped "Log lines dropped because a queue was full.",
 }
 

@@ -158,6 +158,7 @@ impl SectionKind {
                 | Self::Listen
                 | Self::LogProfile
                 | Self::Resolvers
+                | Self::Userlist
                 | Self::Ring
         )
     }

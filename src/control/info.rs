@@ -216,6 +216,8 @@ pub const FIELDS: &[Field] = fields! {
         None, |i| i.rates.process().resident_bytes().map_or(Value::Empty, Value::U64);
     "AcceptPauses" "MCP" "Times accepting paused for want of descriptors or memory (fastlb's own field)."
         None, |i| i.fronts(Counter::AcceptPauses);
+    "RefusedLogins" "MCP" "Passwords that were not checked because too many were waiting (fastlb's own field)."
+        None, |i| i.fronts(Counter::LoginsRefused);
 };
 
 /// Returns what `show info` prints; `words` are those behind the command: `typed`, `json`, `desc`.

@@ -5,13 +5,10 @@
 
 use super::rates::{ObjectReading, Reading, backend_time};
 use crate::metrics::{Counter, Latency, ObjectId, Phase, PhaseTime};
-use crate::plan::{Backend, Bind, Frontend, Mode, Plan, Server};
+use crate::plan::{Backend, Bind, FIRST_PROXY, Frontend, Mode, Plan, Server};
 use crate::server::{Admin, CheckStatus, Farm, Operational, Server as Live};
 use std::cell::RefCell;
 use std::collections::HashSet;
-
-/// The number of the first proxy without `id`; HAProxy keeps 1 for itself.
-const FIRST_PROXY: u32 = 2;
 
 /// What kind of object a subject is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -191,6 +191,7 @@ fn start(
     let rates = Arc::new(Rates::new(process, 0).with_logs(Arc::clone(&queue)));
     let inboxes = inboxes(options.placement.len()).map_err(no_thread)?;
     let services: Arc<dyn Services> = Arc::new(ProcessServices { rates: Arc::clone(&rates) });
+    let logins = Arc::default();
     let mut shards = Vec::new();
     for (index, listeners) in opened.listeners.into_iter().enumerate() {
         let setup = ShardSetup {
@@ -201,6 +202,7 @@ fn start(
             listeners,
             log: queue.shard_log(),
             services: Arc::clone(&services),
+            logins: Arc::clone(&logins),
             inboxes: Arc::clone(&inboxes),
         };
         shards.push(shard::spawn(setup).map_err(no_thread)?);

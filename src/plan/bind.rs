@@ -264,6 +264,7 @@ fn bind(cx: &mut Loader<'_>, draft: &mut super::proxy::Draft<'_>, args: &mut Arg
         draft.binds.push(Bind {
             address,
             name: params.name.clone().unwrap_or(text),
+            given_name: params.name.clone(),
             id: params.id,
             backlog: params.backlog,
             v6only: params.v6only,

@@ -23,6 +23,7 @@ pub fn keywords_markdown() -> String {
     );
     directives(&mut out);
     table(&mut out, "Directives of `resolvers`", super::resolvers::TABLE.iter());
+    table(&mut out, "Directives of `userlist`", super::userlist::TABLE.iter());
     table(&mut out, "Directives of `ring`", super::log::ring::TABLE.iter());
     table(&mut out, "Directives of `log-profile`", super::log::profile::TABLE.iter());
     options(&mut out, "Options of `bind` and `stats socket`", known::bind_options());

@@ -2,6 +2,7 @@
 
 use super::global::GlobalDraft;
 use super::proxy::{self, Draft, HttpErrors, Settings};
+use super::userlist::{self, UserLists};
 use super::{Plan, global, lint, log, resolve, resolvers};
 use crate::config::ast::{Ast, Section, Sources, Span};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
@@ -42,11 +43,11 @@ pub fn load(
     for section in &ast.sections {
         drafts.section(&mut cx, section);
     }
-    let Drafts { global, proxies, resolvers, http_errors, mut logs, .. } = drafts;
+    let Drafts { global, proxies, resolvers, http_errors, user_lists, mut logs, .. } = drafts;
     logs.check(&mut cx);
     lint::proxies(&mut cx, &proxies);
     let zero_warning = global.zero_warning;
-    let plan = resolve::plan(&mut cx, global, &proxies, resolvers, &http_errors, &logs);
+    let plan = resolve::plan(&mut cx, global, &proxies, resolvers, &http_errors, user_lists, &logs);
     if !cx.diagnostics.has_errors() {
         lint::unused_backends(&mut cx, &proxies);
     }
@@ -146,6 +147,7 @@ struct Drafts<'a> {
     proxies: Vec<Draft<'a>>,
     resolvers: Vec<resolvers::Draft>,
     http_errors: HashMap<&'a str, HttpErrors>,
+    user_lists: UserLists,
     logs: log::Logs<'a>,
 }
 
@@ -171,6 +173,9 @@ impl<'a> Drafts<'a> {
             Some(SectionKind::Listen) => self.add(cx, section, proxy::Kind::Listen),
             Some(SectionKind::Resolvers) => {
                 resolvers::section(cx, &mut self.resolvers, section);
+            }
+            Some(SectionKind::Userlist) => {
+                userlist::section(cx, &mut self.user_lists, section);
             }
             Some(SectionKind::HttpErrors) => {
                 proxy::http_errors(cx, &mut self.http_errors, section);

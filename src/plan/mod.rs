@@ -25,6 +25,7 @@ mod resolvers;
 mod server_line;
 #[cfg(test)]
 mod tests;
+mod userlist;
 mod words;
 
 pub use load::{LoadOptions, load};

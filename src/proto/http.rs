@@ -159,6 +159,8 @@ pub struct Head {
     pub upgrade: bool,
     /// Whether the request said `Expect: 100-continue`.
     pub expect_continue: bool,
+    /// Whether the request is one for a proxy (`option http-use-proxy-header`).
+    pub proxied: bool,
 }
 
 impl Head {
@@ -201,6 +203,7 @@ impl Head {
         self.keep_alive = false;
         self.upgrade = false;
         self.expect_continue = false;
+        self.proxied = false;
     }
 
     /// Forgets what was parsed, but not the received bytes: they are parsed anew, or are no message at all.

@@ -94,18 +94,25 @@ impl Reply {
         self
     }
 
-    /// Adds a field, also to the head of an `errorfile`.
-    pub fn add(&mut self, name: &[u8], value: &[u8]) {
-        let Some(raw) = self.raw.as_ref().filter(|raw| !raw.is_empty()) else {
-            self.fields.push((name.to_vec(), value.to_vec()));
-            return;
-        };
-        let (head, body) = raw.split_at(head_of(raw).len());
-        let mut bytes = without_last_line_end(head).to_vec();
-        write_fields(&mut bytes, &[(name.to_vec(), value.to_vec())]);
-        bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(body);
-        self.raw = Some(bytes.into());
+    /// Takes all fields of that name out and puts one in, also in the bytes of an `errorfile`.
+    pub fn replace_field(&mut self, name: &[u8], value: &[u8]) {
+        let is = |found: &[u8]| found.eq_ignore_ascii_case(name);
+        let before = self.leading.min(self.fields.len());
+        self.leading -= self.fields[..before].iter().filter(|(found, _)| is(found)).count();
+        self.fields.retain(|(found, _)| !is(found));
+        self.fields.push((name.to_vec(), value.to_vec()));
+        let Some(raw) = self.raw.clone().filter(|raw| !raw.is_empty()) else { return };
+        let (head, body) = raw.split_at(head_of(&raw).len());
+        let mut edited = Vec::with_capacity(raw.len() + name.len() + value.len() + 4);
+        for line in without_last_line_end(head).split_inclusive(|byte| *byte == b'\n') {
+            if !line.split(|byte| *byte == b':').next().is_some_and(is) {
+                edited.extend_from_slice(line);
+            }
+        }
+        for part in [name, b": ", value, b"\r\n\r\n", body] {
+            edited.extend_from_slice(part);
+        }
+        self.raw = Some(edited.into());
     }
 
     /// Sets the body.
@@ -242,6 +249,24 @@ mod tests {
             written(&reply, false, true, Version::Http11),
             ("HTTP/1.0 503 Sorry\r\nX: y\r\nconnection: close\r\n\r\n".to_owned(), false)
         );
+    }
+
+    #[test]
+    fn a_field_is_replaced_in_an_errorfile_too() {
+        let raw = b"HTTP/1.0 401 No\r\nWWW-Authenticate: X\r\nX: y\r\n\r\nwww-authenticate: body";
+        let mut reply = Reply::verbatim(401, raw.to_vec());
+        reply.replace_field(b"www-authenticate", b"Basic");
+        assert_eq!(
+            written(&reply, true, false, Version::Http11).0,
+            "HTTP/1.0 401 No\r\nX: y\r\nwww-authenticate: Basic\r\n\r\nwww-authenticate: body"
+        );
+        let mut empty = Reply::verbatim(401, Vec::new());
+        empty.replace_field(b"www-authenticate", b"Basic");
+        assert_eq!(written(&empty, true, false, Version::Http11), (String::new(), false));
+        let mut built = Reply::error(401).field(b"WWW-Authenticate", b"X");
+        built.replace_field(b"www-authenticate", b"Basic");
+        let (text, _) = written(&built, true, false, Version::Http11);
+        assert!(text.contains("\r\nwww-authenticate: Basic\r\n") && !text.contains("X\r\n"));
     }
 
     #[test]

@@ -240,6 +240,7 @@ fn describe(kind: ArgKind) -> &'static str {
         ArgKind::Bool => "`true` or `false`",
         ArgKind::Hex => "an even number of hexadecimal digits",
         ArgKind::Regex => "a regular expression",
+        ArgKind::UserList => "the name of a `userlist`",
         ArgKind::OneOf(_) => "one of the known words",
     }
 }
@@ -272,6 +273,7 @@ fn argument(arg: &ArgText, kind: ArgKind, compiler: &mut Compiler<'_>) -> Option
         ArgKind::Counter => {
             return stick::counter_argument(text, arg.span, compiler).map(Arg::Int);
         }
+        ArgKind::UserList => return user_list(arg, compiler),
         ArgKind::Ipv4 => text.parse::<Ipv4Addr>().ok().map(|ip| Arg::Ip(IpAddr::V4(ip))),
         ArgKind::Ipv6 => text.parse::<Ipv6Addr>().ok().map(|ip| Arg::Ip(IpAddr::V6(ip))),
         ArgKind::Mask4 => match text.parse::<u32>() {
@@ -326,6 +328,19 @@ pub(super) fn backend(name: &str, span: Span, compiler: &mut Compiler<'_>) -> Op
         diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
     }
     compiler.diagnostics.push(diagnostic);
+    None
+}
+
+fn user_list(arg: &ArgText, compiler: &mut Compiler<'_>) -> Option<Arg> {
+    if let Some(list) = compiler.names.user_list(&arg.text) {
+        return Some(Arg::UserList(list));
+    }
+    let finding =
+        Diagnostic::error(arg.span, format!("there is no section `userlist {}`", arg.text));
+    compiler.diagnostics.push(match suggest(&arg.text, compiler.names.user_lists()) {
+        Some(near) => finding.help(format!("did you mean `{near}`?")),
+        None => finding.help("add one, with `user` lines"),
+    });
     None
 }
 

@@ -1,14 +1,17 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
 use super::bandwidth::{Direction, Limits};
+use super::capture::Captures;
+use super::log_format::LogFormat;
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
 use crate::stick::Tracking;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Facts about a client connection; fixed once the rules of layer 4 have seen it.
 #[derive(Clone, Debug)]
@@ -104,6 +107,10 @@ pub struct Record {
     pub source: Cell<Option<SocketAddr>>,
     /// The address that the client asked for as `set-dst` said it.
     pub destination: Cell<Option<SocketAddr>>,
+    /// What the frontend captures.
+    pub captures: Captures,
+    /// What `unique-id-format` made, once somebody has asked for it.
+    pub unique_id: OnceCell<Box<[u8]>>,
     /// The moment of the line that is being written (`%OG`).
     pub step: Cell<LogStep>,
     /// What `set-log-level` said; rules set it while they run.
@@ -226,6 +233,8 @@ impl Default for Record {
             applet: None,
             source: Cell::default(),
             destination: Cell::default(),
+            captures: Captures::default(),
+            unique_id: OnceCell::new(),
             step: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
@@ -245,8 +254,44 @@ pub struct NameTable {
     pub backends: Vec<String>,
     /// Names of servers by backend and index.
     pub servers: Vec<Vec<String>>,
+    /// What else is known of frontends, by index.
+    pub frontend_facts: Vec<FrontendFacts>,
+    /// What else is known of backends, by index.
+    pub backend_facts: Vec<BackendFacts>,
     /// Name of the machine (`%H`, `hostname`).
     pub hostname: String,
+}
+
+/// What expressions can say about a frontend besides its name.
+#[derive(Debug, Default)]
+pub struct FrontendFacts {
+    /// Its number in statistics.
+    pub id: u32,
+    /// `timeout client`
+    pub client: Option<Duration>,
+    /// Index of the default backend.
+    pub default_backend: Option<u32>,
+    /// The names of its `bind` lines, where they have one.
+    pub binds: Vec<Option<String>>,
+    /// `unique-id-format`
+    pub unique_id: Option<LogFormat>,
+}
+
+/// What expressions can say about a backend besides its name.
+#[derive(Debug, Default)]
+pub struct BackendFacts {
+    /// Its number in statistics.
+    pub id: u32,
+    /// `timeout connect`
+    pub connect: Option<Duration>,
+    /// `timeout queue`
+    pub queue: Option<Duration>,
+    /// `timeout server`
+    pub server: Option<Duration>,
+    /// `timeout tarpit`
+    pub tarpit: Option<Duration>,
+    /// `timeout tunnel`
+    pub tunnel: Option<Duration>,
 }
 
 /// What is known of the raw bytes that a side sent first; they are in the buffer of that side's head.
@@ -325,5 +370,21 @@ impl Context<'_> {
     /// Returns the address that the client connected to, or what a rule put in its place.
     pub fn destination(&self) -> Option<SocketAddr> {
         self.record.destination(self.session)
+    }
+
+    /// Returns what else is known of the stream's frontend.
+    pub fn frontend_facts(&self) -> Option<&FrontendFacts> {
+        self.names.frontend_facts.get(self.session.frontend as usize)
+    }
+
+    /// Returns the unique id of the stream; it is made when somebody asks for the first time.
+    pub fn unique_id(&self) -> Option<&[u8]> {
+        let format = self.frontend_facts()?.unique_id.as_ref()?;
+        Some(self.record.unique_id.get_or_init(|| {
+            let mut id = Vec::new();
+            // The format does not ask for the id itself, as was checked when it was loaded.
+            format.write(self, &mut id);
+            id.into()
+        }))
     }
 }

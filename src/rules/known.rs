@@ -5,31 +5,30 @@
 /// Sample fetches, sorted.
 #[rustfmt::skip]
 pub const FETCHES: &[&str] = &[
-    "accept_date", "acl", "base32+src", "bc.timer.connect", "bc_be_queue", "bc_dst",
-    "bc_dst_port", "bc_err", "bc_err_str", "bc_glitches", "bc_http_major", "bc_nb_streams",
-    "bc_rtt", "bc_rttvar", "bc_settings_streams_limit", "bc_src", "bc_src_port", "bc_srv_queue",
-    "be_connect_timeout", "be_id", "be_queue_timeout", "be_server_timeout", "be_sess_rate",
-    "be_tarpit_timeout", "be_tunnel_timeout", "bytes_in", "bytes_out", "capture.req.hdr",
-    "capture.res.hdr", "cpu_calls", "cpu_ns_avg", "cpu_ns_tot", "cur_client_timeout",
+     "acl",   "bc_be_queue", 
+     "bc_err", "bc_err_str", "bc_glitches",  "bc_nb_streams",
+    "bc_rtt", "bc_rttvar", "bc_settings_streams_limit",   "bc_srv_queue",
+        "be_sess_rate",
+        
+     "cpu_calls", "cpu_ns_avg", "cpu_ns_tot", "cur_client_timeout",
     "cur_connect_timeout", "cur_queue_timeout", "cur_server_timeout", "cur_tarpit_timeout",
-    "cur_tunnel_timeout", "distcc_body", "distcc_param", "dump_all_vars", "fc.timer.handshake",
-    "fc.timer.total", "fc_dst_is_local", "fc_err", "fc_err_str", "fc_fackets", "fc_glitches",
-    "fc_http_major", "fc_lost", "fc_nb_streams", "fc_pp_authority", "fc_pp_tlv",
+    "cur_tunnel_timeout", "distcc_body", "distcc_param", "dump_all_vars", 
+      "fc_err", "fc_err_str", "fc_fackets", "fc_glitches",
+     "fc_lost", "fc_nb_streams", "fc_pp_authority", "fc_pp_tlv",
     "fc_pp_unique_id", "fc_rcvd_proxy", "fc_reordering", "fc_retrans", "fc_rtt", "fc_rttvar",
-    "fc_sacked", "fc_saved_syn", "fc_settings_streams_limit", "fc_src_is_local", "fc_unacked",
-    "fcgi.docroot", "fcgi.index", "fe_client_timeout", "fe_defbe", "fe_id", "fe_req_rate",
-    "fe_sess_rate", "fs.aborted", "fs.debug_str", "fs.id", "fs.rst_code", "http_auth",
-    "http_auth_bearer", "http_auth_group", "http_auth_pass", "http_auth_type", "http_auth_user",
+    "fc_sacked", "fc_saved_syn", "fc_settings_streams_limit",  "fc_unacked",
+    "fcgi.docroot", "fcgi.index",    "fe_req_rate",
+    "fe_sess_rate", "fs.aborted", "fs.debug_str", "fs.id", "fs.rst_code", 
+        
     "internal.htx.data", "internal.htx.free", "internal.htx.free_data", "internal.htx.has_eom",
     "internal.htx.nbblks", "internal.htx.size", "internal.htx.used", "internal.htx_blk.data",
     "internal.htx_blk.hdrname", "internal.htx_blk.hdrval", "internal.htx_blk.size",
     "internal.htx_blk.start_line", "internal.htx_blk.type", "internal.strm.is_htx", "last_entity",
-    "last_rule_file", "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "pid", "prio_class", "prio_offset", "quic_enabled", "req.hdrs_bin", "req.timer.hdr", "req.timer.idle", "req.timer.queue",
-    "req.timer.tq", "request_date",
+    "last_rule_file", "last_rule_line", "lat_ns_avg", "lat_ns_tot", "nbproc", "prio_class",
+    "prio_offset", "quic_enabled", "req.hdrs_bin",
     "res.cache_hit", "res.cache_name", "res.comp",
-    "res.comp_algo", "res.hdrs_bin", "res.timer.data", "res.timer.hdr", "res.timer.total", "res.timer.user",
+    "res.comp_algo", "res.hdrs_bin",
     "sc1_clr_gpc",
-    "so_name",
     "src_key",
     "srv_sess_rate", "ssl_bc", "ssl_bc_alg_keysize", "ssl_bc_alpn",
     "ssl_bc_cipher", "ssl_bc_client_random", "ssl_bc_curve", "ssl_bc_err", "ssl_bc_err_str",
@@ -53,29 +52,28 @@ pub const FETCHES: &[&str] = &[
     "ssl_fc_use_keysize", "ssl_s_chain_der", "ssl_s_der", "ssl_s_i_dn", "ssl_s_key_alg",
     "ssl_s_notafter", "ssl_s_notbefore", "ssl_s_s_dn", "ssl_s_serial", "ssl_s_sha1",
     "ssl_s_sig_alg", "ssl_s_version", "stopping", "term_events",
-    "thread", "txn.id32", "txn.sess_term_state", "txn.status", "unique-id", "uptime", "url32+src",
+    "thread", "uptime",
     "waiting_entity",
 ];
 
 /// ACL words with a matching method in them whose fetches are missing, sorted.
 #[rustfmt::skip]
 pub const ACLS: &[&str] = &[
-    "http_auth_group", "ssl_fc_sni_end", "ssl_fc_sni_reg",
+    "ssl_fc_sni_end", "ssl_fc_sni_reg",
 ];
 
 /// Converters, sorted.
 #[rustfmt::skip]
 pub const CONVERTERS: &[&str] = &[
-    "capture-req", "capture-res", "debug", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret", "jwt_verify_cert", "limit", "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn", "rfc7239_np",
+    "debug", "jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret", "jwt_verify_cert", "limit", "rfc7239_field", "rfc7239_is_valid", "rfc7239_n2nn", "rfc7239_n2np", "rfc7239_nn", "rfc7239_np",
     "wt6", "x509_v_err_str",
 ];
 
 /// Actions of rules, sorted; what stands in parentheses behind some is left out.
 #[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
-    "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map",
-    "lua", "pause",
-    "send-spoe-group", "set-bc-mark", "set-bc-tos", "set-map", "set-nice",
+    "add-acl", "cache-store", "cache-use", "del-acl", "del-map", "lua",
+    "send-spoe-group", "set-bc-mark", "set-bc-tos", "set-map",
     "set-priority-class", "set-priority-offset", "set-timeout",
     "wait-for-handshake",
 ];

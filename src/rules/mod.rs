@@ -6,6 +6,7 @@
 pub mod action;
 pub mod bandwidth;
 mod call;
+pub mod capture;
 pub mod condition;
 pub mod context;
 pub mod convert;
@@ -13,6 +14,7 @@ pub mod fetch;
 pub mod forwarded;
 pub mod known;
 pub mod log_format;
+pub mod login;
 pub mod pattern;
 mod regexp;
 pub mod sample;
@@ -65,6 +67,22 @@ pub trait Names {
     /// Returns how many stick counters a stream has (`tune.stick-counters`).
     fn stick_counters(&self) -> u32 {
         STICK_COUNTERS
+    }
+    /// Returns the `userlist` section of that name.
+    fn user_list(&self, _name: &str) -> Option<Arc<login::UserList>> {
+        None
+    }
+    /// Returns the names of all `userlist` sections, for suggestions.
+    fn user_lists(&self) -> Vec<&str> {
+        Vec::new()
+    }
+    /// Returns the slot that a line `capture … len …` has for itself, where there is a frontend.
+    fn capture_slot(&self, _line: Span) -> Option<u32> {
+        None
+    }
+    /// Returns what the frontend captures whose rules are compiled; `None` for a backend.
+    fn captures(&self) -> Option<capture::Declarations> {
+        None
     }
     /// Returns the answers of an `http-errors` section by status.
     fn http_errors(&self, _name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {

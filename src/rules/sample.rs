@@ -234,6 +234,8 @@ pub enum Arg {
     Variable(Variable),
     /// A stick table.
     Table(u32),
+    /// A list of users.
+    UserList(Arc<super::login::UserList>),
 }
 
 impl Arg {
@@ -296,6 +298,8 @@ pub enum ArgKind {
     Hex,
     /// A regular expression; compiled by the row's `check`, which knows the flags.
     Regex,
+    /// The name of a `userlist` section.
+    UserList,
     /// One of these words.
     OneOf(&'static [&'static str]),
 }
@@ -405,6 +409,16 @@ impl Expression {
     /// Returns the arguments.
     pub(super) fn args(&self) -> &[Arg] {
         &self.args
+    }
+
+    /// Returns the canonical name of the fetch.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns whether the value is converted.
+    pub fn has_converters(&self) -> bool {
+        !self.converters.is_empty()
     }
 
     /// Evaluates it; of several occurrences, the one that the manual says a single value is.

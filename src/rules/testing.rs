@@ -4,10 +4,11 @@ use super::action::{Rule, RuleSet};
 use super::condition::{AclSet, Condition};
 use super::context::{Content, Context, NameTable, Record, SessionInfo};
 use super::log_format::LogFormat;
+use super::login::{Password, UserList};
 use super::sample::Expression;
 use super::variable::{Process, Registry, Store, StreamStore, Variables};
 use super::{Compiler, Names, Position};
-use crate::config::ast::{Line, Sources, Word};
+use crate::config::ast::{Line, Sources, Span, Word};
 use crate::config::diagnostic::Diagnostics;
 use crate::config::environment::Environment;
 use crate::config::parse::parse_text;
@@ -87,6 +88,21 @@ impl Names for TestNames {
             }
             _ => Err("no such file".to_string()),
         }
+    }
+
+    fn user_list(&self, name: &str) -> Option<Arc<UserList>> {
+        let user = |name: &str| (name.as_bytes().into(), Password::Plain((*b"secret").into()));
+        let groups = [("admins".to_string(), ["ann".to_string()].into())].into();
+        let users = [user("ann"), user("bob")].into();
+        (name == "staff").then(|| Arc::new(UserList::new("staff".to_string(), users, groups)))
+    }
+
+    fn user_lists(&self) -> Vec<&str> {
+        vec!["staff"]
+    }
+
+    fn capture_slot(&self, _: Span) -> Option<u32> {
+        Some(0)
     }
 
     fn has_file(&self, path: &str) -> bool {
@@ -256,6 +272,7 @@ impl Stream {
                 backends: vec!["app".to_string()],
                 servers: vec![vec!["s1".to_string(), "s2".to_string()]],
                 hostname: "lb1".to_string(),
+                ..NameTable::default()
             },
             farms: vec![Arc::new(Farm::new(specs, false, 100, 0))],
             variables: Default::default(),

@@ -36,6 +36,13 @@ pub enum Message {
         /// The connection, if there was one.
         parcel: Option<Parcel>,
     },
+    /// The answer to a question about a password.
+    Login {
+        /// The ticket of the question.
+        id: u64,
+        /// Whether the password is right.
+        right: bool,
+    },
     /// A waiting stream of a backend is called.
     Wake {
         /// Index of the backend.

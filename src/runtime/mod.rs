@@ -18,6 +18,7 @@ pub mod inbox;
 pub mod inspect;
 pub mod layer4;
 pub mod listener;
+pub mod logins;
 pub mod queue;
 pub mod resolver;
 pub mod session;

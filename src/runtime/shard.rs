@@ -10,6 +10,7 @@ use super::deadline::{TICK_MS, Timers};
 use super::http::exchange::Exchanges;
 use super::inbox::{Inbox, Message};
 use super::listener::{Listener, ShardListeners};
+use super::logins::Logins;
 use super::queue::Waiters;
 use super::resolver::Resolver;
 use super::session::{self, Accepted};
@@ -22,6 +23,7 @@ use crate::balance::Balancer;
 use crate::log::ShardLog;
 use crate::metrics::{Counter, ObjectId, Phase, ShardCells};
 use crate::plan::{Address, Backend, Frontend, Plan};
+use crate::rules::login;
 use crate::server::ServerId;
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::{TcpListener, UnixListener};
@@ -72,6 +74,8 @@ pub struct ShardSetup {
     pub log: ShardLog,
     /// Answers that need a view of the process.
     pub services: Arc<dyn Services>,
+    /// Who computes the hashes of passwords.
+    pub logins: Arc<Logins>,
     /// The inboxes of all shards, by index.
     pub inboxes: Arc<[Inbox]>,
 }
@@ -184,10 +188,14 @@ pub struct Shard {
     pub waiters: Waiters,
     /// Its streams that wait for an idle connection of another shard.
     pub parcels: Waiters<Option<Parcel>>,
+    /// Its streams that wait for the hash of a password.
+    pub passwords: Waiters<bool>,
     /// Its end of the log.
     pub log: RefCell<ShardLog>,
     /// Answers that need a view of the process.
     pub services: Arc<dyn Services>,
+    /// Who computes the hashes of passwords.
+    pub logins: Arc<Logins>,
     inboxes: Arc<[Inbox]>,
     driver: Driver,
     draining: Cell<bool>,
@@ -226,8 +234,10 @@ impl Shard {
             resolver: Resolver::default(),
             waiters: Waiters::default(),
             parcels: Waiters::default(),
+            passwords: Waiters::default(),
             log: RefCell::new(setup.log),
             services: setup.services,
+            logins: setup.logins,
             inboxes: setup.inboxes,
             driver: setup.driver,
             draining: Cell::new(false),
@@ -298,6 +308,11 @@ impl Shard {
     /// Returns how many permits are taken.
     pub(super) fn posted_idle(&self) -> u32 {
         self.posted_idle.get()
+    }
+
+    /// Returns the inboxes of all shards.
+    pub fn inboxes(&self) -> &Arc<[Inbox]> {
+        &self.inboxes
     }
 
     /// Sends a message to a shard (possibly this one).
@@ -447,8 +462,17 @@ async fn tick_loop(shard: Rc<Shard>) {
         if now_ms - last_trim_ms >= TRIM_MS {
             last_trim_ms = now_ms;
             shard.resolver.purge(now_ms);
+            count_refused_logins(&shard);
             give_back_memory(&shard);
         }
+    }
+}
+
+/// Counts the passwords that rules which cannot wait did not check; nobody knows any more of which frontend.
+fn count_refused_logins(shard: &Shard) {
+    let refused = login::take_refused();
+    if let (1.., Some(frontend)) = (refused, shard.plan.frontends.first()) {
+        shard.count(frontend.object, Counter::LoginsRefused, refused);
     }
 }
 
@@ -484,6 +508,10 @@ async fn hear(shard: Rc<Shard>) {
                 Message::WantIdle(wanted) => share::answer(&shard, wanted),
                 Message::Idle { id, backend, server, parcel } => {
                     share::deliver(&shard, id, backend, server, parcel);
+                }
+                Message::Login { id, right } => {
+                    // A stream that has gone on needs no answer; it is remembered with the next question.
+                    let _ = shard.passwords.wake(id, right);
                 }
                 Message::Wake { backend, wake } => assign::deliver(&shard, backend, wake),
             }

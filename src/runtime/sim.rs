@@ -132,6 +132,7 @@ pub fn run(
         listeners: Vec::new(),
         log: queue.shard_log(),
         services,
+        logins: Arc::default(),
         inboxes: Arc::from(vec![Inbox::new()?]),
     };
     let mut runtime =

@@ -12,6 +12,7 @@ use super::transport::Socket;
 use super::tunnel::{self, Carried, End, First, Options};
 use crate::metrics::{Counter, ObjectId};
 use crate::plan::{Backend, Frontend, Mode};
+use crate::rules::capture::Captures;
 use crate::rules::context::{Content, LogStep, Stage};
 use crate::server::ServerId;
 
@@ -20,6 +21,9 @@ pub async fn relay(session: &Session) -> Option<Vec<u8>> {
     let shard = &session.shard;
     let mut exchange = shard.exchanges.take();
     exchange.begin(session, session.accepted_us);
+    if let Some(declared) = &session.frontend().captures {
+        exchange.record.captures = Captures::of(declared);
+    }
     finish::reached(session, &mut exchange, LogStep::Accept);
     let outcome = stream(session, &mut exchange).await;
     let switched = match outcome {

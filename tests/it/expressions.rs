@@ -167,6 +167,7 @@ tables! {
     mqtt_packets: "mqtt.txt",
     protocol_buffers: "protobuf.txt",
     stick_tables: "stick.txt",
+    states_of_streams: "state.txt",
     points_in_time: "time.txt",
     variables: "variable.txt",
 }

@@ -133,10 +133,10 @@ fn words_that_wait_name_what_they_wait_for() {
     assert_eq!(first.label.as_deref(), Some("TLS is not supported yet"));
     refused(
         FRONTEND,
-        "capture request header Host len 9",
+        "clitcpka-cnt 3",
         Severity::Error,
         "not supported yet",
-        "in HAProxy it logs a header of requests",
+        "in HAProxy it sets how many keep-alive probes to clients may fail",
     );
     let lua = checked(GLOBAL, "lua-load /x.lua").expect_err("Lua does not work yet");
     assert_eq!(lua.label.as_deref(), Some("Lua is not supported yet"));
@@ -254,7 +254,7 @@ fn sections_that_do_not_work_yet_are_errors() {
     };
     assert!(check_section(&section("frontend www"), &mut diags));
     assert!(diags.is_empty());
-    assert!(!check_section(&section("userlist admins"), &mut diags));
+    assert!(!check_section(&section("mailers admins"), &mut diags));
     assert!(diags.has_errors());
 }
 

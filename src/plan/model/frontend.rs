@@ -8,6 +8,7 @@ use crate::config::ast::Span;
 use crate::metrics::ObjectId;
 use crate::proto::h1::parse::Limits;
 use crate::rules::action::Rule;
+use crate::rules::capture::Declarations;
 use crate::rules::condition::{Condition, Run, runs};
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
@@ -65,6 +66,10 @@ pub struct Frontend {
     pub header_names: HeaderNames,
     /// `option http-buffer-request`
     pub buffer_request: bool,
+    /// What is captured, if anything is.
+    pub captures: Option<Box<Declarations>>,
+    /// `unique-id-header`
+    pub unique_id_header: Option<String>,
     /// Logging.
     pub log: LogSettings,
     /// `errorfile` and defaults.
@@ -94,6 +99,8 @@ pub struct Bind {
     pub address: Address,
     /// `name`, or the address.
     pub name: String,
+    /// `name`
+    pub given_name: Option<String>,
     /// `id`: the number in statistics.
     pub id: Option<u32>,
     /// `backlog`

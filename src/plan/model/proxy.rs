@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The number of the first proxy without `id`; HAProxy keeps 1 for itself.
+pub const FIRST_PROXY: u32 = 2;
+
 /// Where a socket listens or connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {

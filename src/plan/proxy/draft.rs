@@ -1,10 +1,10 @@
 //! What is known of a proxy section while its lines are read.
 
-use super::CheckDraft;
 use super::errors::ErrorLine;
 use super::log::LogDraft;
 use super::stats::StatsDraft;
 use super::stick::TableDraft;
+use super::{CaptureDraft, CheckDraft};
 use crate::balance::Algorithm;
 use crate::config::ast::{Line, Section, Span, Word};
 use crate::config::section::SectionKind;
@@ -129,6 +129,9 @@ pub(in crate::plan) struct Settings<'a> {
     pub(in crate::plan) header_names: HeaderNames,
     pub(in crate::plan) buffer_request: bool,
     pub(in crate::plan) log: LogDraft<'a>,
+    pub(in crate::plan) captures: CaptureDraft,
+    pub(in crate::plan) unique_id_format: Option<&'a Word>,
+    pub(in crate::plan) unique_id_header: Option<&'a Word>,
     /// In order: a later line takes the place of an earlier one.
     pub(in crate::plan) error_files: Vec<ErrorLine<'a>>,
     pub(in crate::plan) messages: Messages,

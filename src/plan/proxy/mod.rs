@@ -4,6 +4,7 @@
 //! Names of other sections stay words here: they are resolved when all sections are read.
 
 mod basic;
+mod capture;
 mod check;
 mod cookie;
 mod draft;
@@ -16,6 +17,7 @@ mod stats;
 mod stick;
 mod timeouts;
 
+pub(super) use capture::CaptureDraft;
 pub(super) use check::CheckDraft;
 pub(super) use draft::{Draft, Kind, RuleKind, RuleLine, Settings, bad_name_character};
 pub(super) use errors::{ErrorLine, HttpErrors, section as http_errors};
@@ -52,6 +54,7 @@ impl Row {
 pub(super) static TABLES: &[&[Entry<Row>]] = &[
     basic::TABLE,
     bind::TABLE,
+    capture::TABLE,
     check::TABLE,
     cookie::TABLE,
     errors::TABLE,

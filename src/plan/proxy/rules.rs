@@ -15,6 +15,9 @@ macro_rules! rule {
             }
             args.rest();
             let line = args.line;
+            if RuleKind::$kind == RuleKind::HttpRequest {
+                draft.settings.captures.rule(line);
+            }
             draft.settings.rules.push(RuleLine { kind: RuleKind::$kind, line, inherited: false });
         };
         HANDLER

@@ -11,23 +11,30 @@ use super::lint;
 use super::load::{Loader, read_file};
 use super::log::Logs;
 use super::log::target::{self, TargetDraft};
-use super::proxy::{Draft, HttpErrors};
+use super::proxy::{CaptureDraft, Draft, HttpErrors};
 use super::resolvers;
 use super::server_line::ServerDraft;
-use super::{Backend, Frontend, Gauge, Global, Mode, Plan, RetryOn, Server, SocketOptions, Splice};
+use super::userlist::UserLists;
+use super::{
+    Backend, FIRST_PROXY, Frontend, Gauge, Global, Mode, Plan, RetryOn, Server, SocketOptions,
+    Splice,
+};
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::log::ring::Ring;
 use crate::metrics::{self, ObjectId};
 use crate::proto::h1::parse::Limits;
-use crate::rules::context::NameTable;
+use crate::rules::capture::Declarations;
+use crate::rules::context::{BackendFacts, FrontendFacts, NameTable};
 use crate::rules::forwarded::Forwarded;
+use crate::rules::log_format::LogFormat;
+use crate::rules::login::UserList;
 use crate::rules::pattern::Lists;
 use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
 use crate::server::{Farm, ServerSpec};
 use crate::stick::Table;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +48,7 @@ pub(super) fn plan(
     proxies: &[Draft<'_>],
     resolvers: Vec<resolvers::Draft>,
     http_errors: &HashMap<&str, HttpErrors>,
+    user_lists: UserLists,
     logs: &Logs<'_>,
 ) -> Plan {
     let no_splice = draft.no_splice;
@@ -57,6 +65,7 @@ pub(super) fn plan(
         resolvers: resolvers::names(&resolvers),
         tables: tables::collect(cx, proxies),
         stick_counters,
+        user_lists,
         ..Index::new(cx, proxies, http_errors)
     };
     let variables = variables::process(cx, &index, &variable_lines, variable_limits);
@@ -71,11 +80,14 @@ pub(super) fn plan(
         frontends: Vec::new(),
         backends: Vec::new(),
         farms: Vec::new(),
+        frontend_facts: Vec::new(),
     };
     for proxy in proxies {
         build.proxy(cx, proxy);
     }
-    let Build { objects, frontends, backends, farms, .. } = build;
+    let Build { objects, frontends, backends, farms, mut frontend_facts, .. } = build;
+    let mut backend_facts: Vec<BackendFacts> = backends.iter().map(backend_facts_of).collect();
+    number(proxies, &mut frontend_facts, &mut backend_facts);
     // A line that could not be read may set any variable.
     if cx.errors() == 0 {
         index.variables.never_set(cx.diagnostics);
@@ -88,6 +100,8 @@ pub(super) fn plan(
             .iter()
             .map(|b| b.servers.iter().map(|server| server.name.clone()).collect())
             .collect(),
+        frontend_facts,
+        backend_facts,
         hostname: global.hostname.clone(),
     };
     let shards = if cx.options.check_only { 0 } else { cx.options.shards };
@@ -116,6 +130,9 @@ struct Index<'a> {
     frontends: HashSet<&'a str>,
     servers: Vec<HashMap<&'a str, u32>>,
     resolvers: Vec<String>,
+    user_lists: UserLists,
+    /// Of the proxy whose rules are compiled, if it is a frontend.
+    captures: RefCell<Option<CaptureDraft>>,
     http_errors: &'a HashMap<&'a str, HttpErrors>,
     /// `tune.bufsize`
     buffer_size: usize,
@@ -142,6 +159,8 @@ impl<'a> Index<'a> {
             frontends: HashSet::new(),
             servers: Vec::new(),
             resolvers: Vec::new(),
+            user_lists: UserLists::new(),
+            captures: RefCell::default(),
             http_errors,
             buffer_size: usize::MAX,
             variables: Registry::default(),
@@ -264,6 +283,22 @@ impl Names for Index<'_> {
         self.stick_counters
     }
 
+    fn user_list(&self, name: &str) -> Option<Arc<UserList>> {
+        self.user_lists.get(name).cloned()
+    }
+
+    fn user_lists(&self) -> Vec<&str> {
+        self.user_lists.keys().map(String::as_str).collect()
+    }
+
+    fn capture_slot(&self, line: Span) -> Option<u32> {
+        self.captures.borrow().as_ref()?.slot(line)
+    }
+
+    fn captures(&self) -> Option<Declarations> {
+        self.captures.borrow().as_ref().map(|draft| draft.declared.clone())
+    }
+
     fn http_errors(&self, name: &str) -> Option<&BTreeMap<u16, Arc<[u8]>>> {
         self.http_errors.get(name).map(|section| &section.files)
     }
@@ -287,6 +322,7 @@ struct Build<'b> {
     frontends: Vec<Frontend>,
     backends: Vec<Backend>,
     farms: Vec<Arc<Farm>>,
+    frontend_facts: Vec<FrontendFacts>,
 }
 
 impl Build<'_> {
@@ -297,6 +333,8 @@ impl Build<'_> {
         if draft.is_front() {
             let rules = self.compile(cx, draft, Half::Front, backend);
             let frontend = self.frontend(cx, draft, rules, backend);
+            let facts = self.frontend_facts(cx, draft, frontend.default_backend);
+            self.frontend_facts.push(facts);
             self.frontends.push(frontend);
         }
         if draft.is_back() {
@@ -369,6 +407,13 @@ impl Build<'_> {
             original_to: settings.original_to.clone().filter(|_| draft.serves_http()),
             header_names: settings.header_names,
             buffer_request: settings.buffer_request,
+            captures: Some(&settings.captures.declared)
+                .filter(|declared| !declared.is_empty())
+                .map(|declared| Box::new(declared.clone())),
+            unique_id_header: settings
+                .unique_id_header
+                .filter(|_| draft.mode() == Mode::Http)
+                .map(|word| word.text.clone()),
             log: self.log(cx, draft),
             error_files: rules.error_files,
             socket: SocketOptions {
@@ -506,11 +551,82 @@ impl Build<'_> {
         forwarded
     }
 
+    fn frontend_facts(
+        &mut self,
+        cx: &mut Loader<'_>,
+        draft: &Draft<'_>,
+        default_backend: Option<u32>,
+    ) -> FrontendFacts {
+        let unique_id = self.unique_id(cx, draft);
+        FrontendFacts {
+            unique_id,
+            id: 0,
+            client: draft.settings.timeouts.client,
+            default_backend,
+            binds: draft.binds.iter().map(|bind| bind.given_name.clone()).collect(),
+        }
+    }
+
+    /// Compiles `unique-id-format`, which cannot show what it makes.
+    fn unique_id(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> Option<LogFormat> {
+        let word = draft.settings.unique_id_format?;
+        let mut found = Diagnostics::default();
+        let mut compiler = Compiler {
+            diagnostics: &mut found,
+            names: self.index,
+            position: Position::Log,
+            http: draft.mode() == Mode::Http,
+            backend: None,
+            line: word.span,
+        };
+        let format = LogFormat::parse(word.as_str(), word.span, &mut compiler);
+        if format.as_ref().is_some_and(LogFormat::has_unique_id) {
+            found.push(Diagnostic::error(
+                word.span,
+                "`unique-id-format` shows the id that it makes",
+            ));
+        }
+        self.reported.push(cx, &found);
+        format
+    }
+
     fn splice(&self, draft: &Draft<'_>) -> Splice {
         let settings = &draft.settings;
         Splice {
             request: !self.no_splice && (settings.splice_auto || settings.splice.request),
             response: !self.no_splice && (settings.splice_auto || settings.splice.response),
+        }
+    }
+}
+
+fn backend_facts_of(backend: &Backend) -> BackendFacts {
+    let timeouts = &backend.timeouts;
+    BackendFacts {
+        id: 0,
+        connect: timeouts.connect,
+        queue: timeouts.queue,
+        server: timeouts.server,
+        tarpit: timeouts.tarpit,
+        tunnel: timeouts.tunnel,
+    }
+}
+
+/// Numbers proxies in the order of the file: both halves of a `listen` section have one number.
+fn number(proxies: &[Draft<'_>], fronts: &mut [FrontendFacts], backs: &mut [BackendFacts]) {
+    let taken: HashSet<u32> = proxies.iter().filter_map(|proxy| proxy.settings.id).collect();
+    let mut free = (FIRST_PROXY..).filter(|id| !taken.contains(id));
+    let (mut fronts, mut backs) = (fronts.iter_mut(), backs.iter_mut());
+    for proxy in proxies {
+        let id = proxy.settings.id.or_else(|| free.next()).unwrap_or_default();
+        if proxy.is_front()
+            && let Some(facts) = fronts.next()
+        {
+            facts.id = id;
+        }
+        if proxy.is_back()
+            && let Some(facts) = backs.next()
+        {
+            facts.id = id;
         }
     }
 }

@@ -104,6 +104,8 @@ pub(super) fn compile(
     // The first half of a `listen` section has reported everything.
     let second = half == Half::Back && draft.is_front();
     let errors = cx.errors();
+    let captures = draft.is_front().then(|| draft.settings.captures.clone());
+    index.captures.replace(captures);
     let mut silent = Diagnostics::default();
     let content = draft.settings.rules.iter().any(|rule| rule.kind == RuleKind::Content);
     let mut pass = Pass {

@@ -66,6 +66,7 @@ pub(super) fn request(head: &mut Head, limits: &Limits) -> Result<(), ParseError
         return Err(ErrorKind::UnexpectedBody.at(found.length_at));
     }
     if limits.proxy_header {
+        head.proxied = head.target().first() != Some(&b'/');
         proxy_connection(head, &mut found.connection);
     }
     head.keep_alive = found.connection.keeps_alive(head.version);

@@ -8,10 +8,12 @@
 
 mod address;
 mod bandwidth;
+mod capture;
 mod connection;
 mod cursor;
 mod headers;
 mod normalize;
+mod pause;
 mod redirect;
 mod reply;
 mod retry;
@@ -25,10 +27,11 @@ mod wait;
 use super::bandwidth::Filter;
 use super::condition::{AclSet, Condition, Run, runs};
 use super::context::{Context, Stage};
-use super::{Compiler, Position, known};
+use super::{Compiler, Position, known, login};
 use crate::config::ast::{Line, Span};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
+pub use capture::{LENGTH_MAX as CAPTURE_LENGTH_MAX, length as capture_length};
 pub use connection::PacketOption;
 use cursor::Cursor;
 pub use reply::{ErrorReply, unknown_section};
@@ -162,6 +165,8 @@ pub struct Rule {
     pub span: Span,
     /// Name of the action.
     pub name: &'static str,
+    /// Whether the condition looks at passwords, which may have to be waited for.
+    asks_password: bool,
     action: Action,
     /// The rules in a row that begin with the same test as this one.
     run: Option<Arc<Run>>,
@@ -196,6 +201,8 @@ pub struct Answer {
 pub enum Verdict {
     /// Go on with the next list.
     Continue,
+    /// Ask for a password for that realm, or for one of the proxy's name.
+    Auth(Option<Arc<str>>),
     /// Refuse with that status and the proxy's own error page for it.
     Deny(u16),
     /// Refuse with this answer (`deny` with a body of its own).
@@ -237,6 +244,8 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// `capture`
+    Capture(capture::Capture),
     /// `set-bandwidth-limit`
     Bandwidth(bandwidth::Use),
     /// Replaces an address of the stream.
@@ -288,12 +297,14 @@ pub type Row = Keyword<ActionSpec>;
 pub const TABLES: &[&[Row]] = &[
     address::TABLE,
     bandwidth::TABLE,
+    capture::TABLE,
     connection::TABLE,
     headers::TABLE,
     normalize::TABLE,
     redirect::TABLE,
     retry::TABLE,
     stick::TABLE,
+    pause::TABLE,
     strict::TABLE,
     target::TABLE,
     variable::TABLE,
@@ -339,7 +350,9 @@ impl Rule {
             [] => None,
             words => Some(Condition::parse(words, acls, compiler)?),
         };
-        Some(Self { condition, span: line.span, name: row.name, action: action?, run: None })
+        let asks_password = condition.as_ref().is_some_and(Condition::asks_password);
+        let (span, name, action) = (line.span, row.name, action?);
+        Some(Self { condition, span, name, asks_password, action, run: None })
     }
 
     /// Links rules in a row that begin with the same test, when all lines of the section are compiled.
@@ -369,9 +382,14 @@ impl Rule {
         }
     }
 
-    /// Returns whether it refuses requests (`deny`, `reject`, `tarpit`, `silent-drop`).
+    #[inline]
+    fn holds(&self, cx: &Context<'_>) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.holds(cx))
+    }
+
+    /// Returns whether it refuses requests (`auth`, `deny`, `reject`, `tarpit`, `silent-drop`).
     pub fn is_refusal(&self) -> bool {
-        matches!(self.name, "deny" | "reject" | "silent-drop" | "tarpit")
+        matches!(self.name, "auth" | "deny" | "reject" | "silent-drop" | "tarpit")
     }
 }
 
@@ -461,6 +479,13 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
         }
         let index = at;
         at += 1;
+        if rule.asks_password
+            && !growing
+            && let Err(question) = login::asking(|| rule.holds(cx))
+        {
+            outcome = (Verdict::Wait(Wait::Login(question), index), Some(index));
+            break;
+        }
         let holds = match &rule.condition {
             None => true,
             Some(condition) if growing => match condition.decide(cx) {
@@ -511,10 +536,11 @@ fn apply(
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Stick(edit) => edit.apply(cx),
         Action::Address(edit) => edit.apply(cx),
+        Action::Capture(capture) => capture.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),
         Action::Verdict(verdict) => return Some(verdict.decide(cx)),
         Action::Wait(waiting) => {
-            let (wait, next) = waiting.begin(rules, index, cx, scratch);
+            let (wait, next) = waiting.begin(rules, index, cx, scratch)?;
             return Some(Verdict::Wait(wait, next));
         }
     }

@@ -1,4 +1,4 @@
-//! Actions that end the list: accept, allow, close, deny, return, reject, tarpit, silent-drop, use-service.
+//! Actions that end the list: accept, allow, auth, close, deny, return, reject, tarpit, silent-drop, use-service.
 
 use super::cursor::Cursor;
 use super::reply::Reply;
@@ -6,6 +6,7 @@ use super::{Action, ActionSpec, Row, RuleSet, RuleSets, Service, Verdict};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::rules::Compiler;
 use crate::rules::context::Context;
+use std::sync::Arc;
 
 const fn both(build: super::Build) -> ActionSpec {
     ends(RuleSets::REQUEST.and(RuleSets::RESPONSE), build)
@@ -41,6 +42,13 @@ pub(super) const TABLE: &[Row] = &[
         "Ends the list and, once what the server sent is passed on, the connection to it.",
         "tcp-response content close",
         ends(RuleSets::of(&[RuleSet::ResponseContent]), close),
+    ),
+    super::row(
+        "auth",
+        "[realm <realm>]",
+        "Asks for user and password by a 401 with a challenge, or by a 407 if the request is one for a proxy.",
+        "http-request auth realm Staff",
+        request(auth),
     ),
     super::row(
         "deny",
@@ -97,6 +105,7 @@ pub(super) const TABLE: &[Row] = &[
 #[derive(Debug)]
 pub(super) enum Final {
     Allow,
+    Auth(Option<Arc<str>>),
     Close,
     SwitchMode,
     Deny(Reply),
@@ -114,6 +123,22 @@ fn plain(cursor: &mut Cursor<'_>, compiler: &mut Compiler<'_>, verdict: Final) -
 
 fn allow(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     plain(cursor, compiler, Final::Allow)
+}
+
+fn auth(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
+    let mut realm = None;
+    if cursor.peek().is_some_and(|word| word.as_str() == "realm") {
+        cursor.skip();
+        let word = cursor.next("the name of what the password is for", compiler)?;
+        if word.text.bytes().any(|byte| byte.is_ascii_control()) {
+            compiler
+                .diagnostics
+                .push(Diagnostic::error(word.span, "the realm holds a control character"));
+            return None;
+        }
+        realm = Some(word.text.as_str().into());
+    }
+    plain(cursor, compiler, Final::Auth(realm))
 }
 
 fn close(cursor: &mut Cursor<'_>, _: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
@@ -197,6 +222,7 @@ impl Final {
     pub(super) fn decide(&self, cx: &Context<'_>) -> Verdict {
         match self {
             Final::Allow => Verdict::Continue,
+            Final::Auth(realm) => Verdict::Auth(realm.clone()),
             Final::Close => Verdict::CloseServer,
             Final::SwitchMode => Verdict::SwitchMode,
             Final::Reject => Verdict::Reject,

@@ -7,6 +7,7 @@
 use super::connection::{self, PacketOption};
 use super::cursor::Cursor;
 use super::headers::{Edit, field_name, frames, sanitised};
+use super::pause::Pause;
 use super::{Action, ActionSpec, Row, Rule, RuleSet, RuleSets};
 use crate::config::ast::Word;
 use crate::config::diagnostic::{Diagnostic, suggest};
@@ -16,6 +17,7 @@ use crate::rules::Compiler;
 use crate::rules::call;
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
+use crate::rules::login::Question;
 use crate::rules::sample::Expression;
 use crate::rules::text::Text;
 use crate::rules::variable::Variable;
@@ -43,6 +45,10 @@ pub enum Wait {
         /// The name of the host.
         host: Vec<u8>,
     },
+    /// Compute the hash of a password; then the same rule is evaluated again.
+    Login(Question),
+    /// Do nothing for that long.
+    Pause(Duration),
     /// Send the client a 103 with these fields.
     EarlyHint(Vec<(Vec<u8>, Vec<u8>)>),
     /// Set this option of the packets to the client, if there is a value for it.
@@ -62,6 +68,7 @@ pub(super) enum Waiting {
     EarlyHint { name: Box<[u8]>, value: LogFormat },
     Log,
     Resolve { variable: Variable, resolvers: u32, first: dns::Kind, host: Expression },
+    Pause(Pause),
 }
 
 /// Actions that wait.
@@ -232,15 +239,17 @@ fn or_report<T>(parsed: Result<T, String>, word: &Word, compiler: &mut Compiler<
 }
 
 impl Waiting {
-    /// Returns what to wait for, and the index of the rule to go on with: hints that follow one another are one.
+    /// Returns what to wait for, and the index of the rule to go on with: hints that follow one another are one. Nothing
+    /// when the rule has no value to act on.
     pub(super) fn begin(
         &self,
         rules: &[Rule],
         index: usize,
         cx: &Context<'_>,
         scratch: &mut Vec<u8>,
-    ) -> (Wait, usize) {
-        match self {
+    ) -> Option<(Wait, usize)> {
+        Some(match self {
+            Waiting::Pause(pause) => (pause.wait(cx)?, index + 1),
             Waiting::Body { time, at_least } => {
                 (Wait::Body { time: *time, at_least: *at_least }, index + 1)
             }
@@ -266,7 +275,7 @@ impl Waiting {
                 }
                 (Wait::EarlyHint(fields), next)
             }
-        }
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::rules::pattern::{
     self, Entries, IntRange, Kind, List, Matcher, Method, Network, Networks, Output, TextPattern,
     unhex,
 };
-use crate::rules::sample::{Expression, Type, parse_int};
+use crate::rules::sample::{Arg, Expression, Type, parse_int};
 use crate::rules::text::Text;
 use crate::rules::{Compiler, fetch, known, regexp};
 use std::sync::Arc;
@@ -76,6 +76,9 @@ impl Test {
         let (criterion, rest) = words.split_first()?;
         let Criterion { expression, implied, lost, span } = parse_criterion(criterion, compiler)?;
         let mut flags = Flags::read(rest, compiler)?;
+        if expression.name() == "http_auth_group" {
+            return group_test(expression, flags, span, compiler);
+        }
         let method = choose_method(&expression, implied, &flags, criterion, compiler)?;
         if let Some(lost) = lost.filter(|_| flags.method.is_none()) {
             let name = lost.name();
@@ -114,6 +117,51 @@ impl Test {
         lint::patterns(&test, compiler);
         Some(test)
     }
+}
+
+/// Compiles a test for groups: the user must be one of those who are in any of them.
+fn group_test(
+    expression: Expression,
+    flags: Flags,
+    span: Span,
+    compiler: &mut Compiler<'_>,
+) -> Option<Test> {
+    let Some(Arg::UserList(list)) = expression.args().first() else { return None };
+    if flags.method.is_some()
+        || flags.id.is_some()
+        || !flags.files.is_empty()
+        || flags.patterns.is_empty()
+        || expression.has_converters()
+    {
+        compiler.diagnostics.push(
+            Diagnostic::error(span, "`http_auth_group` is compared with the names of groups")
+                .help(format!("write for example `http_auth_group({}) admins`", list.name())),
+        );
+        return None;
+    }
+    let mut users = Vec::new();
+    for Pattern { text, span, .. } in &flags.patterns {
+        let Some(group) = list.group(text) else {
+            let message = format!("`userlist {}` has no group `{text}`", list.name());
+            let finding = Diagnostic::error(*span, message);
+            compiler.diagnostics.push(match suggest(text, list.groups()) {
+                Some(near) => finding.help(format!("did you mean `{near}`?")),
+                None => finding,
+            });
+            return None;
+        };
+        users.extend(group.iter().map(|user| TextPattern::new(user.as_bytes(), false)));
+    }
+    Some(Test {
+        expression,
+        method: Method::Str,
+        matcher: Matcher::text(Method::Str, users),
+        lists: Box::default(),
+        written: Vec::new(),
+        // What matches is not what was written: nothing is concluded from it.
+        from_file: true,
+        span,
+    })
 }
 
 /// One pattern and whether case counts.

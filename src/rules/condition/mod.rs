@@ -299,6 +299,11 @@ impl Condition {
         })
     }
 
+    /// Returns whether any test looks whether a password is right.
+    pub fn asks_password(&self) -> bool {
+        self.tests().any(|test| matches!(test.expression.name(), "http_auth" | "http_auth_group"))
+    }
+
     fn tests(&self) -> impl Iterator<Item = &Test> {
         self.groups.iter().flatten().flat_map(|term| term.acl.tests())
     }

@@ -167,7 +167,7 @@ pub(super) fn encode_standard(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Decodes base64; nothing if it is none.
-pub(super) fn decode_standard(text: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::rules) fn decode_standard(text: &[u8]) -> Option<Vec<u8>> {
     decode64(text, STANDARD, true)
 }
 

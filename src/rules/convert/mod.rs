@@ -4,6 +4,7 @@
 //! is cast before it is called. Converters that HAProxy has and fastlb has not yet are listed in
 //! [`super::known`].
 
+pub mod capture;
 pub mod code;
 pub mod crypto;
 pub mod fix;
@@ -147,6 +148,7 @@ const fn row(
 
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] = &[
+    capture::TABLE,
     code::TABLE,
     crypto::TABLE,
     fix::TABLE,

@@ -4,10 +4,12 @@ use super::field::{address, name_of, number, request, response};
 use super::{FetchSpec, Row, Scope, row};
 use crate::proto::http::{Head, Version};
 use crate::proto::uri;
+use crate::rules::capture::Side;
 use crate::rules::context::{Context, Stage};
 use crate::rules::sample::{Arg, ArgKind, Type, Value};
 use crate::stdx::hash;
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 const PARAM: &[ArgKind] = &[ArgKind::Str, ArgKind::Str];
 const REQ_VER: FetchSpec = FetchSpec::one(Type::Str, Scope::Request, req_ver);
@@ -32,11 +34,27 @@ pub const TABLE: &[Row] = &[
         FetchSpec::one(Type::Int, Scope::Request, base32),
     ),
     row(
+        "base32+src",
+        "",
+        "Returns the hash of `base32` and the address of the client behind it, as bytes.",
+        "base32+src",
+        FetchSpec::one(Type::Bin, Scope::Request, |args, cx| with_source(base32(args, cx)?, cx)),
+    ),
+    row(
         "baseq",
         "",
         "Returns the Host field and the path with the query in one string.",
         "baseq",
         FetchSpec::one(Type::Str, Scope::Request, baseq),
+    ),
+    row(
+        "capture.req.hdr",
+        "<slot>",
+        "Returns what was captured in a slot of the request, counted from 0.",
+        "capture.req.hdr(0)",
+        FetchSpec::one(Type::Str, Scope::Anywhere, |args, cx| captured(args, cx, Side::Request))
+            .args(&[ArgKind::Int], 1)
+            .check(check_slot),
     ),
     row(
         "capture.req.method",
@@ -58,6 +76,15 @@ pub const TABLE: &[Row] = &[
         "Returns the version of the request, such as `HTTP/1.1`.",
         "capture.req.ver",
         FetchSpec::one(Type::Str, Scope::Anywhere, capture_req_ver),
+    ),
+    row(
+        "capture.res.hdr",
+        "<slot>",
+        "Returns what was captured in a slot of the response, counted from 0.",
+        "capture.res.hdr(0)",
+        FetchSpec::one(Type::Str, Scope::Response, |args, cx| captured(args, cx, Side::Response))
+            .args(&[ArgKind::Int], 1)
+            .check(check_slot),
     ),
     row(
         "capture.res.ver",
@@ -129,6 +156,13 @@ pub const TABLE: &[Row] = &[
         FetchSpec::one(Type::Int, Scope::Request, url32),
     ),
     row(
+        "url32+src",
+        "",
+        "Returns the hash of `url32` and the address of the client behind it, as bytes.",
+        "url32+src",
+        FetchSpec::one(Type::Bin, Scope::Request, |args, cx| with_source(url32(args, cx)?, cx)),
+    ),
+    row(
         "url_ip",
         "",
         "Returns the address in the host part of an absolute request target.",
@@ -173,6 +207,19 @@ fn req_ver<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
 
 fn res_ver<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     Some(Value::str(&version(response(cx)?)[5..]))
+}
+
+fn captured<'a>(args: &[Arg], cx: &Context<'_>, side: Side) -> Option<Value<'a>> {
+    let slot = args.first()?.int()?;
+    cx.record.captures.get(side, slot as usize).map(|text| Value::Str(Cow::Owned(text)))
+}
+
+/// Checks the number of a slot.
+pub(in crate::rules) fn check_slot(args: &mut [Arg]) -> Result<(), (usize, String)> {
+    match args.first().and_then(Arg::int) {
+        Some(0..=65_535) => Ok(()),
+        _ => Err((0, "slots are counted from 0".to_string())),
+    }
 }
 
 fn capture_req_ver<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
@@ -259,6 +306,17 @@ fn hashed(value: Value<'_>) -> Value<'static> {
 
 fn base32<'a>(args: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {
     base(args, cx).map(hashed)
+}
+
+/// Appends the address of the client to a hash.
+fn with_source<'a>(hash: Value<'a>, cx: &Context<'_>) -> Option<Value<'a>> {
+    let mut bytes = (hash.to_int()? as u32).to_be_bytes().to_vec();
+    match cx.source().map(|address| address.ip().to_canonical()) {
+        Some(IpAddr::V4(address)) => bytes.extend(address.octets()),
+        Some(IpAddr::V6(address)) => bytes.extend(address.octets()),
+        None => return None,
+    }
+    Some(Value::Bin(Cow::Owned(bytes)))
 }
 
 fn url32<'a>(_: &'a [Arg], cx: &'a Context<'_>) -> Option<Value<'a>> {

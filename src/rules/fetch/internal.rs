@@ -216,6 +216,13 @@ pub const TABLE: &[Row] = &[
         FetchSpec::one(Type::Str, Scope::Anywhere, string).args(&[ArgKind::Str], 0),
     ),
     row(
+        "unique-id",
+        "",
+        "Returns what `unique-id-format` of the frontend makes; it is made once per stream.",
+        "unique-id",
+        FetchSpec::one(Type::Str, Scope::Anywhere, |_, cx| cx.unique_id().map(Value::str)),
+    ),
+    row(
         "uuid",
         "[<version>]",
         "Returns a random UUID of version 4.",

@@ -10,6 +10,8 @@ mod field;
 pub mod header;
 pub mod http;
 pub mod internal;
+pub mod login;
+pub mod state;
 pub mod stick;
 pub mod variable;
 
@@ -125,6 +127,8 @@ pub const TABLES: &[&[Row]] = &[
     header::TABLE,
     http::TABLE,
     internal::TABLE,
+    login::TABLE,
+    state::TABLE,
     stick::SC,
     stick::SC0,
     stick::SC1,

@@ -182,6 +182,15 @@ impl LogFormat {
         }
     }
 
+    /// Returns whether it shows the unique id.
+    pub fn has_unique_id(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Tag(tag, _) => *tag == Tag::UniqueId,
+            Part::Expression(expression, _) => expression.name() == "unique-id",
+            _ => false,
+        })
+    }
+
     /// Returns whether a line can be written as soon as the connection was accepted: all its tags are known then.
     pub fn is_known_at_accept(&self) -> bool {
         self.parts.iter().all(|part| match part {

@@ -4,6 +4,7 @@ use super::date::{self, Zone};
 use super::{Style, bytes};
 use crate::config::keyword::{self, Keyword};
 use crate::proto::http::{Head, Version};
+use crate::rules::capture::Side;
 use crate::rules::context::{Context, Record};
 use crate::rules::fetch::http::path_of;
 use crate::rules::write::{int, ip, padded, uint};
@@ -204,13 +205,82 @@ pub(super) fn write(tag: Tag, style: Style, cx: &Context<'_>, out: &mut Vec<u8>)
         Tag::HttpQuery => request(out, style, cx.request, Part::Query),
         Tag::HttpVersion => request(out, style, cx.request, Part::Version),
         Tag::Termination | Tag::TerminationCookie => termination(out, tag, record),
-        Tag::RequestCookie | Tag::ResponseCookie | Tag::UniqueId => bytes(out, style, b""),
+        Tag::RequestCookie => {
+            cx.record.captures.cookie(Side::Request, |cookie| captured(out, style, cookie))
+        }
+        Tag::ResponseCookie => {
+            cx.record.captures.cookie(Side::Response, |cookie| captured(out, style, cookie))
+        }
+        Tag::UniqueId => bytes(out, style, cx.unique_id().unwrap_or_default()),
         Tag::TlsCiphers | Tag::TlsVersion => bytes(out, style, b""),
-        Tag::RequestHeaders | Tag::ResponseHeaders => {}
-        Tag::RequestHeadersClf | Tag::ResponseHeadersClf => {}
+        Tag::RequestHeaders => slots(out, style, cx, Side::Request),
+        Tag::ResponseHeaders => slots(out, style, cx, Side::Response),
+        Tag::RequestHeadersClf => slots_clf(out, style, cx, Side::Request),
+        Tag::ResponseHeadersClf => slots_clf(out, style, cx, Side::Response),
         Tag::LogCounter | Tag::Nothing => {}
         _ => count(out, tag, cx),
     }
+}
+
+/// Appends what was captured in slots as `{a|b|}`; nothing when there are none.
+fn slots(out: &mut Vec<u8>, style: Style, cx: &Context<'_>, side: Side) {
+    let mut first = true;
+    cx.record.captures.each(side, |text| {
+        if first && style.quote {
+            out.push(b'"');
+        }
+        out.push(if first { b'{' } else { b'|' });
+        encode_slot(out, style, text.unwrap_or_default());
+        first = false;
+    });
+    if !first {
+        out.push(b'}');
+        if style.quote {
+            out.push(b'"');
+        }
+    }
+}
+
+/// Appends what was captured in slots one behind the other.
+fn slots_clf(out: &mut Vec<u8>, style: Style, cx: &Context<'_>, side: Side) {
+    let mut first = true;
+    cx.record.captures.each(side, |text| {
+        if !first {
+            out.push(b' ');
+        }
+        captured(out, style, text.unwrap_or_default());
+        first = false;
+    });
+}
+
+/// Appends one captured text.
+fn captured(out: &mut Vec<u8>, style: Style, text: &[u8]) {
+    if style.quote {
+        out.push(b'"');
+    } else if text.is_empty() && style.mandatory {
+        out.push(b'-');
+    }
+    encode_slot(out, style, text);
+    if style.quote {
+        out.push(b'"');
+    }
+}
+
+/// Appends a captured text with what would confuse readers of logs as `#` and two digits (manual 8.6).
+fn encode_slot(out: &mut Vec<u8>, style: Style, text: &[u8]) {
+    for &byte in text {
+        match byte {
+            b'\\' | b']' if style.escape => out.extend_from_slice(&[b'\\', byte]),
+            b'"' | b'#' | b'{' | b'|' | b'}' => coded(out, byte),
+            0x20..=0x7e => out.push(byte),
+            other => coded(out, other),
+        }
+    }
+}
+
+fn coded(out: &mut Vec<u8>, byte: u8) {
+    out.push(b'#');
+    hex(out, u64::from(byte), 2);
 }
 
 /// Appends a plain number or a duration.
@@ -238,7 +308,7 @@ fn count(out: &mut Vec<u8>, tag: Tag, cx: &Context<'_>) {
 }
 
 /// Time for the body of the response; negative before it began.
-fn data_us(record: &Record) -> i64 {
+pub(in crate::rules) fn data_us(record: &Record) -> i64 {
     if record.response_us < 0 {
         return -1;
     }

@@ -341,8 +341,8 @@ fn actions_are_checked() {
         "error at `send-spoe-group`: the action `send-spoe-group` of `http-request` is not supported yet",
     );
     rule(
-        "http-request auth realm x if TRUE",
-        "error at `auth`: the action `auth` of `http-request` is not supported yet",
+        "http-request cache-use x if TRUE",
+        "error at `cache-use`: the action `cache-use` of `http-request` is not supported yet",
     );
     rule(
         "http-request set-status 200",

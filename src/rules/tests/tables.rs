@@ -75,7 +75,8 @@ fn the_example_of_every_action_compiles() {
     for row in action::TABLES.iter().flat_map(|table| table.iter()) {
         let mut proxy = Proxy::new();
         let rules = proxy.rules(row.example);
-        proxy.clean();
+        let said = proxy.take();
+        assert!(said.is_empty() || said.starts_with("notice"), "{said}");
         assert_eq!(rules.len(), 1, "{}", row.name);
         assert_eq!(rules[0].name, row.name);
     }

@@ -62,6 +62,10 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
                 exchange.keep_alive = false;
             }
         }
+        Stop::Auth(realm) => {
+            count_intercepted(session, exchange);
+            ask_login(session, exchange, realm).await;
+        }
         Stop::Page(status) => {
             count_intercepted(session, exchange);
             error(session, exchange, status).await;
@@ -152,6 +156,21 @@ pub async fn error(session: &Session, exchange: &mut Exchange, status: u16) {
     send_reply(session, exchange, &reply, true).await;
 }
 
+/// Asks for user and password (RFC 7617).
+async fn ask_login(session: &Session, exchange: &mut Exchange, realm: Option<Arc<str>>) {
+    let (status, name): (u16, &[u8]) = match exchange.request.proxied {
+        true => (407, b"proxy-authenticate"),
+        false => (401, b"www-authenticate"),
+    };
+    let proxy = match exchange.record.backend {
+        Some(index) => &session.shard.backend(index).name,
+        None => &session.frontend().name,
+    };
+    let realm = realm.as_deref().unwrap_or(proxy).replace('\\', "\\\\").replace('"', "\\\"");
+    let value = format!("Basic realm=\"{realm}\"").into_bytes();
+    challenge(session, exchange, status, &[(name.to_vec(), value)]).await;
+}
+
 /// Sends the page for a status that asks for credentials (401, 407), with the fields that say which.
 async fn challenge(
     session: &Session,
@@ -160,7 +179,7 @@ async fn challenge(
     fields: &[(Vec<u8>, Vec<u8>)],
 ) {
     let mut reply = error_page(session, exchange, status);
-    fields.iter().for_each(|(name, value)| reply.add(name, value));
+    fields.iter().for_each(|(name, value)| reply.replace_field(name, value));
     send_reply(session, exchange, &reply, true).await;
 }
 

@@ -16,6 +16,12 @@ use std::net::IpAddr;
 pub fn client(session: &Session, exchange: &mut Exchange, backend: u32) {
     let frontend = session.frontend();
     let backend = session.shard.backend(backend);
+    if let Some(name) = &frontend.unique_id_header {
+        let id = with_context(session, exchange, |cx| cx.unique_id().map(<[u8]>::to_vec));
+        if let Some(id) = id {
+            exchange.request.add(name.to_ascii_lowercase().as_bytes(), &id);
+        }
+    }
     if let Some(forwarded) = &backend.forwarded {
         let mut value = Vec::new();
         with_context(session, exchange, |cx| forwarded.write(cx, &mut value));

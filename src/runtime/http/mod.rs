@@ -26,6 +26,7 @@ use super::session::Session;
 use super::shard::IdlePermit;
 use crate::metrics::Counter;
 use crate::plan::{ConnectionMode, Gauge, Mode};
+use crate::rules::capture::{Captures, Side};
 use crate::rules::context::LogStep;
 use exchange::Exchange;
 pub use receive::wait_idle;
@@ -102,6 +103,10 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     }
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
+    if let Some(declared) = &frontend.captures {
+        exchange.record.captures = Captures::of(declared);
+        exchange.record.captures.take(declared, Side::Request, &exchange.request);
+    }
     track::request(session, exchange);
     finish::reached(session, exchange, LogStep::Accept);
     finish::reached(session, exchange, LogStep::Request);

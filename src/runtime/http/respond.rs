@@ -12,6 +12,7 @@ use crate::proto::h1::seal;
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
 use crate::rules::bandwidth::Direction;
+use crate::rules::capture::Side;
 use crate::rules::context::LogStep;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
 use crate::runtime::tunnel::{self, Options};
@@ -55,6 +56,9 @@ impl Conversation<'_> {
         shard.record(self.backend.servers[self.server].object, Phase::FirstByte, now - sent_us);
         exchange.record.status = exchange.response.status();
         persist::mark(exchange, self.backend, self.server);
+        if let Some(declared) = &self.session.frontend().captures {
+            exchange.record.captures.take(declared, Side::Response, &exchange.response);
+        }
         exchange.variables.end_request(&shard.plan.variables);
         if route::has_response_rules(self.session, self.backend) {
             let ruled = route::response(self.session, exchange, self.backend, self.upstream).await;

@@ -22,6 +22,8 @@ use std::time::Duration;
 pub enum Stop {
     /// A rule refused it with that status.
     Deny(u16),
+    /// A rule asks for a password for that realm, or for one of the proxy's name.
+    Auth(Option<Arc<str>>),
     /// A rule refused it without an answer.
     Drop(Drop),
     /// A rule refused it with an answer of its own.
@@ -269,6 +271,7 @@ pub(in crate::runtime) fn rules<'r>(
 /// Returns what the verdict of a list that is through means for the message.
 pub(in crate::runtime) fn decided(verdict: Verdict) -> Result<(), Stop> {
     match verdict {
+        Verdict::Auth(realm) => Err(Stop::Auth(realm)),
         // A stream of HTTP is in HTTP mode already.
         Verdict::Continue | Verdict::SwitchMode => Ok(()),
         Verdict::CloseServer => Err(Stop::Failed { status: Some(502), cause: b'S', phase: b'H' }),

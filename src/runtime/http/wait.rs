@@ -14,6 +14,7 @@ use crate::rules::action::{self, Rule, Verdict, Wait};
 use crate::rules::context::LogStep;
 use crate::rules::sample::Value;
 use crate::rules::variable::Conditions;
+use crate::runtime::logins;
 use crate::runtime::resolver::{self, Wanted};
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
@@ -81,6 +82,8 @@ pub(in crate::runtime) async fn carry_out(
             });
             Ok(())
         }
+        Wait::Pause(time) => pause(session, time).await,
+        Wait::Login(question) => logins::ask(session, question).await,
         Wait::Log => {
             let step = match side {
                 Side::Request => LogStep::HttpRequest,
@@ -102,6 +105,15 @@ pub(in crate::runtime) async fn carry_out(
                 response_body(session, exchange, server, time, at_least).await
             }
         },
+    }
+}
+
+/// Lets time pass while the client stays.
+async fn pause(session: &Session, time: Duration) -> Result<(), Stop> {
+    session.arm(None);
+    match session.shard.timers.limit(time, watch::gone(session)).await {
+        Err(_) => Ok(()),
+        Ok(_) => Err(Stop::Failed { status: None, cause: b'C', phase: b'R' }),
     }
 }
 
