@@ -1,10 +1,12 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
+use super::trace::Recorder;
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Facts about a client connection; fixed when the session begins.
@@ -101,6 +103,8 @@ pub struct Record {
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
     pub retry: Cell<RetryWish>,
+    /// Takes what rules do, when the stream is to be explained.
+    pub trace: Option<Rc<Recorder>>,
 }
 
 /// What the rules of a request say about sending it again.
@@ -170,6 +174,7 @@ impl Default for Record {
             destination: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
+            trace: None,
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn plan(
         resolvers: resolvers::names(&resolvers),
         ..Index::new(cx, proxies, http_errors)
     };
-    let variables = variables::process(cx, &index, &variable_lines, variable_limits);
+    let mut variables = variables::process(cx, &index, &variable_lines, variable_limits);
     let mut build = Build {
         global: &global,
         index: &index,
@@ -68,6 +68,7 @@ pub(super) fn plan(
         index.variables.never_set(cx.diagnostics);
         lint::rules::destinations(cx.diagnostics, &frontends, &backends);
     }
+    variables.set_names(&index.variables);
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
         backends: index.backend_names.clone(),

@@ -19,6 +19,7 @@ mod wait;
 
 use super::condition::{AclSet, Condition};
 use super::context::Context;
+use super::trace::{Off, Recorder, Trace};
 use super::{Compiler, known};
 use crate::config::ast::{Line, Span};
 use crate::config::diagnostic::{Diagnostic, suggest};
@@ -148,6 +149,31 @@ pub enum Verdict {
     Tarpit(u16, Option<Answer>),
     /// Do this first, then go on with the rule of that index ([`run_from`]).
     Wait(Wait, usize),
+}
+
+impl Verdict {
+    /// Says what becomes of the message, in a few words.
+    pub fn describe(&self) -> String {
+        let answer = |answer: &Answer| match answer.fields.iter().find(|(n, _)| n == b"Location") {
+            Some((_, to)) => format!("{} to {}", answer.status, String::from_utf8_lossy(to)),
+            None => answer.status.to_string(),
+        };
+        match self {
+            Verdict::Continue => "pass".to_owned(),
+            Verdict::Deny(status) => format!("deny {status}"),
+            Verdict::DenyAnswer(refusal) => format!("deny {}", answer(refusal)),
+            Verdict::Answer(reply) => format!("answer {}", answer(reply)),
+            Verdict::Page(status) => format!("answer {status}"),
+            Verdict::Service(Service::Prometheus) => "answer of prometheus-exporter".to_owned(),
+            Verdict::Reject => "close the connection".to_owned(),
+            Verdict::SilentDrop(_) => "forget the connection".to_owned(),
+            Verdict::Tarpit(status, own) => {
+                let status = own.as_ref().map_or(*status, |answer| answer.status);
+                format!("tarpit, then {status}")
+            }
+            Verdict::Wait(wait, _) => wait.describe(),
+        }
+    }
 }
 
 /// A compiled action.
@@ -331,12 +357,40 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
     if rules.len() <= from {
         return (Verdict::Continue, None);
     }
+    let record = cx.record;
+    match record.trace.as_deref() {
+        None => run_with(rules, from, cx, Off),
+        Some(recorder) => run_recorded(rules, from, cx, recorder),
+    }
+}
+
+/// As [`run_with`], for a stream that is explained.
+#[cold]
+#[inline(never)]
+fn run_recorded(
+    rules: &[Rule],
+    from: usize,
+    cx: &mut Context<'_>,
+    recorder: &Recorder,
+) -> (Verdict, Option<usize>) {
+    run_with(rules, from, cx, recorder)
+}
+
+#[inline(always)]
+fn run_with<T: Trace>(
+    rules: &[Rule],
+    from: usize,
+    cx: &mut Context<'_>,
+    trace: T,
+) -> (Verdict, Option<usize>) {
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
     for (index, rule) in rules.iter().enumerate().skip(from) {
-        if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
-            && let Some(verdict) = apply(rules, index, cx, &mut scratch)
-        {
+        let holds = rule.condition.as_ref().is_none_or(|condition| condition.holds_with(cx, trace));
+        let before = trace.before(cx, holds);
+        let verdict = if holds { apply(rules, index, cx, &mut scratch) } else { None };
+        trace.rule(rule, holds, before, verdict.as_ref(), cx);
+        if let Some(verdict) = verdict {
             outcome = (verdict, Some(index));
             break;
         }

@@ -45,6 +45,27 @@ pub enum Wait {
     EarlyHint(Vec<(Vec<u8>, Vec<u8>)>),
 }
 
+impl Wait {
+    /// Says what is waited for, in a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Wait::Body { time, at_least: 0 } => format!("wait for the body, {time:?} at most"),
+            Wait::Body { time, at_least } => {
+                format!("wait for {at_least} bytes of the body, {time:?} at most")
+            }
+            Wait::Resolve { host, .. } => format!("resolve {}", String::from_utf8_lossy(host)),
+            Wait::EarlyHint(fields) => {
+                let mut text = "send 103".to_owned();
+                for (name, value) in fields {
+                    let name = String::from_utf8_lossy(name);
+                    text.push_str(&format!(" {name}: {}", String::from_utf8_lossy(value)));
+                }
+                text
+            }
+        }
+    }
+}
+
 /// A compiled action that waits.
 #[derive(Debug)]
 pub(super) enum Waiting {
