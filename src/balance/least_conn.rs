@@ -73,6 +73,15 @@ impl Pick for LeastConn {
         self.next = if here + 1 == count { 0 } else { here + 1 };
         Some(self.servers[here].0)
     }
+
+    fn why(&self, farm: &Farm, _: &Key, picked: ServerId) -> String {
+        let load = |id: ServerId| farm.server(id).inflight();
+        let (own, count) = (load(picked), self.servers.len());
+        let equal = self.servers.iter().filter(|(id, _)| load(*id) == own).count();
+        format!(
+            "{own} streams, the least for its weight of {count} servers, {equal} of which have as many"
+        )
+    }
 }
 
 /// Streams in proportion to a weight.

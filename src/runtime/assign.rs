@@ -302,6 +302,11 @@ impl<'s> Dispatch<'s> {
         shard.count(backend.object, Counter::ConnectAttempts, 1);
         session.arm(backend.timeouts.connect);
         let asked = record.destination(&session.info);
+        if let Some(rehearsal) = shard.rehearsal.get() {
+            record.connect_us = 0;
+            record.server_address = backend.servers[server].target(asked);
+            return rehearsal.connect(record.server_address).map_err(|_| Refused::Connect);
+        }
         let connecting = session.deadline.limit(open(shard, backend, server, asked));
         let connected = match self.wish.watch {
             false => connecting.await,
@@ -338,8 +343,12 @@ impl<'s> Dispatch<'s> {
                     balanced = true;
                     let source = record.source(&session.info);
                     let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
-                    let picked =
-                        shard.balancers[self.index as usize].borrow_mut().pick(farm, &key, avoid);
+                    let mut balancer = shard.balancers[self.index as usize].borrow_mut();
+                    let picked = balancer.pick(farm, &key, avoid);
+                    if let (Some(recorder), Some(server)) = (&record.trace, picked) {
+                        let name = backend.balance.name();
+                        recorder.because(format!("{name}: {}", balancer.why(farm, &key, server)));
+                    }
                     if picked.is_none() && farm.nbsrv() == 0 {
                         return Err(Refused::NoServer);
                     }
@@ -350,6 +359,7 @@ impl<'s> Dispatch<'s> {
                 && farm.try_acquire(server)
             {
                 count_assigned(shard, backend, server, balanced);
+                explain(record, server, "its slot came free");
                 queue_time(session, backend, server, waited_since, record);
                 return Ok(slot(server));
             }
@@ -388,6 +398,7 @@ impl<'s> Dispatch<'s> {
             shard.waiters.close(id);
             if let Some(server) = called {
                 count_assigned(shard, backend, server, false);
+                explain(record, server, "the first server with a free slot for the queue");
                 queue_time(session, backend, server, waited_since, record);
                 return Ok(slot(server));
             }
@@ -415,6 +426,14 @@ impl<'s> Dispatch<'s> {
             Err(_) => record.queue_us = (session.shard.clock.now_us() - since_us) as i64,
         }
         called
+    }
+}
+
+/// Tells who wants to know which server was chosen, and why.
+#[inline]
+fn explain(record: &Record, server: ServerId, otherwise: &str) {
+    if let Some(recorder) = &record.trace {
+        recorder.server(server as u32, || otherwise.to_owned());
     }
 }
 

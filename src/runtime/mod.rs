@@ -16,6 +16,7 @@ pub mod http;
 pub mod inbox;
 pub mod listener;
 pub mod queue;
+pub mod rehearsal;
 pub mod resolver;
 pub mod session;
 pub mod shard;

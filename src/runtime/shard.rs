@@ -11,6 +11,7 @@ use super::http::exchange::Exchanges;
 use super::inbox::{Inbox, Message};
 use super::listener::{Listener, ShardListeners};
 use super::queue::Waiters;
+use super::rehearsal::Rehearsal;
 use super::resolver::Resolver;
 use super::session::{self, Accepted};
 use super::share::{self, Parcel};
@@ -25,7 +26,7 @@ use crate::plan::{Address, Backend, Frontend, Plan};
 use crate::server::ServerId;
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::{TcpListener, UnixListener};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -188,6 +189,8 @@ pub struct Shard {
     pub log: RefCell<ShardLog>,
     /// Answers that need a view of the process.
     pub services: Arc<dyn Services>,
+    /// Stands for everything outside, when a request is only explained.
+    pub rehearsal: OnceCell<Rehearsal>,
     inboxes: Arc<[Inbox]>,
     driver: Driver,
     draining: Cell<bool>,
@@ -228,6 +231,7 @@ impl Shard {
             parcels: Waiters::default(),
             log: RefCell::new(setup.log),
             services: setup.services,
+            rehearsal: OnceCell::new(),
             inboxes: setup.inboxes,
             driver: setup.driver,
             draining: Cell::new(false),

@@ -7,6 +7,7 @@ use super::tunnel::{self, End, Options};
 use crate::metrics::Counter;
 use crate::plan::{Backend, Frontend};
 use crate::rules::context::Record;
+use crate::rules::trace::Event;
 
 /// Relays the session's one stream to a server.
 pub async fn relay(session: &Session) {
@@ -15,6 +16,9 @@ pub async fn relay(session: &Session) {
     let mut exchange = shard.exchanges.take();
     exchange.begin(session, session.accepted_us);
     exchange.record.request_us = 0;
+    if let Some(wish) = &frontend.explain {
+        super::http::explain::begin(session, &mut exchange, wish);
+    }
     let Some(backend_index) = super::http::route::choose_backend(session, &mut exchange) else {
         exchange.record.termination.cause = b'S';
         exchange.record.termination.phase = b'C';
@@ -24,6 +28,9 @@ pub async fn relay(session: &Session) {
     };
     exchange.record.backend = Some(backend_index);
     let backend = shard.backend(backend_index);
+    if let Some(recorder) = &exchange.record.trace {
+        recorder.push(Event::Backend(backend_index));
+    }
     shard.count(backend.object, Counter::Sessions, 1);
     backend.streams.enter(u32::MAX);
     exchange.record.backend_streams = backend.streams.current();

@@ -63,6 +63,8 @@ pub struct Backend {
     pub http_after_response: Vec<Rule>,
     /// `use-server` rules.
     pub use_server: Vec<UseServer>,
+    /// Where its rules stand, in the order of the file.
+    pub outline: Box<[Span]>,
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
@@ -278,6 +280,8 @@ pub struct UseServer {
     pub target: ServerTarget,
     /// When; `None` is always.
     pub condition: Option<Condition>,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// A server named in a rule.

@@ -47,7 +47,7 @@ pub struct Frontend {
     /// `monitor-uri`
     pub monitor_uri: Option<String>,
     /// `monitor fail` conditions.
-    pub monitor_fail: Vec<Condition>,
+    pub monitor_fail: Vec<MonitorFail>,
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
@@ -60,6 +60,10 @@ pub struct Frontend {
     pub buffer_request: bool,
     /// Logging.
     pub log: LogSettings,
+    /// Which streams are explained in the log.
+    pub explain: Option<Box<ExplainLog>>,
+    /// Where its rules stand, in the order of the file.
+    pub outline: Box<[Span]>,
     /// `errorfile` and defaults.
     pub error_files: ErrorFiles,
     /// Socket options of the client side.
@@ -110,6 +114,35 @@ pub struct Bind {
     /// Counters of the listener.
     pub object: ObjectId,
     /// Where the line stands.
+    pub span: Span,
+}
+
+/// A `monitor fail` rule.
+#[derive(Debug)]
+pub struct MonitorFail {
+    /// When the monitor fails.
+    pub condition: Condition,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Which streams of a frontend are explained in the log.
+#[derive(Debug, Default)]
+pub struct ExplainLog {
+    /// One of so many requests (`--explain-log`); 0 is none.
+    pub one_of: u32,
+    /// Requests with a field that stands here (`explain-log`).
+    pub marks: Vec<ExplainMark>,
+}
+
+/// An `explain-log` line.
+#[derive(Debug)]
+pub struct ExplainMark {
+    /// Name of the field that a request asks with.
+    pub field: String,
+    /// When it may.
+    pub condition: Option<Condition>,
+    /// Where it stands.
     pub span: Span,
 }
 

@@ -69,6 +69,7 @@ pub(in crate::plan) enum RuleKind {
     UseBackend,
     UseServer,
     MonitorFail,
+    ExplainLog,
 }
 
 impl RuleKind {
@@ -81,7 +82,18 @@ impl RuleKind {
                 | Self::HttpAfterResponse
                 | Self::Redirect
                 | Self::MonitorFail
+                | Self::ExplainLog
         )
+    }
+
+    /// Returns whether the rule is one that streams run through in that half of a proxy.
+    pub(in crate::plan) fn runs_in(self, front: bool) -> bool {
+        match self {
+            Self::Acl | Self::ExplainLog => false,
+            Self::UseBackend | Self::MonitorFail => front,
+            Self::UseServer => !front,
+            _ => true,
+        }
     }
 }
 

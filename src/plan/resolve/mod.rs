@@ -11,8 +11,8 @@ use super::proxy::{Draft, HttpErrors};
 use super::resolvers;
 use super::server_line::ServerDraft;
 use super::{
-    Backend, Frontend, Gauge, Global, LogSettings, Mode, Plan, RetryOn, Server, SocketOptions,
-    Splice,
+    Backend, ExplainLog, Frontend, Gauge, Global, LogSettings, Mode, Plan, RetryOn, Server,
+    SocketOptions, Splice,
 };
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
@@ -91,6 +91,7 @@ pub(super) fn plan(
         patterns: index.patterns.clone(),
         resolvers: resolvers::finish(resolvers),
         variables,
+        sources: cx.sources.clone(),
     }
 }
 
@@ -329,6 +330,9 @@ impl Build<'_> {
             header_names: settings.header_names,
             buffer_request: settings.buffer_request,
             log: self.log(cx, draft),
+            explain: (!rules.explain.is_empty())
+                .then(|| Box::new(ExplainLog { one_of: 0, marks: rules.explain })),
+            outline: rules.outline.into(),
             error_files: rules.error_files,
             socket: SocketOptions {
                 keep_alive: settings.keep_alive_client,
@@ -381,6 +385,7 @@ impl Build<'_> {
             http_response: rules.http_response,
             http_after_response: rules.http_after_response,
             use_server: rules.use_server,
+            outline: rules.outline.into(),
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
             original_to: settings.original_to.clone().filter(|_| http),

@@ -71,15 +71,7 @@ impl Trace for Off {
         None
     }
     #[inline(always)]
-    fn rule(
-        self,
-        _: &Rule,
-        _: bool,
-        _: Option<Snapshot>,
-        _: Option<&Verdict>,
-        _: &Context<'_>,
-    ) {
-    }
+    fn rule(self, _: &Rule, _: bool, _: Option<Snapshot>, _: Option<&Verdict>, _: &Context<'_>) {}
 }
 
 /// What is fixed about a test.
@@ -188,6 +180,8 @@ pub struct Recorder {
     tests: RefCell<Vec<Test>>,
     terms: RefCell<Vec<Term>>,
     groups: RefCell<Vec<Vec<Term>>>,
+    /// Why the server is that is chosen next.
+    reason: RefCell<Option<String>>,
 }
 
 impl fmt::Debug for Recorder {
@@ -206,6 +200,11 @@ impl Recorder {
     /// Returns the request as the client sent it.
     pub fn received(&self) -> Received {
         self.received.borrow().clone()
+    }
+
+    /// Returns whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.events.borrow().is_empty()
     }
 
     /// Adds an event.
@@ -229,6 +228,17 @@ impl Recorder {
             rule.outcome = Some(outcome);
             rule.ends = true;
         }
+    }
+
+    /// Says why the server is that is chosen next.
+    pub fn because(&self, reason: String) {
+        *self.reason.borrow_mut() = Some(reason);
+    }
+
+    /// Takes the server that was chosen; `by_turn` says why when nothing named it before.
+    pub fn server(&self, server: u32, by_turn: impl FnOnce() -> String) {
+        let reason = self.reason.take().unwrap_or_else(by_turn);
+        self.push(Event::Server(server, reason));
     }
 
     /// Returns all events, and how many more there were.

@@ -109,11 +109,14 @@ impl Snapshot {
         let record = cx.record;
         fact("source", record.source.get().map(|address| address.to_string()));
         fact("destination", record.destination.get().map(|address| address.to_string()));
-        fact("log level", match record.log_level.get() {
-            LogLevel::Default => None,
-            LogLevel::Silent => Some("silent".to_owned()),
-            LogLevel::Level(level) => Some(level.to_string()),
-        });
+        fact(
+            "log level",
+            match record.log_level.get() {
+                LogLevel::Default => None,
+                LogLevel::Silent => Some("silent".to_owned()),
+                LogLevel::Level(level) => Some(level.to_string()),
+            },
+        );
         let retry = record.retry.get();
         fact("retries", retry.max.map(|max| max.to_string()));
         fact("retries of connecting only", retry.connect_only.then(|| "yes".to_owned()));

@@ -29,11 +29,28 @@ const TIMES: &[&str] = &["date", "date_us"];
 const RANDOM: &[&str] = &["rand", "unique-id", "uuid"];
 /// Beginnings of the names of fetches that look at counters, servers and tables.
 const STATES: &[&str] = &[
-    "act_conn", "avg_queue", "be_", "conn_", "connslots", "fe_", "nbsrv", "queue", "sc_", "sc0_",
-    "sc1_", "sc2_", "src_", "srv_", "table_", "txn.timer", "bc_", "fc_rtt",
+    "act_conn",
+    "avg_queue",
+    "be_",
+    "conn_",
+    "connslots",
+    "fe_",
+    "nbsrv",
+    "queue",
+    "sc_",
+    "sc0_",
+    "sc1_",
+    "sc2_",
+    "src_",
+    "srv_",
+    "table_",
+    "txn.timer",
+    "bc_",
+    "fc_rtt",
 ];
 /// What a state's name can begin with and still be the same for each request.
-const FIXED: &[&str] = &["be_id", "be_name", "fe_id", "fe_name", "fe_defbe", "srv_id", "srv_name", "src_port"];
+const FIXED: &[&str] =
+    &["be_id", "be_name", "fe_id", "fe_name", "fe_defbe", "srv_id", "srv_name", "src_port"];
 
 /// Returns why the value of a fetch of that name varies.
 pub fn of_fetch(name: &str) -> Option<Varies> {

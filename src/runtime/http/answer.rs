@@ -9,6 +9,7 @@ use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
 use crate::proto::reply::Reply;
 use crate::rules::action::{Answer, Service};
+use crate::rules::trace::Event;
 use crate::runtime::session::Session;
 use crate::runtime::watch;
 use std::sync::Arc;
@@ -22,6 +23,9 @@ const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Answers a request that goes no further than the proxy.
 pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
     let shard = &session.shard;
+    if let Some(recorder) = &exchange.record.trace {
+        stop.describe().into_iter().for_each(|why| recorder.note(why));
+    }
     let termination = &mut exchange.record.termination;
     (termination.cause, termination.phase) = match &stop {
         Stop::Deny(_) | Stop::DenyAnswer(_) | Stop::Drop(_) => (b'P', b'R'),
@@ -42,6 +46,12 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         Stop::Drop(how) => {
             count_denied(session, exchange, Counter::DeniedRequests);
             exchange.keep_alive = false;
+            if let Some(recorder) = &exchange.record.trace {
+                recorder.push(Event::Dropped(match how {
+                    Drop::Close => "the connection is closed without an answer",
+                    Drop::Silent(_) => "the connection is forgotten without telling the client",
+                }));
+            }
             drop_client(session, how);
         }
         Stop::Tarpit(status, answer) => {
@@ -88,6 +98,12 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
 async fn tarpit(session: &Session, exchange: &mut Exchange) -> bool {
     let timeouts = &session.frontend().timeouts;
     let limit = timeouts.tarpit.or(timeouts.connect).unwrap_or(TARPIT);
+    if session.shard.rehearsal.get().is_some() {
+        if let Some(recorder) = &exchange.record.trace {
+            recorder.note(format!("holds the client back for {limit:?} (not waited for here)"));
+        }
+        return true;
+    }
     // The head is still needed for answer and log, the room behind it is not.
     let head = exchange.request.buffer().to_vec();
     session.shard.buffers.give(std::mem::replace(exchange.request.buffer_mut(), head));
@@ -176,6 +192,9 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply, r
             reply.write_h1(&mut exchange.out, exchange.keep_alive, head_request, version);
     }
     exchange.record.bytes_out += exchange.out.len() as u64;
+    if let Some(recorder) = &exchange.record.trace {
+        recorder.push(Event::Answer(exchange.out.clone()));
+    }
     if exchange.out.is_empty() {
         // An error file without a byte: the connection is closed without a word.
         exchange.keep_alive = false;

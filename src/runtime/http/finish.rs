@@ -1,6 +1,7 @@
 //! The end of a stream: counters, histograms and the log line.
 
 use super::exchange::Exchange;
+use super::explain;
 use super::route::with_context;
 use crate::metrics::{Counter, ObjectId, Phase};
 use crate::plan::Mode;
@@ -47,6 +48,9 @@ pub fn stream(session: &Session, exchange: &mut Exchange) {
     }
     if !frontend.log.targets.is_empty() && !exchange.silent {
         log(session, exchange);
+    }
+    if exchange.record.trace.is_some() {
+        explain::finish(session, exchange);
     }
 }
 

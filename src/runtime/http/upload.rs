@@ -6,6 +6,7 @@ use crate::metrics::Counter;
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::{self, Hop};
 use crate::proto::http::{Head, Known};
+use crate::rules::trace::Event;
 use crate::runtime::deadline::Expired;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -29,7 +30,11 @@ impl Conversation<'_> {
         let deadline = &self.session.deadline;
         strip_connection_fields(&mut exchange.request);
         if !write::needs_rewrite(&exchange.request, hop) {
+            let head_len = exchange.request.received().len();
             let buffer = std::mem::take(exchange.request.buffer_mut());
+            if let Some(recorder) = &exchange.record.trace {
+                recorder.push(Event::Request(buffer[..head_len].to_vec(), with_body - head_len));
+            }
             let count = Cell::new(0);
             let mut sending = pin!(self.upstream.send_counted(buffer, with_body, &count));
             let sent = deadline.limit(sending.as_mut()).await;
@@ -52,6 +57,9 @@ impl Conversation<'_> {
             return Err(self.outgrown(b'R'));
         }
         let head_len = exchange.request.received().len();
+        if let Some(recorder) = &exchange.record.trace {
+            recorder.push(Event::Request(out.clone(), with_body - head_len));
+        }
         out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
         let len = out.len();
         let count = Cell::new(0);

@@ -63,7 +63,10 @@ async fn carry_out(
 ) -> Result<(), Stop> {
     match wait {
         Wait::Resolve { variable, resolvers, first, host } => {
-            let found = resolver::resolve(&session.shard, Wanted { resolvers, first }, &host).await;
+            let found = match session.shard.rehearsal.get() {
+                Some(rehearsal) => rehearsal.resolve(&host),
+                None => resolver::resolve(&session.shard, Wanted { resolvers, first }, &host).await,
+            };
             with_context(session, exchange, |cx| match found {
                 Some(ip) => cx.variables.set(variable, Value::Ip(ip), Conditions::default()),
                 // What an earlier request of the session found is not an address of this host.
