@@ -164,10 +164,11 @@ fn explain(mut plan: Plan, request: &str, matches: &ArgMatches) -> Result<String
         bind: asked.bind,
         accepted_us: 0,
     };
+    let bytes = asked.bytes.clone();
     let outcome = rehearsal::run(plan.clone(), Arc::new(ProcessServices { rates }), asked)
         .map_err(|error| Wrong::new(format!("the event loop cannot be set up: {error}")))?;
-    outcome.tell_rest();
-    let facts = Facts { session, server_address: outcome.server_address };
+    outcome.tell_rest(&bytes);
+    let facts = Facts { session, server_address: outcome.server_address, rehearsed: true };
     let story = Story::new(&plan, facts, &outcome.recorder);
     Ok(match matches.get_flag("json") {
         true => format!("{:#}\n", story.json()),

@@ -56,6 +56,20 @@ pub enum Refused {
     LeftConnect,
 }
 
+impl Refused {
+    /// Says why there is no server, for explanations.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::NoServer => "no server of the backend takes requests",
+            Self::QueueFull => "the queue is full",
+            Self::QueueTimeout => "`timeout queue` passed before a server had room",
+            Self::Connect => "no attempt to connect succeeded",
+            Self::ConnectTimeout => "`timeout connect` passed on every attempt",
+            Self::LeftQueue | Self::LeftConnect => "the client went away meanwhile",
+        }
+    }
+}
+
 /// A server's slot, held while a stream is with that server; dropping it calls the next stream that waits.
 pub struct Slot {
     shard: Rc<Shard>,

@@ -118,8 +118,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Records what came of a request that was refused before any rule: only its answer is known.
-    pub fn tell_rest(&self) {
+    /// Records what only whoever asked knows: the bytes of a request that was not understood or not looked at, and the
+    /// answer when it was refused before any rule.
+    pub fn tell_rest(&self, bytes: &[u8]) {
+        self.recorder.receive_bytes(bytes);
         if self.recorder.is_empty() && !self.answer.is_empty() {
             self.recorder.note("the request was refused before any rule");
             self.recorder.push(Event::Answer(self.answer.clone()));

@@ -22,6 +22,9 @@ pub async fn relay(session: &Session) {
     let Some(backend_index) = super::http::route::choose_backend(session, &mut exchange) else {
         exchange.record.termination.cause = b'S';
         exchange.record.termination.phase = b'C';
+        if let Some(recorder) = &exchange.record.trace {
+            recorder.push(Event::Dropped("there is no backend for it: the connection is closed"));
+        }
         finish::stream(session, &mut exchange);
         shard.exchanges.give(exchange);
         return;
@@ -49,6 +52,9 @@ pub async fn relay(session: &Session) {
     match assigned {
         Ok(assigned) => carry(session, frontend, backend, assigned, &mut exchange.record).await,
         Err(refused) => {
+            if let Some(recorder) = &exchange.record.trace {
+                recorder.note(refused.describe());
+            }
             let (cause, phase) = refused_letters(refused);
             exchange.record.termination.cause = cause;
             exchange.record.termination.phase = phase;

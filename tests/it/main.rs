@@ -17,6 +17,8 @@ mod connections;
 mod diagnostics;
 mod differential;
 mod errors;
+mod explain;
+mod explain_against_traffic;
 mod expressions;
 mod faults;
 mod forward_proxy;

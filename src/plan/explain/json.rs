@@ -1,7 +1,7 @@
 //! A story for programs. The schema is described in docs/explain.md; what is there stays, and more may come.
 
 use super::{End, Story, status_of};
-use crate::rules::trace::{self, Change, Event, Term, Test, Tried};
+use crate::rules::trace::{Change, Event, Term, Test, Tried};
 use serde_json::{Value, json};
 
 /// Grows when something of the schema changes its meaning.
@@ -15,7 +15,7 @@ impl Story<'_> {
         let backend = self.backend();
         let server = self.server().and_then(|(index, why)| {
             let server = backend.map(|backend| &backend.servers[index as usize])?;
-            Some(json!({ "name": server.name, "address": self.address(index), "reason": why }))
+            Some(json!({ "name": server.name, "address": self.address(index), "reason": why, "varies": self.server_varies() }))
         });
         json!({
             "version": VERSION,
@@ -97,7 +97,7 @@ impl Story<'_> {
             "changes": rule.changes.iter().map(change).collect::<Vec<_>>(),
             "outcome": rule.outcome,
             "ends": rule.ends,
-            "varies": trace::of_text(&text).map(|varies| varies.to_string()),
+            "varies": self.varies(rule.span).map(|varies| varies.to_string()),
         })
     }
 

@@ -14,7 +14,7 @@ mod text;
 use super::{Backend, Frontend, Plan};
 use crate::config::ast::Span;
 use crate::rules::context::SessionInfo;
-use crate::rules::trace::{Event, Received, Recorder, Tried};
+use crate::rules::trace::{self, Event, Received, Recorder, Tried, Varies};
 pub use sent::{Line, Sent};
 use std::net::SocketAddr;
 
@@ -25,6 +25,8 @@ pub struct Facts {
     pub session: SessionInfo,
     /// Where the server is that was connected to.
     pub server_address: Option<SocketAddr>,
+    /// Whether no traffic was there that a choice could depend on.
+    pub rehearsed: bool,
 }
 
 /// What became of one request.
@@ -99,6 +101,23 @@ impl<'p> Story<'p> {
             Event::Server(index, why) => Some((*index, why.as_str())),
             _ => None,
         })
+    }
+
+    /// Says whether the server could be another one in a process with traffic.
+    fn server_varies(&self) -> Option<&'static str> {
+        let (_, why) = self.server()?;
+        let by_turn = ["first: ", "leastconn: ", "random: ", "roundrobin: ", "static-rr: "];
+        let turn = by_turn.iter().find_map(|name| why.strip_prefix(name));
+        // One server that is alone stays so.
+        let varies = self.facts.rehearsed && turn.is_some_and(|why| !why.starts_with("the only"));
+        varies.then_some("with traffic another one may be chosen")
+    }
+
+    /// Returns why what a rule does varies, by the fetches in its line before the condition.
+    fn varies(&self, span: Span) -> Option<Varies> {
+        let line = self.line(span);
+        let ends = [" if ", " unless "].map(|word| line.find(word).unwrap_or(line.len()));
+        trace::of_text(&line[..ends[0].min(ends[1])])
     }
 
     /// Returns the rule that chose the backend; none when that was `default_backend`.

@@ -1,7 +1,7 @@
 //! A story for a person at a terminal.
 
 use super::{End, Story, status_of};
-use crate::rules::trace::{self, Change, Event, Term, Test, Tried};
+use crate::rules::trace::{About, Change, Event, Term, Test, Tried};
 use std::fmt::Write;
 
 /// Patterns of a test that are shown when none matched.
@@ -73,7 +73,7 @@ impl Page {
     /// Writes a line below the text of a rule.
     fn below(&mut self, tone: Tone, mark: &str, text: &str) {
         let pad = " ".repeat(self.width);
-        let mark = self.paint(tone, &format!("{mark:<4}"));
+        let mark = self.paint(tone, &format!("{mark:<5}"));
         self.line(&format!("  {pad}    {mark}{text}"));
     }
 }
@@ -86,8 +86,15 @@ impl Story<'_> {
         let width = places.map(|span| self.place(span).chars().count()).max().unwrap_or(0);
         let mut page = Page { text: String::new(), colour, width: width.min(PLACE_WIDTH_MAX) };
         self.opening(&mut page);
-        self.steps(&mut page);
+        let is_response = |event: &Event| matches!(event, Event::Response(_));
+        let response = self.events.iter().position(is_response).unwrap_or(self.events.len());
+        let (request, response) = self.events.split_at(response);
+        self.steps(&mut page, request);
         self.result(&mut page);
+        self.steps(&mut page, response);
+        if self.left_out > 0 {
+            page.line(&format!("  and {} further steps, which are not shown", self.left_out));
+        }
         self.left(&mut page);
         page.text
     }
@@ -98,6 +105,7 @@ impl Story<'_> {
         let source =
             self.facts.session.source.map_or("a unix socket".to_owned(), |a| a.to_string());
         let title = page.paint(Tone::Title, "request ");
+        let first = if first.is_empty() { "a connection".to_owned() } else { first };
         page.line(&format!("{title}  {first}  from {source}"));
         let frontend = self.frontend();
         let title = page.paint(Tone::Title, "frontend");
@@ -105,9 +113,9 @@ impl Story<'_> {
         page.line(&format!("{title}  {} ({place}), bind {}", frontend.name, self.bind()));
     }
 
-    fn steps(&self, page: &mut Page) {
+    fn steps(&self, page: &mut Page, events: &[Event]) {
         let mut shown_title = None;
-        for event in &self.events {
+        for event in events {
             match event {
                 Event::Frontend(index) => {
                     let name = &self.plan.frontends[*index as usize].name;
@@ -131,13 +139,10 @@ impl Story<'_> {
                     page.below(Tone::Note, "note", text);
                 }
                 Event::Response(status) => {
-                    shown_title = Some(format!("the server's response, {status}"));
+                    page.title(&format!("the server's response, {status}"));
                 }
                 _ => {}
             }
-        }
-        if self.left_out > 0 {
-            page.line(&format!("  and {} further steps, which are not shown", self.left_out));
         }
     }
 
@@ -153,7 +158,7 @@ impl Story<'_> {
             page.below(Tone::No, "->", "does not apply");
             return;
         }
-        let varies = trace::of_text(&self.line(rule.span));
+        let varies = self.varies(rule.span);
         let mark = varies.map_or(String::new(), |varies| format!("  ({varies})"));
         for change in &rule.changes {
             page.below(Tone::Yes, "=>", &format!("{}{mark}", change_text(change)));
@@ -173,6 +178,9 @@ impl Story<'_> {
                     let server = &backend.servers[index as usize];
                     let address = self.address(index);
                     page.line(&format!("  {}/{}  {address}  {why}", backend.name, server.name));
+                    if let Some(varies) = self.server_varies() {
+                        page.line(&format!("  ({varies})"));
+                    }
                 }
                 None if self.end() == End::Open || self.answer().is_some() => {
                     page.line(&format!("  backend {}: none was chosen", backend.name));
@@ -252,19 +260,23 @@ fn test_text(test: &Test) -> String {
             let _ = write!(text, " = {}", quoted.join(", "));
         }
     }
-    let method = test.about.method;
-    if method != "found" && method != "bool" {
-        let _ = write!(text, "  {method} ");
-        match &test.matched {
-            Some(pattern) => text.push_str(&shown(pattern.as_bytes())),
-            None => {
-                let patterns = &test.about.patterns;
-                let some: Vec<&str> =
-                    patterns.iter().take(PATTERNS_SHOWN).map(String::as_str).collect();
-                text.push_str(&shown(some.join(" ").as_bytes()));
-                if patterns.len() > PATTERNS_SHOWN {
-                    let _ = write!(text, " … ({} more)", patterns.len() - PATTERNS_SHOWN);
-                }
+    let About { expression, method, patterns, .. } = &test.about;
+    // The method of `path_beg` is said by its name, and that of `src` is its usual one.
+    let usual = matches!(*method, "str" | "int" | "ip" | "bool" | "found");
+    if !usual && !expression.contains(&format!("_{method}")) {
+        let _ = write!(text, "  -m {method}");
+    }
+    match &test.matched {
+        Some(pattern) => {
+            let _ = write!(text, "  matches {}", shown(pattern.as_bytes()));
+        }
+        None if patterns.is_empty() || test.holds || test.values.is_empty() => {}
+        None => {
+            let some: Vec<&str> =
+                patterns.iter().take(PATTERNS_SHOWN).map(String::as_str).collect();
+            let _ = write!(text, "  is not {}", shown(some.join(" ").as_bytes()));
+            if patterns.len() > PATTERNS_SHOWN {
+                let _ = write!(text, " … ({} more)", patterns.len() - PATTERNS_SHOWN);
             }
         }
     }
@@ -278,8 +290,8 @@ fn change_text(change: &Change) -> String {
     let Change { of, name, before, after } = change;
     let clean = |text: &String| shown(text.as_bytes());
     let what = match (*of, name.as_str()) {
-        ("field", name) => name.to_owned(),
-        ("variable" | "stream", name) => name.to_owned(),
+        // Which message it is of is said by the rule.
+        ("field" | "response field" | "variable" | "stream", name) => name.to_owned(),
         (of, "") => of.to_owned(),
         (of, name) => format!("{of} {name}"),
     };

@@ -247,6 +247,9 @@ impl Waiting {
                     && rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
                 {
                     fields.push(hint(name, value, cx, scratch));
+                    if let Some(recorder) = &cx.record.trace {
+                        recorder.joined(rule);
+                    }
                     next += 1;
                 }
                 (Wait::EarlyHint(fields), next)

@@ -147,8 +147,6 @@ pub enum Event {
     Note(String),
     /// A server was chosen: its index, and why this one.
     Server(u32, String),
-    /// No server was to be had: why.
-    NoServer(&'static str),
     /// The head that was sent to a server, as bytes, and how many bytes of content went with it.
     Request(Vec<u8>, usize),
     /// What the client got from the proxy itself, as bytes.
@@ -195,6 +193,15 @@ impl Recorder {
     pub fn receive(&self, head: &crate::proto::http::Head) {
         let fields = snapshot::fields(head);
         *self.received.borrow_mut() = Received { head: head.received().to_vec(), fields };
+    }
+
+    /// Takes the bytes of a request whose head was not parsed, up to its empty line.
+    pub fn receive_bytes(&self, bytes: &[u8]) {
+        let mut received = self.received.borrow_mut();
+        if received.head.is_empty() {
+            let end = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+            received.head = bytes[..end].to_vec();
+        }
     }
 
     /// Returns the request as the client sent it.
@@ -250,6 +257,13 @@ impl Recorder {
     pub(super) fn tried(&self, span: Span, action: &'static str, holds: bool) -> Tried {
         let groups = self.groups.take();
         Tried { span, action, groups, holds, changes: Vec::new(), outcome: None, ends: false }
+    }
+
+    /// Adds a rule that applies and is carried out together with the one that is being tried.
+    pub(super) fn joined(&self, rule: &Rule) {
+        let mut tried = self.tried(rule.span, rule.name, true);
+        tried.outcome = Some("together with the hint before".to_owned());
+        self.push(Event::Rule(Box::new(tried)));
     }
 
     #[cold]

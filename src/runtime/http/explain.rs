@@ -14,8 +14,8 @@ use crate::rules::variable::Conditions;
 use crate::runtime::session::Session;
 use std::rc::Rc;
 
-/// Level of the lines: debugging is what they are for, and a target may leave them out by its level.
-const LEVEL_DEBUG: u8 = 7;
+/// Level of the lines: that of the line of a stream, so that whoever sees one sees the others.
+const LEVEL_INFO: u8 = 6;
 
 /// Begins to record the stream, if it is one that is asked for.
 #[cold]
@@ -61,8 +61,11 @@ pub fn finish(session: &Session, exchange: &mut Exchange) {
         return;
     }
     let log = &session.frontend().log;
-    let facts =
-        Facts { session: session.info.clone(), server_address: exchange.record.server_address };
+    let facts = Facts {
+        session: session.info.clone(),
+        server_address: exchange.record.server_address,
+        rehearsed: false,
+    };
     let story = Story::new(&shard.plan, facts, &recorder);
     let tag = log.tag.as_deref().unwrap_or(&shard.plan.global.log_tag);
     let now_us = shard.clock.wall_us(exchange.started_us) + exchange.record.total_us.max(0) as u64;
@@ -71,7 +74,7 @@ pub fn finish(session: &Session, exchange: &mut Exchange) {
     let mut shard_log = shard.log.borrow_mut();
     for line in story.text(false).lines().filter(|line| !line.trim().is_empty()) {
         let line = format!("{name} {line}");
-        shard_log.write(&log.targets, tag, LEVEL_DEBUG, now_us, line.as_bytes());
+        shard_log.write(&log.targets, tag, LEVEL_INFO, now_us, line.as_bytes());
     }
     let dropped = shard_log.take_dropped();
     if dropped > 0 {
