@@ -170,9 +170,14 @@ impl ShardCells {
         }
     }
 
+    /// Returns the row of an object, for several counters at once.
+    pub fn row(&self, object: ObjectId) -> Row<'_> {
+        Row(&self.cells[object.0 as usize])
+    }
+
     /// Adds `by` to a counter of an object.
     pub fn add(&self, object: ObjectId, counter: Counter, by: u64) {
-        bump(&self.cells[object.0 as usize][counter as usize], by);
+        self.row(object).add(counter, by);
     }
 
     /// Records a duration in microseconds.
@@ -185,6 +190,17 @@ impl ShardCells {
     /// Returns what this shard counted for an object.
     pub fn get(&self, object: ObjectId, counter: Counter) -> u64 {
         self.cells[object.0 as usize][counter as usize].load(Relaxed)
+    }
+}
+
+/// The counters of one object in one shard.
+#[derive(Clone, Copy)]
+pub struct Row<'a>(&'a [AtomicU64; COUNTERS]);
+
+impl Row<'_> {
+    /// Adds `by` to a counter.
+    pub fn add(self, counter: Counter, by: u64) {
+        bump(&self.0[counter as usize], by);
     }
 }
 

@@ -75,12 +75,8 @@ impl Pick for LeastConn {
     }
 
     fn why(&self, farm: &Farm, _: &Key, picked: ServerId) -> String {
-        let load = |id: ServerId| farm.server(id).inflight();
-        let (own, count) = (load(picked), self.servers.len());
-        let equal = self.servers.iter().filter(|(id, _)| load(*id) == own).count();
-        format!(
-            "{own} streams, the least for its weight of {count} servers, {equal} of which have as many"
-        )
+        let (own, count) = (farm.server(picked).inflight(), self.servers.len());
+        format!("{own} streams, the least for its weight among {count} servers")
     }
 }
 

@@ -125,8 +125,18 @@ pub struct Dispatch<'s> {
     avoid: Option<ServerId>,
     /// A slot of an attempt before that the next one uses.
     held: Option<Slot>,
+    /// What an attempt to go without waiting found to have no slot: a server, or all of them.
+    full: Option<Option<ServerId>>,
     /// When the first attempt to connect began.
     begun_us: Option<u64>,
+}
+
+/// What a choice of server came to.
+enum Picked {
+    /// A slot.
+    Slot(Slot),
+    /// That server has no free slot, or none has.
+    Full(Option<ServerId>),
 }
 
 impl<'s> Dispatch<'s> {
@@ -134,7 +144,33 @@ impl<'s> Dispatch<'s> {
     pub fn new(session: &'s Session, index: u32, wish: Wish) -> Self {
         let backend = session.shard.backend(index);
         let persistent = wish.server.is_some();
-        Self { session, backend, index, wish, persistent, avoid: None, held: None, begun_us: None }
+        let (avoid, held, full, begun_us) = (None, None, None, None);
+        Self { session, backend, index, wish, persistent, avoid, held, full, begun_us }
+    }
+
+    /// Chooses a server and returns a connection to it if both are there without waiting: the common case.
+    ///
+    /// When they are not, [`Dispatch::assign`] goes on from here.
+    pub fn at_once(&mut self, record: &mut Record) -> Option<Assigned> {
+        let take = self.wish.reuse?;
+        let slot = match self.held.take() {
+            Some(slot) => slot,
+            None => match self.pick(self.wish.server, self.avoid, record).ok()? {
+                Picked::Slot(slot) => slot,
+                Picked::Full(server) => {
+                    self.full = Some(server);
+                    return None;
+                }
+            },
+        };
+        self.note_server(slot.server, record);
+        match self.take_idle(slot.server, take) {
+            Some(upstream) => Some(self.reuse(slot, upstream, record)),
+            None => {
+                self.held = Some(slot);
+                None
+            }
+        }
     }
 
     /// Chooses a server, waits for its slot and connects; retries and redispatches as the backend says.
@@ -226,9 +262,7 @@ impl<'s> Dispatch<'s> {
                 None => self.acquire(record).await?,
             };
             let server = slot.server;
-            record.server = Some(server as u32);
-            let farm = &shard.plan.farms[self.index as usize];
-            record.server_streams = farm.server(server).current();
+            self.note_server(server, record);
             if let Some(take) = self.wish.reuse {
                 let mut idle = self.take_idle(server, take);
                 if idle.is_none()
@@ -238,10 +272,7 @@ impl<'s> Dispatch<'s> {
                     idle = Box::pin(share::ask(self.session, from, wanted)).await;
                 }
                 if let Some(upstream) = idle {
-                    record.connect_us = 0;
-                    shard.count(self.backend.servers[server].object, Counter::Reuses, 1);
-                    shard.count(self.backend.object, Counter::Reuses, 1);
-                    return Ok(Assigned { slot, upstream });
+                    return Ok(self.reuse(slot, upstream, record));
                 }
             }
             // Boxed, so that streams over connections that are already open do not carry its state.
@@ -285,6 +316,21 @@ impl<'s> Dispatch<'s> {
                 .map_err(|_: Left| Refused::LeftConnect)?,
         }
         Ok(())
+    }
+
+    fn note_server(&self, server: ServerId, record: &mut Record) {
+        record.server = Some(server as u32);
+        let farm = &self.session.shard.plan.farms[self.index as usize];
+        record.server_streams = farm.server(server).current();
+    }
+
+    /// Counts a stream that goes over a connection that was open already.
+    fn reuse(&self, slot: Slot, upstream: Upstream, record: &mut Record) -> Assigned {
+        let shard = &self.session.shard;
+        record.connect_us = 0;
+        shard.count(self.backend.servers[slot.server].object, Counter::Reuses, 1);
+        shard.count(self.backend.object, Counter::Reuses, 1);
+        Assigned { slot, upstream }
     }
 
     /// Takes a connection that is open: the client's own, or an idle one of this shard.
@@ -342,41 +388,65 @@ impl<'s> Dispatch<'s> {
         }
     }
 
+    /// Takes a slot on the wanted server, or on one that the algorithm chooses, without waiting.
+    fn pick(
+        &self,
+        wanted: Option<ServerId>,
+        avoid: Option<ServerId>,
+        record: &mut Record,
+    ) -> Result<Picked, Refused> {
+        let shard = &self.session.shard;
+        let farm = &shard.plan.farms[self.index as usize];
+        let server = match wanted {
+            Some(server) => Some(server),
+            None => {
+                let source = record.source(&self.session.info);
+                let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
+                let mut balancer = shard.balancers[self.index as usize].borrow_mut();
+                let picked = balancer.pick(farm, &key, avoid);
+                if let (Some(recorder), Some(server)) = (&record.trace, picked) {
+                    let name = self.backend.balance.name();
+                    recorder.because(format!("{name}: {}", balancer.why(farm, &key, server)));
+                }
+                if picked.is_none() && farm.nbsrv() == 0 {
+                    return Err(Refused::NoServer);
+                }
+                picked
+            }
+        };
+        let Some(server) = server.filter(|server| farm.try_acquire(*server)) else {
+            return Ok(Picked::Full(server));
+        };
+        count_assigned(shard, self.backend, server, wanted.is_none());
+        explain(record, server, "it is tried again");
+        record.queue_us = record.queue_us.max(0);
+        Ok(Picked::Slot(self.slot(server)))
+    }
+
+    fn slot(&self, server: ServerId) -> Slot {
+        Slot { shard: self.session.shard.clone(), backend: self.index, server }
+    }
+
     async fn acquire(&mut self, record: &mut Record) -> Result<Slot, Refused> {
         let (session, backend) = (self.session, self.backend);
         let shard = &session.shard;
         let farm = &shard.plan.farms[self.index as usize];
-        let slot = |server| Slot { shard: shard.clone(), backend: self.index, server };
         let (mut wanted, mut avoid) = (self.wish.server, self.avoid);
+        let mut full = self.full.take();
         let mut waited_since = None;
         loop {
-            let mut balanced = false;
-            let server = match wanted.take() {
-                Some(server) => Some(server),
-                None => {
-                    balanced = true;
-                    let source = record.source(&session.info);
-                    let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
-                    let mut balancer = shard.balancers[self.index as usize].borrow_mut();
-                    let picked = balancer.pick(farm, &key, avoid);
-                    if let (Some(recorder), Some(server)) = (&record.trace, picked) {
-                        let name = backend.balance.name();
-                        recorder.because(format!("{name}: {}", balancer.why(farm, &key, server)));
-                    }
-                    if picked.is_none() && farm.nbsrv() == 0 {
-                        return Err(Refused::NoServer);
-                    }
-                    picked
-                }
+            let picked = match full.take() {
+                Some(server) => Picked::Full(server),
+                None => self.pick(wanted, avoid, record)?,
             };
-            if let Some(server) = server
-                && farm.try_acquire(server)
-            {
-                count_assigned(shard, backend, server, balanced);
-                explain(record, server, "its slot came free");
-                queue_time(session, backend, server, waited_since, record);
-                return Ok(slot(server));
-            }
+            wanted = None;
+            let server = match picked {
+                Picked::Slot(slot) => {
+                    queue_time(session, backend, slot.server, waited_since, record);
+                    return Ok(slot);
+                }
+                Picked::Full(server) => server,
+            };
             let since = *waited_since.get_or_insert_with(|| {
                 session.arm(backend.timeouts.queue.or(backend.timeouts.connect));
                 shard.clock.now_us()
@@ -414,7 +484,7 @@ impl<'s> Dispatch<'s> {
                 count_assigned(shard, backend, server, false);
                 explain(record, server, "the first server with a free slot for the queue");
                 queue_time(session, backend, server, waited_since, record);
-                return Ok(slot(server));
+                return Ok(self.slot(server));
             }
         }
     }
@@ -506,9 +576,10 @@ impl Drop for Waiting<'_> {
 /// Counts a stream on its server; `balanced` when the algorithm chose it, not a cookie, a rule or a queue.
 fn count_assigned(shard: &Shard, backend: &Backend, server: ServerId, balanced: bool) {
     let object = backend.servers[server].object;
-    shard.count(object, Counter::Sessions, 1);
+    let row = shard.cells().row(object);
+    row.add(Counter::Sessions, 1);
     if balanced {
-        shard.count(object, Counter::Assigned, 1);
+        row.add(Counter::Assigned, 1);
         shard.count(backend.object, Counter::Assigned, 1);
     }
 }

@@ -3,7 +3,7 @@
 //! A simulation ([`super::sim`]) has a clock of its own that stands still until it is moved.
 
 use std::cell::Cell;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Wall time at which every simulation begins, microseconds since 1970.
 const SIMULATED_DAY_US: u64 = 1_700_000_000_000_000;
@@ -11,12 +11,13 @@ const SIMULATED_DAY_US: u64 = 1_700_000_000_000_000;
 /// The clock of one shard.
 #[derive(Debug)]
 pub struct Clock {
-    start: Instant,
+    /// Nanoseconds of the monotonic clock when the shard began.
+    start_ns: u64,
     /// Microseconds since the shard began, when they are set by a simulation.
     simulated_us: Option<Cell<u64>>,
-    /// Wall clock at `start`, microseconds since 1970; re-read once a second so that it follows adjustments.
+    /// Wall clock when the shard began, microseconds since 1970; re-read once a second so that it follows adjustments.
     wall_start_us: Cell<u64>,
-    /// Milliseconds since `start` as of the last tick.
+    /// Milliseconds since the shard began as of the last tick.
     coarse_ms: Cell<u64>,
 }
 
@@ -24,7 +25,7 @@ impl Clock {
     /// Returns a clock that begins now.
     pub fn new() -> Self {
         let clock = Self {
-            start: Instant::now(),
+            start_ns: monotonic_ns(),
             simulated_us: None,
             wall_start_us: Cell::new(0),
             coarse_ms: Cell::new(0),
@@ -36,7 +37,7 @@ impl Clock {
     /// Returns a clock that stands at 0, on a fixed day, until [`Clock::advance_to`] moves it.
     pub fn simulated() -> Self {
         Self {
-            start: Instant::now(),
+            start_ns: monotonic_ns(),
             simulated_us: Some(Cell::new(0)),
             wall_start_us: Cell::new(SIMULATED_DAY_US),
             coarse_ms: Cell::new(0),
@@ -58,7 +59,7 @@ impl Clock {
     /// Reads the clock: microseconds since the shard began.
     pub fn now_us(&self) -> u64 {
         match &self.simulated_us {
-            None => self.start.elapsed().as_micros() as u64,
+            None => monotonic_ns().wrapping_sub(self.start_ns) / 1000,
             Some(simulated) => simulated.get(),
         }
     }
@@ -91,6 +92,14 @@ impl Clock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
         self.wall_start_us.set(wall.saturating_sub(self.now_us()));
     }
+}
+
+/// Reads the monotonic clock, in nanoseconds: one number, where `Instant` would be taken apart and put together again.
+fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: plain system call that fills the structure. It fails only for clocks that do not exist.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 impl Default for Clock {

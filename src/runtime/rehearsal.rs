@@ -54,7 +54,7 @@ impl Rehearsal {
         match known {
             Some((_, ip)) => self.recorder.note(format!("{name} is {ip}, as the command line says")),
             None => self.recorder.note(format!(
-                "not asked here, so that {name} has no address: say one with --resolve {name}=<address>"
+                "name servers are not asked here, and {name} has no address: --resolve {name}=<address> gives one"
             )),
         }
         known.map(|(_, ip)| *ip)

@@ -359,12 +359,18 @@ impl Shard {
 
     /// Returns where this shard publishes its idle server connections.
     pub fn idle_counts(&self) -> &IdleCounts {
-        self.inboxes[self.index].idle_counts(self.plan.metrics.objects())
+        // Alone, there is nobody to read them.
+        let objects = if self.inboxes.len() > 1 { self.plan.metrics.objects() } else { 0 };
+        self.inboxes[self.index].idle_counts(objects)
     }
 
     /// Names a server for the pools of idle connections.
     pub fn place(&self, backend: u32, server: ServerId) -> Place<'_> {
-        Place { plan: &self.plan, counts: self.idle_counts(), backend, server }
+        Place {
+            settings: &self.backend(backend).servers[server],
+            live: self.plan.farms[backend as usize].server(server),
+            counts: self.idle_counts(),
+        }
     }
 
     /// Closes all idle server connections.

@@ -6,7 +6,8 @@
 
 use super::transport::{self, Socket};
 use crate::metrics::ObjectId;
-use crate::plan::{Address, Backend, Plan, PoolSettings};
+use crate::plan::{Address, Backend, Plan, PoolSettings, Server};
+use crate::server::Server as Live;
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
@@ -80,14 +81,15 @@ impl Pool {
 pub struct IdleCounts(Box<[AtomicU32]>);
 
 impl IdleCounts {
-    /// Returns zeroed counts.
+    /// Returns zeroed counts; none for a shard whose connections nobody else could take.
     pub fn new(objects: usize) -> Self {
         Self((0..objects).map(|_| AtomicU32::new(0)).collect())
     }
 
     fn set(&self, server: ObjectId, pool: &Pool) {
-        let counts = pool.new.len() as u32 | (pool.proven.len() as u32) << 16;
-        self.0[server.0 as usize].store(counts, Relaxed);
+        if let Some(cell) = self.0.get(server.0 as usize) {
+            cell.store(pool.new.len() as u32 | (pool.proven.len() as u32) << 16, Relaxed);
+        }
     }
 
     /// Returns how many connections of that kind there were a moment ago.
@@ -101,9 +103,10 @@ impl IdleCounts {
     }
 }
 
-/// The idle connections of a shard by backend and server.
+/// The idle connections of a shard by server.
 pub struct Upstreams {
-    pools: Vec<Vec<RefCell<Pool>>>,
+    /// By the index of the server among all objects.
+    pools: Vec<RefCell<Pool>>,
     purge_ms: u64,
 }
 
@@ -112,11 +115,7 @@ impl Upstreams {
     pub fn new(plan: &Plan) -> Self {
         let servers = || plan.backends.iter().flat_map(|backend| &backend.servers);
         let shortest = servers().map(|server| server.pool.idle_delay).min().unwrap_or_default();
-        let pools = plan
-            .backends
-            .iter()
-            .map(|backend| backend.servers.iter().map(|_| RefCell::default()).collect())
-            .collect();
+        let pools = (0..plan.metrics.objects()).map(|_| RefCell::default()).collect();
         let purge_ms = (shortest.as_millis() as u64 / 2).clamp(PURGE_MS.0, PURGE_MS.1);
         Self { pools, purge_ms }
     }
@@ -131,28 +130,23 @@ impl Upstreams {
     /// It is looked at even when it was used a moment ago: bytes that a server sent behind its response would be
     /// taken for the answer to the next request, of another client perhaps.
     pub fn take(&self, place: Place<'_>, take: Take) -> Option<Upstream> {
-        let mut pool = self.pools[place.backend as usize][place.server].borrow_mut();
-        let live = place.plan.farms[place.backend as usize].server(place.server);
-        let mut found = None;
-        let before = pool.len();
-        while let Some(Idle { upstream, .. }) = pool.pop(take) {
-            live.remove_idle(upstream.uses > 1);
+        let object = place.settings.object;
+        let mut pool = self.pools[object.0 as usize].borrow_mut();
+        loop {
+            let Idle { upstream, .. } = pool.pop(take)?;
+            place.live.remove_idle(upstream.uses > 1);
+            place.counts.set(object, &pool);
             if upstream.socket.is_quiet() {
-                found = Some(upstream);
-                break;
+                return Some(upstream);
             }
         }
-        if pool.len() != before {
-            place.counts.set(place.object(), &pool);
-        }
-        found
     }
 
     /// Keeps a connection whose last response is complete; `upstream.uses` counts that one too.
     pub fn give(&self, place: Place<'_>, upstream: Upstream, now_ms: u64) {
-        let mut pool = self.pools[place.backend as usize][place.server].borrow_mut();
-        let live = place.plan.farms[place.backend as usize].server(place.server);
-        let PoolSettings { idle_max, idle_delay, .. } = place.server().pool;
+        let Place { settings, live, counts } = place;
+        let mut pool = self.pools[settings.object.0 as usize].borrow_mut();
+        let PoolSettings { idle_max, idle_delay, .. } = settings.pool;
         if pool.len() >= IDLE_MAX
             || idle_max.is_some_and(|max| live.idle() >= max)
             || idle_delay == Duration::ZERO
@@ -164,7 +158,7 @@ impl Upstreams {
         live.add_idle(proven);
         let half = if proven { &mut pool.proven } else { &mut pool.new };
         half.push(Idle { upstream, since_ms: now_ms });
-        place.counts.set(place.object(), &pool);
+        counts.set(settings.object, &pool);
     }
 
     /// Closes what was idle for too long, what leads to servers that are down, and what its server has ended or sent
@@ -187,14 +181,13 @@ impl Upstreams {
         stirred: impl Fn(&[RawFd]) -> Vec<bool>,
         keep: impl Fn(bool, Duration, &Idle) -> bool,
     ) {
-        for (backend, pools) in self.pools.iter().enumerate() {
-            for (server, pool) in pools.iter().enumerate() {
-                let mut pool = pool.borrow_mut();
+        for (backend, farm) in plan.backends.iter().zip(&plan.farms) {
+            for (server, settings) in backend.servers.iter().enumerate() {
+                let mut pool = self.pools[settings.object.0 as usize].borrow_mut();
                 if pool.len() == 0 {
                     continue;
                 }
-                let live = plan.farms[backend].server(server);
-                let settings = &plan.backends[backend].servers[server];
+                let live = farm.server(server);
                 let is_up = live.is_up();
                 let pool = &mut *pool;
                 for half in [&mut pool.new, &mut pool.proven] {
@@ -220,24 +213,12 @@ impl Upstreams {
 /// One server of a plan, and where its shard publishes the idle connections to it.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
-    /// The plan.
-    pub plan: &'a Plan,
+    /// The server as it was configured.
+    pub settings: &'a Server,
+    /// The server as it is.
+    pub live: &'a Live,
     /// The counts of this shard.
     pub counts: &'a IdleCounts,
-    /// Index of the backend.
-    pub backend: u32,
-    /// Index of the server in the backend.
-    pub server: usize,
-}
-
-impl Place<'_> {
-    fn server(&self) -> &crate::plan::Server {
-        &self.plan.backends[self.backend as usize].servers[self.server]
-    }
-
-    fn object(&self) -> ObjectId {
-        self.server().object
-    }
 }
 
 /// The server connections that one session keeps for itself: nobody else's request may go over them.

@@ -468,7 +468,8 @@ fn after_an_early_answer_the_rest_of_the_body_is_waited_for_as_with_haproxy() {
 
 #[test]
 fn an_early_refusal_of_a_great_upload_is_heard_whole_and_the_connection_goes_on() {
-    let page = Arc::new(pattern(200_000));
+    // More than our buffers, within the first window of a connection: the rest would be lost to the server's own reset.
+    let page = Arc::new(pattern(40_000));
     let body = Arc::clone(&page);
     let origin = Origin::tcp("o", move |mut stream: TcpStream| {
         let _ = stream.read(&mut [0; 512]);

@@ -35,7 +35,9 @@ const CASES: &[(&str, &[&str])] = &[
         "example-redirect",
         &[
             "configs/example.cfg",
-            "GET http://blog.example.org:8080/old-blog",
+            "http://blog.example.org:8080/old-blog",
+            "-H",
+            "Host: blog.example.org",
             "--from",
             "198.51.100.1",
         ],

@@ -108,10 +108,19 @@ impl BodyReader {
     /// Chunk extensions go, and trailers that may not stand there (RFC 9110 section 6.5.1, RFC 9112 section 7.1.1).
     /// Trailers are held back until all have come, so that `buffer` may grow by what was held. The result says how much
     /// of `buffer[from..]` is body afterwards.
+    #[inline]
     pub fn forward(&mut self, buffer: &mut Vec<u8>, from: usize) -> Result<Advance, BodyError> {
-        let Self::Chunked(decoder) = self else {
-            return self.advance(buffer.get(from..).unwrap_or_default());
-        };
+        match self {
+            Self::None => Ok(Advance { consumed: 0, done: true }),
+            Self::Chunked(_) => self.forward_chunks(buffer, from),
+            Self::Length(_) | Self::UntilClose => {
+                self.advance(buffer.get(from..).unwrap_or_default())
+            }
+        }
+    }
+
+    fn forward_chunks(&mut self, buffer: &mut Vec<u8>, from: usize) -> Result<Advance, BodyError> {
+        let Self::Chunked(decoder) = self else { return Ok(Advance { consumed: 0, done: true }) };
         let mut advance = decoder.advance(buffer.get(from..).unwrap_or_default())?;
         if let Some(odd) = &mut decoder.odd {
             advance.consumed = odd.clean(buffer, from, advance);

@@ -20,24 +20,29 @@ pub fn stream(session: &Session, exchange: &mut Exchange) {
     session.idle_since_us.set(now);
     let record = &exchange.record;
     let http = frontend.mode == Mode::Http;
+    let cells = shard.cells();
     let count = |object: ObjectId| {
-        shard.count(object, Counter::BytesIn, record.bytes_in);
-        shard.count(object, Counter::BytesOut, record.bytes_out);
+        let row = cells.row(object);
+        row.add(Counter::BytesIn, record.bytes_in);
+        row.add(Counter::BytesOut, record.bytes_out);
+        row
     };
+    // A stream without an answer counts as `hrsp_other`.
+    let status = http.then(|| Counter::of_status(record.status));
     let count_status = |object: ObjectId| {
-        count(object);
-        if http {
-            // A stream without an answer counts as `hrsp_other`.
-            shard.count(object, Counter::of_status(record.status), 1);
+        let row = count(object);
+        if let Some(status) = status {
+            row.add(status, 1);
         }
+        row
     };
     count_status(frontend.object);
     count_status(frontend.binds[session.info.bind as usize].object);
     if let Some(index) = record.backend {
         let backend = shard.backend(index);
-        count_status(backend.object);
+        let row = count_status(backend.object);
         if http {
-            shard.count(backend.object, Counter::Requests, 1);
+            row.add(Counter::Requests, 1);
         }
         if let Some(server) = record.server {
             // Its responses are counted as they come: what the proxy says in its place is not the server's.

@@ -13,6 +13,7 @@ use crate::metrics::Counter;
 use crate::plan::{Backend, ConnectionMode, RetryOn, Reuse};
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::Hop;
+use crate::proto::http::Head;
 use crate::runtime::assign::{Assigned, Dispatch, Refused, Wish};
 use crate::runtime::session::Session;
 use crate::runtime::tcp::refused_letters;
@@ -56,7 +57,11 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
     };
     let mut dispatch = Dispatch::new(session, backend_index, wish);
     loop {
-        let Assigned { slot, upstream } = match dispatch.assign(&mut exchange.record).await {
+        let assigned = match dispatch.at_once(&mut exchange.record) {
+            Some(assigned) => Ok(assigned),
+            None => Box::pin(dispatch.assign(&mut exchange.record)).await,
+        };
+        let Assigned { slot, upstream } = match assigned {
             Ok(assigned) => assigned,
             Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
         };
@@ -154,12 +159,16 @@ fn may_retry(exchange: &Exchange, backend: &Backend, dispatch: &Dispatch<'_>) ->
 
 /// Whether the request may be sent twice: safe by its method and complete in our buffer.
 fn is_repeatable(exchange: &Exchange) -> bool {
-    let idempotent = matches!(
-        exchange.request.method(),
-        b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE" | b"QUERY"
-    );
     let mut reader = BodyReader::new(exchange.request.body);
-    idempotent && reader.advance(exchange.request.rest()).is_ok_and(|advance| advance.done)
+    is_idempotent(&exchange.request)
+        && reader.advance(exchange.request.rest()).is_ok_and(|advance| advance.done)
+}
+
+fn is_idempotent(request: &Head) -> bool {
+    matches!(
+        request.method(),
+        b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE" | b"QUERY"
+    )
 }
 
 async fn refuse(session: &Session, exchange: &mut Exchange, refused: Refused) {
@@ -203,7 +212,6 @@ impl Conversation<'_> {
             && reuses_max.is_none_or(|max| self.uses < max);
         let stays = keep_server || self.backend.pretend_keep_alive;
         let reused = self.uses > 0;
-        let repeatable = reused && is_repeatable(exchange);
         let mut body = BodyReader::new(exchange.request.body);
         let head_len = exchange.request.received().len();
         if self.backend.messages.drop_request_trailers {
@@ -217,6 +225,7 @@ impl Conversation<'_> {
             }
         };
         let with_body = head_len + first.consumed;
+        let repeatable = reused && first.done && is_idempotent(&exchange.request);
         // Something was taken out of the first part of a body, which another attempt could not read on from.
         let whole = first.done || !body.is_changed();
         if first.done {
@@ -329,9 +338,9 @@ impl Conversation<'_> {
 
     /// Counts a response of the server's own; what the proxy answers in its place is not the server's.
     pub(super) fn count_response(&self, status: u16) {
-        let server = self.backend.servers[self.server].object;
-        self.session.shard.count(server, Counter::Requests, 1);
-        self.session.shard.count(server, Counter::of_status(status), 1);
+        let row = self.session.shard.cells().row(self.backend.servers[self.server].object);
+        row.add(Counter::Requests, 1);
+        row.add(Counter::of_status(status), 1);
     }
 
     fn count_failure(&self, cause: u8, phase: u8) {

@@ -26,6 +26,7 @@ use crate::metrics::Counter;
 use crate::plan::{ConnectionMode, Gauge};
 use exchange::Exchange;
 pub use receive::wait_idle;
+use route::Step;
 
 /// How the wait for a burst's first bytes begins.
 #[derive(Debug)]
@@ -100,7 +101,12 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     if let Some(wish) = &frontend.explain {
         explain::begin(session, exchange, wish);
     }
-    let backend = match route::frontend(session, exchange).await {
+    let routed = match route::frontend(session, exchange) {
+        Ok(Step::Done(backend)) => Ok(backend),
+        Ok(Step::Waits(wait)) => Box::pin(route::rest_of_frontend(session, exchange, wait)).await,
+        Err(stop) => Err(stop),
+    };
+    let backend = match routed {
         Ok(backend) => backend,
         Err(stop) => return Box::pin(answer::stop(session, exchange, stop)).await,
     };
@@ -108,7 +114,14 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
     let gauge = Inside::enter(&session.shard.backend(backend).streams);
     exchange.record.backend_streams = gauge.0.current();
-    match route::backend(session, exchange, backend).await {
+    let routed = match route::backend(session, exchange, backend) {
+        Ok(Step::Done(())) => Ok(()),
+        Ok(Step::Waits(wait)) => {
+            Box::pin(route::rest_of_backend(session, exchange, backend, wait)).await
+        }
+        Err(stop) => Err(stop),
+    };
+    match routed {
         Ok(()) => forward::forward(session, exchange, backend).await,
         Err(stop) => Box::pin(answer::stop(session, exchange, stop)).await,
     }

@@ -11,6 +11,7 @@ use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::seal;
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
+use crate::rules::trace::Event;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
 use crate::runtime::tunnel;
 use crate::runtime::watch::{self, Left};
@@ -52,12 +53,18 @@ impl Conversation<'_> {
         shard.record(self.backend.servers[self.server].object, Phase::FirstByte, now - sent_us);
         exchange.record.status = exchange.response.status();
         persist::mark(exchange, self.backend, self.server);
-        let backend_index = exchange.record.backend.unwrap_or_default();
-        let ruled = route::response(self.session, exchange, backend_index, self.upstream).await;
-        upload.answering.set(true);
-        if let Err(stop) = ruled {
-            return Box::pin(self.refuse_response(exchange, stop, upload)).await;
+        exchange.variables.end_request(&shard.plan.variables);
+        if let Some(recorder) = &exchange.record.trace {
+            recorder.push(Event::Response(exchange.response.status()));
         }
+        if route::has_response_rules(self.session, self.backend) {
+            let ruled = route::response(self.session, exchange, self.backend, self.upstream).await;
+            if let Err(stop) = ruled {
+                upload.answering.set(true);
+                return Box::pin(self.refuse_response(exchange, stop, upload)).await;
+            }
+        }
+        upload.answering.set(true);
         if route::has_after_response(self.session, exchange) {
             route::after_response(self.session, exchange);
         }
@@ -97,7 +104,12 @@ impl Conversation<'_> {
             *exchange.response.buffer_mut() = shard.buffers.take_response();
         }
         loop {
-            match parse::response(&mut exchange.response, limits, kind) {
+            // Nothing needs no parser to say that it is nothing.
+            let parsed = match exchange.response.buffer() {
+                [] => Ok(Parsed::Partial),
+                _ => parse::response(&mut exchange.response, limits, kind),
+            };
+            match parsed {
                 Ok(Parsed::Complete) if is_interim(exchange.response.status()) => {
                     interim += 1;
                     if interim > INTERIM_MAX {

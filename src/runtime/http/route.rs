@@ -15,6 +15,7 @@ use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
 use crate::server::ServerId;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why a request goes no further than the proxy.
 pub enum Stop {
@@ -84,11 +85,20 @@ pub fn with_context<T>(
     f(&mut context)
 }
 
+/// How far a part of the rules came. What waits goes on in a future of its own: most requests wait for nothing, and
+/// their way through the rules is a plain function call.
+pub enum Step<'r, T> {
+    /// To its end.
+    Done(T),
+    /// To a rule that waits, or to the wait for the whole request that comes before all rules (`None`).
+    Waits(Option<Waiting<'r>>),
+}
+
 /// Runs the frontend's part and returns the backend.
 ///
 /// # Errors
 /// Why the request stops here.
-pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop> {
+pub fn frontend<'s>(session: &'s Session, exchange: &mut Exchange) -> Result<Step<'s, u32>, Stop> {
     let frontend = session.frontend();
     if let Some(monitored) = &frontend.monitor_uri
         && exchange.request.target() == monitored.as_bytes()
@@ -103,11 +113,54 @@ pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32,
         return Err(Stop::Monitor(!failed));
     }
     if frontend.buffer_request {
-        Box::pin(wait::whole_request(session, exchange, frontend.timeouts.http_request)).await?;
+        return Ok(Step::Waits(None));
     }
-    if let Some(waiting) = rules(session, exchange, &frontend.http_request)? {
-        Box::pin(resume(session, exchange, Side::Request, waiting)).await?;
+    if !frontend.http_request.is_empty()
+        && let Some(waiting) = rules(session, exchange, &frontend.http_request)?
+    {
+        return Ok(Step::Waits(Some(waiting)));
     }
+    end_of_frontend(session, exchange).map(Step::Done)
+}
+
+/// Runs what [`frontend`] left because it has to wait.
+///
+/// # Errors
+/// Why the request stops here.
+pub async fn rest_of_frontend(
+    session: &Session,
+    exchange: &mut Exchange,
+    waiting: Option<Waiting<'_>>,
+) -> Result<u32, Stop> {
+    let frontend = session.frontend();
+    let limit = frontend.timeouts.http_request;
+    wait_and_go_on(session, exchange, limit, waiting, &frontend.http_request).await?;
+    end_of_frontend(session, exchange)
+}
+
+/// Waits for the whole request, if no rule waits already, and runs the rest of the rules.
+async fn wait_and_go_on<'r>(
+    session: &Session,
+    exchange: &mut Exchange,
+    limit: Option<Duration>,
+    waiting: Option<Waiting<'r>>,
+    list: &'r [Rule],
+) -> Result<(), Stop> {
+    let waiting = match waiting {
+        Some(waiting) => Some(waiting),
+        None => {
+            wait::whole_request(session, exchange, limit).await?;
+            rules(session, exchange, list)?
+        }
+    };
+    match waiting {
+        Some(waiting) => resume(session, exchange, Side::Request, waiting).await,
+        None => Ok(()),
+    }
+}
+
+fn end_of_frontend(session: &Session, exchange: &mut Exchange) -> Result<u32, Stop> {
+    let frontend = session.frontend();
     if frontend.header_names != HeaderNames::Preserve {
         identify::restrict_names(frontend.header_names, &mut exchange.request)?;
     }
@@ -119,18 +172,50 @@ pub async fn frontend(session: &Session, exchange: &mut Exchange) -> Result<u32,
 ///
 /// # Errors
 /// Why the request stops here.
-pub async fn backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
+pub fn backend<'s>(
+    session: &'s Session,
+    exchange: &mut Exchange,
+    index: u32,
+) -> Result<Step<'s, ()>, Stop> {
     let backend = session.shard.backend(index);
     if let Some(recorder) = &exchange.record.trace {
         recorder.push(Event::Backend(index));
     }
     if backend.buffer_request {
-        Box::pin(wait::whole_request(session, exchange, backend.timeouts.http_request)).await?;
+        return Ok(Step::Waits(None));
     }
+    let list = own_rules(session, backend);
+    if !list.is_empty()
+        && let Some(waiting) = rules(session, exchange, list)?
+    {
+        return Ok(Step::Waits(Some(waiting)));
+    }
+    end_of_backend(session, exchange, index).map(Step::Done)
+}
+
+/// Runs what [`backend`] left because it has to wait.
+///
+/// # Errors
+/// Why the request stops here.
+pub async fn rest_of_backend(
+    session: &Session,
+    exchange: &mut Exchange,
+    index: u32,
+    waiting: Option<Waiting<'_>>,
+) -> Result<(), Stop> {
+    let backend = session.shard.backend(index);
+    let (limit, list) = (backend.timeouts.http_request, own_rules(session, backend));
+    wait_and_go_on(session, exchange, limit, waiting, list).await?;
+    end_of_backend(session, exchange, index)
+}
+
+fn own_rules<'s>(session: &Session, backend: &'s Backend) -> &'s [Rule] {
+    if is_another_section(session, backend) { &backend.http_request } else { &[] }
+}
+
+fn end_of_backend(session: &Session, exchange: &mut Exchange, index: u32) -> Result<(), Stop> {
+    let backend = session.shard.backend(index);
     if is_another_section(session, backend) {
-        if let Some(waiting) = rules(session, exchange, &backend.http_request)? {
-            Box::pin(resume(session, exchange, Side::Request, waiting)).await?;
-        }
         stats(exchange, backend.stats.as_ref())?;
     }
     if backend.header_names != HeaderNames::Preserve {
@@ -149,7 +234,6 @@ fn is_another_section(session: &Session, backend: &Backend) -> bool {
 }
 
 /// Runs a list of rules; returns what it waits for, which only few lists do.
-#[inline]
 fn rules<'r>(
     session: &Session,
     exchange: &mut Exchange,
@@ -302,6 +386,11 @@ fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Opt
     stays.then_some(server)
 }
 
+/// Returns whether there are rules for the responses of that backend.
+pub fn has_response_rules(session: &Session, backend: &Backend) -> bool {
+    !session.frontend().http_response.is_empty() || !backend.http_response.is_empty()
+}
+
 /// Runs the response rules of backend, then frontend.
 ///
 /// # Errors
@@ -309,14 +398,9 @@ fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Opt
 pub async fn response(
     session: &Session,
     exchange: &mut Exchange,
-    backend: u32,
+    backend: &Backend,
     server: &Socket,
 ) -> Result<(), Stop> {
-    exchange.variables.end_request(&session.shard.plan.variables);
-    if let Some(recorder) = &exchange.record.trace {
-        recorder.push(Event::Response(exchange.response.status()));
-    }
-    let backend = session.shard.backend(backend);
     let of_backend = is_another_section(session, backend).then_some(backend);
     let lists = of_backend.map(|backend| &backend.http_response);
     for list in lists.into_iter().chain([&session.frontend().http_response]) {
