@@ -15,7 +15,7 @@ use super::upstream::Upstream;
 use super::{Driver, Services};
 use crate::log::{LogQueue, Origin};
 use crate::plan::Plan;
-use crate::rules::trace::{Event, Recorder};
+use crate::rules::trace::Recorder;
 use crate::rules::variable::Variable;
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read, Write};
@@ -124,7 +124,7 @@ impl Outcome {
         self.recorder.receive_bytes(bytes);
         if self.recorder.is_empty() && !self.answer.is_empty() {
             self.recorder.note("the request was refused before any rule");
-            self.recorder.push(Event::Answer(self.answer.clone()));
+            self.recorder.answer(&self.answer);
         }
     }
 }

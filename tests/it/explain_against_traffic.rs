@@ -78,7 +78,8 @@ fn compare(proxy: &Proxy, heads: &Heads, case: &Case) -> String {
     let head = text(&story, "/request/head");
     // A connection in TCP mode has no head that could be told.
     let head = if head.is_empty() { "GET / HTTP/1.0\r\n\r\n" } else { head };
-    client.send(head.as_bytes()).send(body);
+    // In one piece: an answer before the content has arrived closes the connection.
+    client.send(format!("{head}{body}"));
     let result = text(&story, "/result").to_owned();
     match result.as_str() {
         "server" => {

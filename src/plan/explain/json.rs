@@ -51,7 +51,7 @@ impl Story<'_> {
                 "new": sent.lines.iter().filter(|l| l.is_new).map(|l| &l.text).collect::<Vec<_>>(),
                 "removed": sent.removed.iter().map(|(n, v)| format!("{n}: {v}")).collect::<Vec<_>>(),
             })),
-            "answer": self.answer().map(answer),
+            "answer": self.answer().map(|(bytes, len)| answer(bytes, len)),
             "not_reached": self.unreached().iter().map(|left| json!({
                 "place": self.place(left.span),
                 "text": self.line(left.span),
@@ -133,10 +133,10 @@ fn change(change: &Change) -> Value {
     })
 }
 
-fn answer(bytes: &[u8]) -> Value {
+fn answer(bytes: &[u8], len: usize) -> Value {
     let end = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
     let (head, body) = bytes.split_at(end);
-    json!({ "status": status_of(bytes), "head": lossy(head), "body": lossy(body) })
+    json!({ "status": status_of(bytes), "head": lossy(head), "body": lossy(body), "bytes": len })
 }
 
 fn lossy(bytes: &[u8]) -> String {

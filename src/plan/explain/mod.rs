@@ -138,7 +138,7 @@ impl<'p> Story<'p> {
         for event in &self.events {
             match event {
                 Event::Server(index, _) if end == End::Open => end = End::Server(*index),
-                Event::Answer(bytes) => end = End::Answer(status_of(bytes)),
+                Event::Answer(bytes, _) => end = End::Answer(status_of(bytes)),
                 Event::Dropped(how) => end = End::Dropped(how),
                 _ => {}
             }
@@ -154,10 +154,10 @@ impl<'p> Story<'p> {
         })
     }
 
-    /// Returns what the proxy answered.
-    pub fn answer(&self) -> Option<&[u8]> {
+    /// Returns the first bytes of what the proxy answered, and how many there were.
+    pub fn answer(&self) -> Option<(&[u8], usize)> {
         self.events.iter().rev().find_map(|event| match event {
-            Event::Answer(bytes) => Some(bytes.as_slice()),
+            Event::Answer(bytes, len) => Some((bytes.as_slice(), *len)),
             _ => None,
         })
     }

@@ -209,9 +209,9 @@ impl Story<'_> {
                 page.line(&format!("  ({} bytes of content)", sent.content));
             }
         }
-        if let Some(answer) = self.answer() {
+        if let Some((answer, len)) = self.answer() {
             page.title(&format!("the answer of the proxy, {}", status_of(answer)));
-            answer_lines(page, answer);
+            answer_lines(page, answer, len);
         }
         if let End::Dropped(how) = self.end() {
             page.title(how);
@@ -310,7 +310,7 @@ fn change_text(change: &Change) -> String {
 }
 
 /// Writes head and body of an answer, the body as far as it is text and short.
-fn answer_lines(page: &mut Page, answer: &[u8]) {
+fn answer_lines(page: &mut Page, answer: &[u8], len: usize) {
     let end = memchr::memmem::find(answer, b"\r\n\r\n").map_or(answer.len(), |at| at + 2);
     let (head, body) = answer.split_at(end);
     for line in head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -325,8 +325,8 @@ fn answer_lines(page: &mut Page, answer: &[u8]) {
     for line in lines.iter().take(BODY_LINES) {
         page.line(&format!("  {}", shown(line.trim_ascii_end())));
     }
-    if lines.len() > BODY_LINES {
-        page.line(&format!("  … ({} bytes of content in all)", body.len()));
+    if lines.len() > BODY_LINES || len > answer.len() {
+        page.line(&format!("  … ({len} bytes in all)"));
     }
 }
 

@@ -27,11 +27,15 @@ pub use varies::{Varies, of_fetch, of_text};
 const EVENTS_MAX: usize = 4096;
 /// Values of one test beyond which the rest is left out.
 const VALUES_MAX: usize = 16;
+/// Bytes of an answer that are kept.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of one value that are kept.
 const VALUE_BYTES_MAX: usize = 256;
 
 /// Hears what is evaluated.
 pub trait Trace: Copy {
+    /// Whether anything is recorded: what skips rules that cannot apply must not do so then.
+    const ON: bool;
     /// Takes a value that a test looked at, whether it matched, and which pattern.
     fn value(self, value: &Value<'_>, is: bool, pattern: impl FnOnce() -> Option<String>);
     /// Takes the test whose values were told.
@@ -58,6 +62,7 @@ pub trait Trace: Copy {
 pub struct Off;
 
 impl Trace for Off {
+    const ON: bool = false;
     #[inline(always)]
     fn value(self, _: &Value<'_>, _: bool, _: impl FnOnce() -> Option<String>) {}
     #[inline(always)]
@@ -149,8 +154,8 @@ pub enum Event {
     Server(u32, String),
     /// The head that was sent to a server, as bytes, and how many bytes of content went with it.
     Request(Vec<u8>, usize),
-    /// What the client got from the proxy itself, as bytes.
-    Answer(Vec<u8>),
+    /// What the client got from the proxy itself: its first bytes, and how many there were.
+    Answer(Vec<u8>, usize),
     /// The client's connection ends without an answer.
     Dropped(&'static str),
     /// The head of the server's response.
@@ -224,6 +229,12 @@ impl Recorder {
         }
     }
 
+    /// Adds what the client gets from the proxy itself.
+    pub fn answer(&self, bytes: &[u8]) {
+        let kept = bytes[..bytes.len().min(ANSWER_BYTES_MAX)].to_vec();
+        self.push(Event::Answer(kept, bytes.len()));
+    }
+
     /// Adds something to know about the last rule or step.
     pub fn note(&self, text: impl Into<String>) {
         self.push(Event::Note(text.into()));
@@ -281,6 +292,8 @@ impl Recorder {
 }
 
 impl Trace for &Recorder {
+    const ON: bool = true;
+
     fn value(self, value: &Value<'_>, is: bool, pattern: impl FnOnce() -> Option<String>) {
         let mut values = self.values.borrow_mut();
         if values.len() >= VALUES_MAX && !is {

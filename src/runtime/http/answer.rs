@@ -193,7 +193,7 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply, r
     }
     exchange.record.bytes_out += exchange.out.len() as u64;
     if let Some(recorder) = &exchange.record.trace {
-        recorder.push(Event::Answer(exchange.out.clone()));
+        recorder.answer(&exchange.out);
     }
     if exchange.out.is_empty() {
         // An error file without a byte: the connection is closed without a word.
