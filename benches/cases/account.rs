@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fastlb::log::{LogQueue, Origin, ShardLog};
+use fastlb::log::{Line, LogQueue, Origin, ShardLog};
 use fastlb::metrics::{Counter, ObjectId, Phase, Registry};
 use fastlb::runtime::deadline::{Deadline, Timers};
 use fastlb::stdx::wheel::Wheel;
@@ -74,7 +74,9 @@ impl Log {
         self.text.clear();
         write_text(stream, &mut self.text);
         let log = &stream.plan.frontends[0].log;
-        self.shard.write(&log.targets, "fastlb", 6, NOW_US, &self.text);
+        let line =
+            Line { tag: "fastlb", level: 6, now_us: NOW_US, structured: b"", message: &self.text };
+        self.shard.write(&log.targets, line);
     }
 }
 

@@ -81,6 +81,11 @@ pub(crate) fn cases() -> Vec<Case> {
             acl("hdr_sub(user-agent) -i curl wget python scrapy")
         }),
         case("rules/acl/req.cook -m found", || acl("req.cook(session) -m found")),
+        case("rules/10 set-header if path_beg", || many(10, "path_beg /n@")),
+        case("rules/100 set-header if path_beg", || many(100, "path_beg /n@")),
+        case("rules/1000 set-header if path_beg", || many(1000, "path_beg /n@")),
+        case("rules/100 set-header if two tests in turn", || many(50, TWO)),
+        case("rules/1000 use_backend if hdr(host) -i", || hosts(1000)),
         case("rules/edit/set-header constant", || edit("set-header X-Forwarded-Proto https")),
         case("rules/edit/set-header %[src]", || edit("set-header X-Client %[src]")),
         case("rules/edit/del-header", || edit("del-header Sec-Fetch-Mode")),
@@ -116,6 +121,36 @@ fn choose() -> Box<dyn Op> {
 /// One ACL in a rule whose condition does not hold, so that every pattern is tried.
 fn acl(test: &str) -> Box<dyn Op> {
     rules(&format!("http-request deny if {{ {test} }} {{ always_false }}"), "")
+}
+
+/// Two rules whose tests differ, so that no two neighbours begin with the same one.
+const TWO: &str = "path_beg /n@ }\n http-request set-header X-n@ b if { req.hdr(x-n@) -m str a";
+
+/// So many edits of which no condition holds; `@` stands for the number.
+fn many(count: u32, test: &str) -> Box<dyn Op> {
+    let line = |number: u32| {
+        let test = test.replace('@', &number.to_string());
+        format!("http-request set-header X-n{number} v if {{ {test} }}\n ")
+    };
+    rules(&(0..count).map(line).collect::<String>(), "")
+}
+
+/// So many `use_backend` of which none holds.
+fn hosts(count: u32) -> Box<dyn Op> {
+    let line = |n: u32| format!("use_backend app if {{ hdr(host) -i h{n}.example.com }}\n ");
+    let lines: String = (0..count).map(line).collect();
+    let config = format!(
+        "defaults\n mode http\n timeout connect 1s\n timeout client 1s\n timeout server 1s\n\
+         frontend www\n bind 127.0.0.1:8080\n {lines}\n default_backend app\n\
+         backend app\n server a1 127.0.0.1:9001\n"
+    );
+    Box::new(Steps {
+        state: Stream::new(&config, BROWSER),
+        prepare: |_: &mut Stream| (),
+        run: |stream: &mut Stream| {
+            black_box(stream.choose_backend());
+        },
+    })
 }
 
 /// One edit in a rule without condition.

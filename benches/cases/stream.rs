@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fastlb::config::environment::Environment;
 use fastlb::control::load::{Input, load};
-use fastlb::plan::{BackendTarget, Frontend, Plan};
+use fastlb::plan::{BackendTarget, Frontend, Plan, UseBackend};
 use fastlb::proto::h1::parse::{Limits, Parsed, RequestKind, request, response};
 use fastlb::proto::http::Head;
 use fastlb::rules::context::{Context, Record, SessionInfo};
@@ -102,6 +102,7 @@ impl Stream {
                 session: &self.variables.0,
                 stream: &self.variables.1,
             },
+            head_bytes_max: 16 * 1024,
             now_us: NOW_US,
         };
         f(&plan.frontends[0], &mut context)
@@ -110,10 +111,7 @@ impl Stream {
     /// Returns the backend as the runtime chooses it, among fixed names.
     pub(crate) fn choose_backend(&mut self) -> Option<u32> {
         self.evaluate(|frontend, context| {
-            let holds = frontend
-                .use_backend
-                .iter()
-                .find(|rule| rule.condition.as_ref().is_none_or(|c| c.holds(context)));
+            let holds = UseBackend::first(&frontend.use_backend, context);
             match holds.map(|rule| &rule.target) {
                 Some(BackendTarget::Fixed(index)) => Some(*index),
                 _ => frontend.default_backend,

@@ -11,7 +11,9 @@ use fastlb::proto::h1::body::{BodyReader, ChunkedDecoder};
 use fastlb::proto::h1::parse::{self, Limits, ParseError, Parsed, RequestKind};
 use fastlb::proto::h1::write::{self, Hop};
 use fastlb::proto::http::{BodyLength, Head, Version};
+use fastlb::proto::mmdb::{Database, path};
 use fastlb::proto::uri;
+use std::net::{IpAddr, Ipv4Addr};
 
 #[path = "connection.rs"]
 mod connection;
@@ -26,6 +28,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("chunked", chunked),
     ("uri", uri_and_cookies),
     ("config", config),
+    ("mmdb", database),
     ("connection", connection::connection),
 ];
 
@@ -51,6 +54,31 @@ fn config(bytes: &[u8]) -> u64 {
     }
     assert!(!loaded.diagnostics.render(sources, true).contains('\0'));
     let _ = loaded.diagnostics.to_json(sources);
+    outcome
+}
+
+/// Databases of networks: whatever is opened answers every look-up, and IPv4 inside IPv6 as IPv4.
+fn database(bytes: &[u8]) -> u64 {
+    let database = match Database::open(bytes.to_vec()) {
+        Ok(database) => database,
+        Err(why) => return why.len() as u64,
+    };
+    let mut outcome = 1000 + database.names().len() as u64;
+    for way in ["country.iso_code", "a.0", "a.1.b"] {
+        let way = path(way).expect("it has no empty step");
+        outcome = outcome * 2 + u64::from(database.has(&way));
+        for bits in [0, 1 << 24, 10 << 24, 0xc000_0201, u32::MAX] {
+            let v4 = Ipv4Addr::from(bits);
+            let found = database.lookup(IpAddr::V4(v4), &way);
+            assert_eq!(
+                found.is_some(),
+                database.lookup(v4.to_ipv6_mapped().into(), &way).is_some()
+            );
+            outcome = outcome * 2 + u64::from(found.is_some());
+        }
+        let v6 = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1u16];
+        outcome = outcome * 2 + u64::from(database.lookup(IpAddr::from(v6), &way).is_some());
+    }
     outcome
 }
 

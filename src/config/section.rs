@@ -156,7 +156,9 @@ impl SectionKind {
                 | Self::Backend
                 | Self::HttpErrors
                 | Self::Listen
+                | Self::LogProfile
                 | Self::Resolvers
+                | Self::Ring
         )
     }
 

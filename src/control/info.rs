@@ -7,7 +7,7 @@
 use super::fields::Value;
 use super::json;
 use super::rates::{Rates, Reading};
-use crate::metrics::{Counter, ObjectId};
+use crate::metrics::Counter;
 use crate::plan::{Gauge, Plan};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -32,12 +32,6 @@ impl<'a> Info<'a> {
     fn fronts(&self, counter: Counter) -> Value {
         let total = |object| self.plan.metrics.total(object, counter);
         Value::U64(self.plan.frontends.iter().map(|frontend| total(frontend.object)).sum())
-    }
-
-    /// Returns the sum of a counter over everything.
-    fn all(&self, counter: Counter) -> Value {
-        let objects = 0..self.plan.metrics.objects() as u32;
-        Value::U64(objects.map(|id| self.plan.metrics.total(ObjectId(id), counter)).sum())
     }
 
     fn listeners(&self) -> u32 {
@@ -187,8 +181,8 @@ pub const FIELDS: &[Field] = fields! {
     "ActivePeers" "MGP" "Peers in use (there are none yet)." gauge("active_peers"), |_| u32(0);
     "ConnectedPeers" "MGP" "Peers connected (there are none yet)."
         gauge("connected_peers"), |_| u32(0);
-    "DroppedLogs" "MGP" "Log lines dropped because a queue was full."
-        counter("dropped_logs_total"), |i| i.all(Counter::LogsDropped);
+    "DroppedLogs" "MGP" "Log lines dropped: a queue or a ring was full, or their target was not there."
+        counter("dropped_logs_total"), |i| Value::U64(i.rates.lost_logs());
     "BusyPolling" "MGP" "1 while event loops poll without waiting; never."
         gauge("busy_polling_enabled"), |_| u32(0);
     "FailedResolutions" "MGP" "Names that did not resolve at run time (none are resolved then yet)."

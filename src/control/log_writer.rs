@@ -1,9 +1,12 @@
 //! The thread that writes log lines: takes batches from the queue and delivers them to their addresses.
 //!
 //! It never makes a line and nobody waits for it: when a target is slow the queue fills and the shards drop (and
-//! count) lines; when a target is gone its lines are counted as lost. Sockets are opened before the process changes
-//! its root or its user, see [`LogWriter::open`].
+//! count) lines; when a target is gone its lines are counted as lost. Lines for rings go into them; what their servers
+//! get is [`super::log_stream`]'s. Sockets are opened before the process changes its root or its user, see
+//! [`LogWriter::open`].
 
+use super::log_stream::{self, Streams};
+use crate::log::ring::Ring;
 use crate::log::{Batch, LogAddress, LogQueue};
 use crate::stdx::sys;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -26,6 +29,7 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// The targets, opened but not yet written to.
 pub struct LogWriter {
     queue: Arc<LogQueue>,
+    rings: Vec<Arc<Ring>>,
     sinks: HashMap<LogAddress, Sink>,
 }
 
@@ -34,22 +38,27 @@ impl LogWriter {
     pub fn open<'a>(
         queue: &Arc<LogQueue>,
         addresses: impl IntoIterator<Item = &'a LogAddress>,
+        rings: &[Arc<Ring>],
     ) -> Self {
         let mut sinks = HashMap::new();
         for address in addresses {
-            sinks.entry(address.clone()).or_insert_with(|| Sink::open(address));
+            sinks.entry(address.clone()).or_insert_with(|| Sink::open(address, rings));
         }
-        Self { queue: Arc::clone(queue), sinks }
+        Self { queue: Arc::clone(queue), rings: rings.to_vec(), sinks }
     }
 
-    /// Starts the thread.
+    /// Starts the thread, and one for each server of a ring.
+    ///
+    /// # Errors
+    /// When the kernel has no thread left.
     pub fn start(self) -> io::Result<LogThread> {
         let stop = Arc::new(AtomicBool::new(false));
         let (queue, stopped) = (Arc::clone(&self.queue), Arc::clone(&stop));
+        let streams = log_stream::start(&self.rings)?;
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             self.run(&stopped);
         })?;
-        Ok(LogThread { queue, stop, thread: Some(thread) })
+        Ok(LogThread { queue, stop, thread: Some(thread), streams })
     }
 
     fn run(mut self, stop: &AtomicBool) {
@@ -76,7 +85,8 @@ impl LogWriter {
 
     fn deliver(&mut self, batch: &Batch) {
         let address = batch.address();
-        let sink = self.sinks.entry(address.clone()).or_insert_with(|| Sink::open(address));
+        let sink =
+            self.sinks.entry(address.clone()).or_insert_with(|| Sink::open(address, &self.rings));
         let lost = sink.write(address, batch);
         if lost > 0 {
             self.queue.count_lost(lost);
@@ -89,6 +99,7 @@ pub struct LogThread {
     queue: Arc<LogQueue>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    streams: Streams,
 }
 
 impl LogThread {
@@ -100,6 +111,10 @@ impl LogThread {
         let deadline = Instant::now() + patience;
         while !thread.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
+        }
+        let left = self.streams.stop(deadline);
+        if left > 0 {
+            self.queue.count_lost(left);
         }
     }
 
@@ -114,12 +129,13 @@ enum Sink {
     Stderr,
     File(File),
     Datagram(Socket),
+    Ring(Arc<Ring>),
     /// Could not be opened; when to try again.
     Closed(Instant),
 }
 
 impl Sink {
-    fn open(address: &LogAddress) -> Self {
+    fn open(address: &LogAddress, rings: &[Arc<Ring>]) -> Self {
         let opened = match address {
             LogAddress::Stdout => Ok(Sink::Stdout),
             LogAddress::Stderr => Ok(Sink::Stderr),
@@ -128,6 +144,14 @@ impl Sink {
             LogAddress::Unix(path) => {
                 SockAddr::unix(path).and_then(|to| connect(Domain::UNIX, &to))
             }
+            LogAddress::Abstract(name) => {
+                abstract_address(name).and_then(|to| connect(Domain::UNIX, &to))
+            }
+            LogAddress::Ring(name) => rings
+                .iter()
+                .find(|ring| ring.spec().name == *name)
+                .map(|ring| Sink::Ring(Arc::clone(ring)))
+                .ok_or_else(|| io::ErrorKind::NotFound.into()),
         };
         opened.unwrap_or_else(|_| Sink::Closed(Instant::now() + REOPEN_AFTER))
     }
@@ -138,7 +162,7 @@ impl Sink {
             if Instant::now() < *retry_at {
                 return batch.len() as u64;
             }
-            *self = Sink::open(address);
+            *self = Sink::open(address, &[]);
         }
         let written = match self {
             Sink::Stdout => {
@@ -148,6 +172,7 @@ impl Sink {
             Sink::Stderr => io::stderr().lock().write_all(batch.bytes()),
             Sink::File(file) => file.write_all(batch.bytes()),
             Sink::Datagram(_) => return self.send_all(address, batch),
+            Sink::Ring(ring) => return ring.push(batch.lines()),
             Sink::Closed(_) => return batch.len() as u64,
         };
         if written.is_ok() { 0 } else { batch.len() as u64 }
@@ -179,7 +204,7 @@ impl Sink {
                 io::ErrorKind::Interrupted => {}
                 _ if !reopened && error.kind() != io::ErrorKind::WouldBlock => {
                     reopened = true;
-                    *self = Sink::open(address);
+                    *self = Sink::open(address, &[]);
                 }
                 _ => {
                     lost += 1;
@@ -189,6 +214,13 @@ impl Sink {
         }
         lost
     }
+}
+
+/// Returns the address of a name in Linux's abstract namespace, which begins with a zero byte.
+fn abstract_address(name: &[u8]) -> io::Result<SockAddr> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat()))
 }
 
 fn connect(domain: Domain, to: &SockAddr) -> io::Result<Sink> {
@@ -201,9 +233,11 @@ fn connect(domain: Domain, to: &SockAddr) -> io::Result<Sink> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{LogLineFormat, LogTarget, Origin};
+    use crate::log::{Line, LogLineFormat, LogTarget, Origin};
     use std::net::UdpSocket;
     use std::os::unix::net::UnixDatagram;
+
+    const LINE: Line<'_> = Line { tag: "", level: 6, now_us: 0, structured: b"", message: b"line" };
 
     fn target(address: LogAddress) -> LogTarget {
         LogTarget {
@@ -213,6 +247,7 @@ mod tests {
             max_level: 7,
             min_level: 0,
             length_max: 1024,
+            sample: None,
         }
     }
 
@@ -229,11 +264,11 @@ mod tests {
             target(LogAddress::Unix(path)),
         ];
         let queue = LogQueue::new(Origin::default());
-        let thread = LogWriter::open(&queue, targets.iter().map(|t| &t.address)).start();
+        let thread = LogWriter::open(&queue, targets.iter().map(|t| &t.address), &[]).start();
         let thread = thread.expect("a thread");
         let mut log = queue.shard_log();
         for _ in 0..100 {
-            log.write(&targets, "", 6, 0, b"line");
+            log.write(&targets, LINE);
         }
         log.flush();
         let mut buffer = [0; 64];
@@ -250,9 +285,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let gone = target(LogAddress::Unix(folder.path().join("nobody")));
         let queue = LogQueue::new(Origin::default());
-        let thread = LogWriter::open(&queue, [&gone.address]).start().expect("a thread");
+        let thread = LogWriter::open(&queue, [&gone.address], &[]).start().expect("a thread");
         let mut log = queue.shard_log();
-        log.write(&[gone], "", 6, 0, b"line");
+        log.write(&[gone], LINE);
         log.flush();
         thread.stop(Duration::from_secs(5));
         assert_eq!(queue.lost(), 1);

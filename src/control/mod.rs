@@ -12,6 +12,7 @@ pub mod info;
 pub mod json;
 pub mod limits;
 pub mod load;
+mod log_stream;
 pub mod log_writer;
 pub mod process;
 pub mod prometheus;

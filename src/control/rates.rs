@@ -9,6 +9,7 @@
 //! have had one by one; until 1024 requests were seen it is the exact mean.
 
 use super::process::Process;
+use crate::log::LogQueue;
 use crate::metrics::{Counter, ObjectId, PHASES, Phase, PhaseTime, Registry};
 use crate::plan::{Backend, Plan};
 use arc_swap::ArcSwap;
@@ -101,6 +102,7 @@ pub struct Rates {
     stopping: AtomicBool,
     state: Mutex<State>,
     published: ArcSwap<Reading>,
+    logs: Option<Arc<LogQueue>>,
 }
 
 /// What a tick must remember for the next.
@@ -138,9 +140,20 @@ impl Rates {
             process,
             started_ms: now_ms,
             stopping: AtomicBool::new(false),
+            logs: None,
             state: Mutex::new(state),
             published: ArcSwap::from_pointee(Reading { now_ms, ..Reading::default() }),
         }
+    }
+
+    /// Adds the queue of the log, whose losses are counted.
+    pub fn with_logs(self, queue: Arc<LogQueue>) -> Self {
+        Self { logs: Some(queue), ..self }
+    }
+
+    /// Returns how many lines of the log were dropped so far.
+    pub fn lost_logs(&self) -> u64 {
+        self.logs.as_ref().map_or(0, |queue| queue.lost())
     }
 
     /// Returns the process that the rates are of.

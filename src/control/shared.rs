@@ -5,7 +5,7 @@
 use super::rates::Rates;
 use super::{prometheus, stats_page};
 use crate::config::diagnostic::Severity;
-use crate::log::{LogTarget, ShardLog};
+use crate::log::{Line, LogTarget, ShardLog};
 use crate::plan::{Backend, Plan, StatsPage};
 use crate::proto::http::Head;
 use crate::rules::action::Answer;
@@ -69,7 +69,8 @@ impl Control {
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let tag = tag.unwrap_or(&self.plan.global.log_tag);
-        log.write(targets, tag, level, now_us, text.as_bytes());
+        let message = text.as_bytes();
+        log.write(targets, Line { tag, level, now_us, structured: b"", message });
         log.flush();
     }
 

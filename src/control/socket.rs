@@ -4,7 +4,7 @@
 //! interactive (management manual 9.3). What commands do is in [`super::command`]. Connections, lines and waiting are
 //! bounded; a peer that is slow only holds up its own thread.
 
-use super::command::{self, Session};
+use super::command::{self, Follow, Session};
 use super::shared::Control;
 use crate::config::diagnostic::Diagnostic;
 use crate::plan::{Address, Global, StatsLevel, StatsSocket};
@@ -25,6 +25,8 @@ const PAYLOAD_MAX: usize = 1024 * 1024;
 const BACKLOG: i32 = 128;
 /// How long to wait before looking for a free place again.
 const PLACE_POLL: Duration = Duration::from_millis(50);
+/// How long a session that shows a ring waits for lines before it looks at its peer.
+const FOLLOW_POLL: Duration = Duration::from_millis(100);
 
 /// The listening sockets with what their users may do.
 #[derive(Default)]
@@ -226,12 +228,33 @@ impl Connection {
             if session.closing {
                 return Ok(());
             }
+            if let Some(follow) = session.follow.take() {
+                self.client.write_all(text.as_bytes())?;
+                self.follow(control, follow)?;
+                self.client.write_all(b"\n")?;
+                continue;
+            }
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
             // The empty line says that the answer is complete.
             text.push('\n');
             self.client.write_all(text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Shows lines of a ring until the peer sends anything, which is thrown away, or leaves.
+    fn follow(&mut self, control: &Control, mut follow: Follow) -> io::Result<()> {
+        let mut heard = [std::mem::MaybeUninit::uninit(); 512];
+        while !control.stopping() {
+            let Some(lines) = follow.wait(FOLLOW_POLL) else { return Ok(()) };
+            self.client.write_all(&lines)?;
+            match self.client.recv_with_flags(&mut heard, libc::MSG_DONTWAIT) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -168,12 +168,15 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// Returns what asks for a user; the page that goes with it is the error page of its status.
 fn unauthorized(realm: &str) -> Answer {
     let realm: String = realm.chars().filter(|c| !c.is_control()).collect();
     let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
-    let mut answer = plain(401, "You need a valid user and password to read the statistics.\n");
-    answer.fields.push(field("WWW-Authenticate", &format!("Basic realm=\"{realm}\"")));
-    answer
+    Answer {
+        status: 401,
+        fields: vec![field("www-authenticate", &format!("Basic realm=\"{realm}\""))],
+        ..Answer::default()
+    }
 }
 
 fn plain(status: u16, body: &str) -> Answer {

@@ -170,14 +170,14 @@ fn start(
     }
     let origin = Origin { hostname: global.log_hostname.clone(), pid: std::process::id() };
     let queue = LogQueue::new(origin);
-    let writer = LogWriter::open(&queue, log_addresses(&plan));
+    let writer = LogWriter::open(&queue, log_addresses(&plan), &plan.rings);
     let process = Process::capture();
     daemon::confine(global.chroot.as_deref(), global.uid, global.gid)?;
     let no_thread = |e: io::Error| StartError::from(format!("cannot start a thread: {e}"));
     let log = writer.start().map_err(no_thread)?;
     let plan = Arc::new(plan);
     let start = Instant::now();
-    let rates = Arc::new(Rates::new(process, 0));
+    let rates = Arc::new(Rates::new(process, 0).with_logs(Arc::clone(&queue)));
     let inboxes = inboxes(options.placement.len()).map_err(no_thread)?;
     let services: Arc<dyn Services> = Arc::new(ProcessServices { rates: Arc::clone(&rates) });
     let mut shards = Vec::new();

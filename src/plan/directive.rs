@@ -203,6 +203,11 @@ impl<'a> Args<'a> {
         cx.push(finding);
     }
 
+    /// Returns whether a message about this line was given.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// Gives up on the line: a message was given elsewhere.
     pub(super) fn give_up(&mut self) {
         self.failed = true;

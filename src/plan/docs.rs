@@ -23,6 +23,8 @@ pub fn keywords_markdown() -> String {
     );
     directives(&mut out);
     table(&mut out, "Directives of `resolvers`", super::resolvers::TABLE.iter());
+    table(&mut out, "Directives of `ring`", super::log::ring::TABLE.iter());
+    table(&mut out, "Directives of `log-profile`", super::log::profile::TABLE.iter());
     options(&mut out, "Options of `bind` and `stats socket`", known::bind_options());
     options(&mut out, "Options of `server` and `default-server`", known::server_options());
     table(&mut out, "Algorithms of `balance`", ALGORITHMS.iter());

@@ -3,7 +3,7 @@
 use super::bind::{self, listen_addresses};
 use super::directive::{Args, Entry, Prefix};
 use super::load::Loader;
-use super::proxy::log;
+use super::log::target::{self, TargetDraft};
 use super::words::{self, Place};
 use super::{Global, StatsLevel, StatsSocket};
 use crate::config::ast::{Line, Span, Word};
@@ -24,6 +24,8 @@ pub(super) struct GlobalDraft {
     /// `zero-warning`
     pub(super) zero_warning: Option<Span>,
     send_hostname: Option<Option<String>>,
+    /// `log` lines.
+    pub(super) logs: Vec<TargetDraft>,
     cpu_pins: Vec<(usize, usize)>,
     /// `set-var` and `set-var-fmt` lines.
     pub(super) variables: Vec<Line>,
@@ -48,6 +50,7 @@ impl Default for GlobalDraft {
             no_splice: false,
             zero_warning: None,
             send_hostname: None,
+            logs: Vec::new(),
             cpu_pins: Vec::new(),
             variables: Vec::new(),
             variable_limits: Limits::default(),
@@ -105,12 +108,12 @@ pub(super) static TABLE: &[Entry<Handler>] = &[
     }),
     global!("log", "log 127.0.0.1:514 local0 notice", |cx, draft, args| {
         if args.prefix != Prefix::None {
-            draft.global.logs.clear();
+            draft.logs.clear();
             args.rest();
             return;
         }
-        if let Some(target) = log::target(cx, args) {
-            draft.global.logs.push(target);
+        if let Some(target) = target::target(cx, args) {
+            draft.logs.push(target);
         }
     }),
     global!("log-send-hostname", "log-send-hostname", |_, draft, args| {

@@ -2,7 +2,7 @@
 
 use super::global::GlobalDraft;
 use super::proxy::{self, Draft, HttpErrors, Settings};
-use super::{Plan, global, lint, resolve, resolvers};
+use super::{Plan, global, lint, log, resolve, resolvers};
 use crate::config::ast::{Ast, Section, Sources, Span};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, Severity, suggest};
 use crate::config::known;
@@ -36,15 +36,17 @@ pub fn load(
     options: &LoadOptions,
     diagnostics: &mut Diagnostics,
 ) -> Option<Plan> {
-    let mut cx = Loader { sources, options, diagnostics, hosts: HashMap::new() };
+    let mut cx =
+        Loader { sources, options, diagnostics, hosts: HashMap::new(), logs: log::Used::default() };
     let mut drafts = Drafts::default();
     for section in &ast.sections {
         drafts.section(&mut cx, section);
     }
-    let Drafts { global, proxies, resolvers, http_errors, .. } = drafts;
+    let Drafts { global, proxies, resolvers, http_errors, mut logs, .. } = drafts;
+    logs.check(&mut cx);
     lint::proxies(&mut cx, &proxies);
     let zero_warning = global.zero_warning;
-    let plan = resolve::plan(&mut cx, global, &proxies, resolvers, &http_errors);
+    let plan = resolve::plan(&mut cx, global, &proxies, resolvers, &http_errors, &logs);
     if !cx.diagnostics.has_errors() {
         lint::unused_backends(&mut cx, &proxies);
     }
@@ -59,6 +61,8 @@ pub(super) struct Loader<'a> {
     pub(super) sources: &'a Sources,
     pub(super) options: &'a LoadOptions,
     pub(super) diagnostics: &'a mut Diagnostics,
+    /// What targets of logs refer to.
+    pub(super) logs: log::Used,
     hosts: HashMap<String, Result<Vec<IpAddr>, String>>,
 }
 
@@ -142,6 +146,7 @@ struct Drafts<'a> {
     proxies: Vec<Draft<'a>>,
     resolvers: Vec<resolvers::Draft>,
     http_errors: HashMap<&'a str, HttpErrors>,
+    logs: log::Logs<'a>,
 }
 
 impl<'a> Drafts<'a> {
@@ -170,6 +175,8 @@ impl<'a> Drafts<'a> {
             Some(SectionKind::HttpErrors) => {
                 proxy::http_errors(cx, &mut self.http_errors, section);
             }
+            Some(SectionKind::LogProfile) => log::profile::section(cx, &mut self.logs, section),
+            Some(SectionKind::Ring) => log::ring::section(cx, &mut self.logs, section),
             // The parser reports words that open no section.
             None => {}
             Some(_) => {

@@ -18,6 +18,7 @@ pub mod explain;
 mod global;
 mod lint;
 mod load;
+mod log;
 pub mod model;
 mod proxy;
 mod resolve;
@@ -31,6 +32,7 @@ pub use load::{LoadOptions, load};
 pub use model::*;
 
 use crate::config::ast::Sources;
+use crate::log::ring::Ring;
 use crate::metrics::Registry;
 use crate::rules::context::NameTable;
 use crate::rules::pattern::Lists;
@@ -59,6 +61,8 @@ pub struct Plan {
     pub connections: Gauge,
     /// Lists of patterns and maps that came from files, which the runtime CLI may change.
     pub patterns: Arc<Lists>,
+    /// `ring` sections, and the rings of targets such as `tcp@…`.
+    pub rings: Vec<Arc<Ring>>,
     /// `resolvers` sections by index.
     pub resolvers: Vec<Resolvers>,
     /// Variables of the process.
@@ -77,7 +81,7 @@ impl Plan {
     /// Lets one of so many requests be explained in the log of each frontend that has one; returns whether any has.
     pub fn explain_one_of(&mut self, one_of: u32) -> bool {
         let mut any = false;
-        for frontend in self.frontends.iter_mut().filter(|f| !f.log.targets.is_empty()) {
+        for frontend in self.frontends.iter_mut().filter(|f| f.log.is_wanted()) {
             frontend.explain.get_or_insert_default().one_of = one_of;
             any = true;
         }

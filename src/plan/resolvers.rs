@@ -3,7 +3,7 @@
 use super::address::{self, Host, Parsed, Ports};
 use super::directive::{Args, time_of};
 use super::load::Loader;
-use super::{NameServer, Resolvers};
+use super::{Counts, NameServer, Resolvers};
 use crate::config::ast::{Line, Section, Span};
 use crate::config::diagnostic::{Diagnostic, suggest};
 use crate::config::keyword::{Keyword, find};
@@ -105,6 +105,7 @@ pub(super) fn section(cx: &mut Loader<'_>, drafts: &mut Vec<Draft>, section: &Se
         timeout_retry: Duration::from_secs(1),
         hold_valid: Duration::from_secs(10),
         payload_max: 512,
+        limits: Counts::default(),
     };
     let errors = cx.errors();
     for line in &section.lines {
@@ -211,7 +212,12 @@ fn name_server(cx: &mut Loader<'_>, resolvers: &mut Resolvers, args: &mut Args<'
             return args.give_up();
         }
     };
-    resolvers.servers.push(NameServer { name: name.text.clone(), address, tcp });
+    resolvers.servers.push(NameServer {
+        name: name.text.clone(),
+        address,
+        tcp,
+        counts: Counts::default(),
+    });
 }
 
 /// Adds the servers that the system asks.
@@ -226,7 +232,12 @@ fn parse_resolv_conf(cx: &mut Loader<'_>, resolvers: &mut Resolvers, span: Span)
     for ip in resolv_conf(&text) {
         let address = SocketAddr::new(ip, PORT);
         if !resolvers.servers.iter().any(|server| server.address == address) {
-            resolvers.servers.push(NameServer { name: ip.to_string(), address, tcp: false });
+            resolvers.servers.push(NameServer {
+                name: ip.to_string(),
+                address,
+                tcp: false,
+                counts: Counts::default(),
+            });
         }
     }
 }

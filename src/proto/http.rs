@@ -446,6 +446,40 @@ impl Head {
         self.edited = true;
     }
 
+    /// Returns about how many bytes the head has when it is written, without what speaks of the next connection.
+    pub fn written_len(&self) -> usize {
+        const AROUND_START: usize = b"  HTTP/1.1\r\n\r\n".len();
+        let start = self.method.len() + self.target.len() + AROUND_START;
+        let line = |field: &Field| field.name.len() + field.value.len() + b": \r\n".len();
+        self.fields.iter().map(line).sum::<usize>() + start
+    }
+
+    /// Returns what [`Head::restore`] needs to take edits back.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            arena: self.arena.len(),
+            method: self.method,
+            target: self.target,
+            status: self.status,
+            fields: self.fields.clone(),
+            edited: self.edited,
+            reframed: self.reframed,
+            came_as: self.came_as,
+        }
+    }
+
+    /// Takes back what was edited since `before`.
+    pub fn restore(&mut self, before: Checkpoint) {
+        self.arena.truncate(before.arena);
+        self.method = before.method;
+        self.target = before.target;
+        self.status = before.status;
+        self.fields = before.fields;
+        self.edited = before.edited;
+        self.reframed = before.reframed;
+        self.came_as = before.came_as;
+    }
+
     fn is_named(&self, field: &Field, name: &[u8]) -> bool {
         field.name.len() == name.len() && same_ignoring_case(self.text(field.name), name)
     }
@@ -455,6 +489,19 @@ impl Head {
         self.arena.extend_from_slice(text);
         Slice { start, len: text.len() as u32 }
     }
+}
+
+/// A head before some edits.
+#[derive(Debug)]
+pub struct Checkpoint {
+    arena: usize,
+    method: Slice,
+    target: Slice,
+    status: u16,
+    fields: Vec<Field>,
+    edited: bool,
+    reframed: bool,
+    came_as: Option<Slice>,
 }
 
 /// Returns whether a field says where a message ends, where it goes or what becomes of its connection.

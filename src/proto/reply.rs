@@ -94,6 +94,20 @@ impl Reply {
         self
     }
 
+    /// Adds a field, also to the head of an `errorfile`.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        let Some(raw) = self.raw.as_ref().filter(|raw| !raw.is_empty()) else {
+            self.fields.push((name.to_vec(), value.to_vec()));
+            return;
+        };
+        let (head, body) = raw.split_at(head_of(raw).len());
+        let mut bytes = without_last_line_end(head).to_vec();
+        write_fields(&mut bytes, &[(name.to_vec(), value.to_vec())]);
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(body);
+        self.raw = Some(bytes.into());
+    }
+
     /// Sets the body.
     pub fn body(mut self, body: impl Into<Arc<[u8]>>) -> Self {
         self.body = body.into();

@@ -16,6 +16,11 @@ pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && token_end(text, 0) == text.len()
 }
 
+/// Returns whether a field name has only letters, digits and `-`.
+pub fn is_plain_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+}
+
 /// Returns the first byte that cannot stand in a request target: controls, blanks, `#`, DEL and above.
 #[inline]
 pub(super) fn target_end(bytes: &[u8], from: usize) -> usize {

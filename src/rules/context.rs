@@ -1,10 +1,11 @@
 //! What an expression or an action can see and change: one stream at one moment.
 
+use super::bandwidth::{Direction, Limits};
 use super::trace::Recorder;
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -99,12 +100,20 @@ pub struct Record {
     pub source: Cell<Option<SocketAddr>>,
     /// The address that the client asked for as `set-dst` said it.
     pub destination: Cell<Option<SocketAddr>>,
+    /// The moment of the line that is being written (`%OG`).
+    pub step: Cell<LogStep>,
     /// What `set-log-level` said; rules set it while they run.
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
     pub retry: Cell<RetryWish>,
     /// Takes what rules do, when the stream is to be explained.
     pub trace: Option<Rc<Recorder>>,
+    /// Whether `strict-mode off` holds in the list of rules that runs.
+    pub lax_rewrites: Cell<bool>,
+    /// Rewrites that did not fit while it held.
+    pub failed_rewrites: Cell<u32>,
+    /// What `set-bandwidth-limit` put in force; rules set it while they run.
+    pub bandwidth: RefCell<Option<Rc<Limits>>>,
 }
 
 /// What the rules of a request say about sending it again.
@@ -117,6 +126,13 @@ pub struct RetryWish {
 }
 
 impl Record {
+    /// Returns the bandwidth limits of the stream if there are any that way.
+    #[inline]
+    pub fn limits(&self, direction: Direction) -> Option<Rc<Limits>> {
+        let limits = self.bandwidth.borrow();
+        limits.as_ref().filter(|limits| limits.is_limited(direction)).cloned()
+    }
+
     /// Returns the address of the session's client, or what a rule put in its place.
     pub fn source(&self, session: &SessionInfo) -> Option<SocketAddr> {
         self.source.get().or(session.source)
@@ -125,6 +141,42 @@ impl Record {
     /// Returns the address that the client connected to, or what a rule put in its place.
     pub fn destination(&self, session: &SessionInfo) -> Option<SocketAddr> {
         self.destination.get().or(session.destination)
+    }
+}
+
+macro_rules! steps {
+    ($($step:ident $name:literal $doc:literal,)*) => {
+        /// A moment of a stream at which a line may be logged (`log-steps`, `on` in a `log-profile`, `%OG`).
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum LogStep { #[default] $(#[doc = $doc] $step,)* }
+
+        impl LogStep {
+            /// All steps.
+            pub const ALL: &[Self] = &[$(Self::$step,)*];
+
+            /// Returns its name as configurations write it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$step => $name,)* }
+            }
+        }
+    };
+}
+
+steps! {
+    Close "close" "The stream has ended.",
+    Accept "accept" "The connection was accepted.",
+    Request "request" "The request was received.",
+    Connect "connect" "The connection to the server stands.",
+    Response "response" "The response's head was received.",
+    Error "error" "The stream ended before it had a request.",
+    HttpRequest "http-req" "An `http-request` rule says so.",
+    HttpResponse "http-res" "An `http-response` rule says so.",
+}
+
+impl LogStep {
+    /// Returns the step of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|step| step.name() == name)
     }
 }
 
@@ -172,9 +224,13 @@ impl Default for Record {
             applet: None,
             source: Cell::default(),
             destination: Cell::default(),
+            step: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
             trace: None,
+            lax_rewrites: Cell::default(),
+            failed_rewrites: Cell::default(),
+            bandwidth: RefCell::default(),
         }
     }
 }
@@ -208,6 +264,8 @@ pub struct Context<'a> {
     pub names: &'a NameTable,
     /// What rules have set so far.
     pub variables: Variables<'a>,
+    /// The most bytes that a head may have when it is sent (`tune.bufsize`).
+    pub head_bytes_max: usize,
     /// Wall clock, microseconds since 1970, as of the last turn.
     pub now_us: u64,
 }

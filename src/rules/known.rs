@@ -115,10 +115,10 @@ pub const CONVERTERS: &[&str] = &[
 #[rustfmt::skip]
 pub const ACTIONS: &[&str] = &[
     "add-acl", "auth", "cache-store", "cache-use", "capture", "del-acl", "del-map",
-    "do-log", "lua", "pause",
+    "lua", "pause",
     "sc-add-gpc", "sc-inc-gpc", "sc-inc-gpc0", "sc-inc-gpc1", "sc-set-gpt", "sc-set-gpt0",
-    "send-spoe-group", "set-bandwidth-limit", "set-bc-mark", "set-bc-tos", "set-fc-mark",
+    "send-spoe-group", "set-bc-mark", "set-bc-tos", "set-fc-mark",
     "set-fc-tos", "set-map", "set-mark", "set-nice",
     "set-priority-class", "set-priority-offset", "set-timeout",
-    "set-tos", "strict-mode", "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
+    "set-tos", "track-sc0", "track-sc1", "track-sc2", "wait-for-handshake",
 ];

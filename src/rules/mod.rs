@@ -4,6 +4,7 @@
 //! [`context::Context`]. Nothing here does IO or looks at a clock.
 
 pub mod action;
+pub mod bandwidth;
 mod call;
 pub mod condition;
 pub mod context;

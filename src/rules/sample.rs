@@ -85,6 +85,18 @@ impl<'a> Value<'a> {
         Value::Str(Cow::Borrowed(text))
     }
 
+    /// Calls `f` with the value as text.
+    pub(super) fn with_text<T>(&self, f: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Value::Str(text) | Value::Bin(text) => f(text),
+            other => {
+                let mut text = Vec::new();
+                other.write_text(&mut text);
+                f(&text)
+            }
+        }
+    }
+
     /// Returns the value as text (bytes of a string or of binary data as they are).
     pub fn into_bytes(self) -> Cow<'a, [u8]> {
         match self {
@@ -379,6 +391,13 @@ impl Expression {
         }
     }
 
+    /// Returns whether evaluating it changes nothing and costs the same each time: one of the common fetches, with
+    /// converters that only look at the value. False means "not known".
+    pub(super) fn only_reads(&self) -> bool {
+        READERS.binary_search(&self.name).is_ok()
+            && self.converters.iter().all(|c| PURE.binary_search(&c.name()).is_ok())
+    }
+
     /// Returns the arguments.
     pub(super) fn args(&self) -> &[Arg] {
         &self.args
@@ -412,6 +431,26 @@ impl Expression {
         Some(value)
     }
 }
+
+/// Fetches that only look at the message or at a variable, sorted.
+const READERS: &[&str] = &[
+    "base",
+    "cook",
+    "hdr",
+    "method",
+    "path",
+    "pathq",
+    "query",
+    "req.cook",
+    "req.fhdr",
+    "req.hdr",
+    "req.ssl_sni",
+    "ssl_fc_sni",
+    "url",
+    "var",
+];
+/// Converters that only look at their value, sorted.
+const PURE: &[&str] = &["field", "host_only", "lower", "port_only", "upper", "url_dec", "word"];
 
 /// Returns an IPv6 mask of `bits` bits, `0 <= bits <= 128`.
 pub(super) fn mask6(bits: u32) -> Ipv6Addr {

@@ -53,6 +53,21 @@ impl Names for TestNames {
             "map" => Ok(b"/one 1\n/a\t2\n".to_vec()),
             "bad-nets" => Ok(b"# two\n10.0.0.0/8 a\n10.0.0.300 b\n".to_vec()),
             "key.pem" => Ok(include_bytes!("../../tests/expressions/files/rsa.pem").to_vec()),
+            "country.mmdb" => {
+                use crate::proto::mmdb_writer::{Item, Writer};
+                let code =
+                    |code: &str| vec![("iso_code".to_string(), Item::Text(code.to_string()))];
+                let mut writer = Writer::new(24, true);
+                writer.insert(
+                    "10.0.0.0/8",
+                    Item::Map(vec![
+                        ("country".to_string(), Item::Map(code("AA"))),
+                        ("asn".to_string(), Item::Uint32(64_500)),
+                        ("anycast".to_string(), Item::Bool(true)),
+                    ]),
+                );
+                Ok(writer.bytes())
+            }
             "nets" => Ok(b"10.0.0.0/8\n192.168.1\n".to_vec()),
             "page" => {
                 Ok(b"HTTP/1.0 200 OK\r\nContent-Type: text/x\r\nContent-Length: 3\r\n\r\nhey"
@@ -260,6 +275,7 @@ impl Stream {
                 session: &self.variables.1,
                 stream: &self.variables.2,
             },
+            head_bytes_max: 1024,
             now_us: self.now_us,
         }
     }
@@ -274,8 +290,13 @@ impl Stream {
 
     pub(super) fn write(&mut self, format: &LogFormat) -> String {
         let mut out = Vec::new();
-        format.write(&self.cx(), &mut out);
+        self.write_bytes(format, &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// Appends what a format writes.
+    pub(super) fn write_bytes(&mut self, format: &LogFormat, out: &mut Vec<u8>) {
+        format.write(&self.cx(), out);
     }
 }
 

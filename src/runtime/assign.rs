@@ -48,6 +48,8 @@ pub enum Refused {
     QueueTimeout,
     /// Every attempt to connect failed.
     Connect,
+    /// The machine had nothing left to make a connection with: descriptors, ports, memory.
+    Exhausted,
     /// `timeout connect` passed on every attempt.
     ConnectTimeout,
     /// The client went away while its request waited in a queue.
@@ -65,7 +67,24 @@ impl Refused {
             Self::QueueTimeout => "`timeout queue` passed before a server had room",
             Self::Connect => "no attempt to connect succeeded",
             Self::ConnectTimeout => "`timeout connect` passed on every attempt",
+            Self::Exhausted => "the machine has nothing left to connect with",
             Self::LeftQueue | Self::LeftConnect => "the client went away meanwhile",
+        }
+    }
+
+    /// Returns what an error of connecting means (manual 8.5, `RC` and `SC`).
+    fn connecting(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(
+                libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EAGAIN
+                | libc::EADDRNOTAVAIL
+                | libc::EADDRINUSE,
+            ) => Self::Exhausted,
+            _ => Self::Connect,
         }
     }
 }
@@ -163,7 +182,7 @@ impl<'s> Dispatch<'s> {
                 }
             },
         };
-        self.note_server(slot.server, record);
+        record.server = Some(slot.server as u32);
         match self.take_idle(slot.server, take) {
             Some(upstream) => Some(self.reuse(slot, upstream, record)),
             None => {
@@ -246,9 +265,11 @@ impl<'s> Dispatch<'s> {
         }
         shard.count(self.backend.object, Counter::ConnectErrors, 1);
         // An attempt to connect and a full queue are errors of that server; the others never had one.
-        if let (Refused::Connect | Refused::ConnectTimeout | Refused::QueueFull, Some(server)) =
-            (refused, record.server)
-        {
+        let of_server = matches!(
+            refused,
+            Refused::Connect | Refused::Exhausted | Refused::ConnectTimeout | Refused::QueueFull
+        );
+        if let Some(server) = record.server.filter(|_| of_server) {
             let object = self.backend.servers[server as usize].object;
             shard.count(object, Counter::ConnectErrors, 1);
         }
@@ -262,7 +283,7 @@ impl<'s> Dispatch<'s> {
                 None => self.acquire(record).await?,
             };
             let server = slot.server;
-            self.note_server(server, record);
+            record.server = Some(server as u32);
             if let Some(take) = self.wish.reuse {
                 let mut idle = self.take_idle(server, take);
                 if idle.is_none()
@@ -284,7 +305,8 @@ impl<'s> Dispatch<'s> {
             if refused == Refused::LeftConnect || !again || self.attempts_left(record) == 0 {
                 return Err(refused);
             }
-            Box::pin(self.reconnect(slot, refused == Refused::Connect, record)).await?;
+            let pause = matches!(refused, Refused::Connect | Refused::Exhausted);
+            Box::pin(self.reconnect(slot, pause, record)).await?;
         }
     }
 
@@ -316,12 +338,6 @@ impl<'s> Dispatch<'s> {
                 .map_err(|_: Left| Refused::LeftConnect)?,
         }
         Ok(())
-    }
-
-    fn note_server(&self, server: ServerId, record: &mut Record) {
-        record.server = Some(server as u32);
-        let farm = &self.session.shard.plan.farms[self.index as usize];
-        record.server_streams = farm.server(server).current();
     }
 
     /// Counts a stream that goes over a connection that was open already.
@@ -383,7 +399,7 @@ impl<'s> Dispatch<'s> {
                 shard.record(object, Phase::Connect, now - begun);
                 Ok(upstream)
             }
-            Ok(Err(_)) => Err(Refused::Connect),
+            Ok(Err(error)) => Err(Refused::connecting(&error)),
             Err(_) => Err(Refused::ConnectTimeout),
         }
     }

@@ -9,10 +9,10 @@ pub mod probe;
 pub mod report;
 
 use crate::config::diagnostic::Severity;
-use crate::log::ShardLog;
+use crate::log::{Line, ShardLog};
 use crate::plan::{CheckSettings, Plan, Timeouts};
 use crate::server::health::{Health, HealthSpec};
-use crate::server::{Admin, Operational, Wake};
+use crate::server::{Admin, CheckStatus, Operational, Wake};
 use crate::stdx::rand::Rng;
 use probe::Patience;
 use std::cell::RefCell;
@@ -173,6 +173,7 @@ impl Checker {
         let spec = health_spec(settings, plan.global.spread_checks);
         let patience = patience(settings, &back.timeouts);
         let mut health = Health::new(spec);
+        let mut status = CheckStatus::Initializing;
         monoio::time::sleep(first_after(settings.inter, position, count)).await;
         let mut resting = false;
         while !self.stopped() {
@@ -192,18 +193,46 @@ impl Checker {
             if live.admin() == Admin::Maint {
                 continue;
             }
+            let before = health.tally();
             let outcome = health.on_result(&result, &mut self.rng.borrow_mut());
+            let told = back.log_health_checks;
+            if told
+                && (std::mem::replace(&mut status, result.status), before)
+                    != (result.status, health.tally())
+            {
+                let text = report::of_check(&plan, backend, server, &result, health.tally());
+                self.note(backend, &text);
+            }
             let usable_before = plan.farms[backend].nbsrv();
             let wakes = plan.farms[backend].record_check(server, &result, &outcome, self.now_ms());
             for wake in wakes {
                 (self.waker)(backend as u32, wake);
             }
             if let Some(state) = outcome.change {
-                let text = report::by_check(&plan, backend, server, state, &result);
+                // Why was said already.
+                let reason = (!told).then_some(&result);
+                let text = report::by_check(&plan, backend, server, state, reason);
                 self.say(backend, state, &text, usable_before);
             }
             monoio::time::sleep(Duration::from_millis(outcome.next_in_ms.max(1))).await;
         }
+    }
+
+    /// Reports a check that changed no state (`option log-health-checks`).
+    fn note(&self, backend: usize, text: &str) {
+        let backend = &self.plan.backends[backend];
+        let tag = backend.log_tag.as_ref().unwrap_or(&self.plan.global.log_tag);
+        let line = Line {
+            tag,
+            level: report::NOTICE,
+            now_us: wall_us(),
+            structured: b"",
+            message: text.as_bytes(),
+        };
+        let mut log = self.log.borrow_mut();
+        log.write(&backend.logs, line);
+        log.flush();
+        (self.console)(Severity::Warning, text);
     }
 
     /// Reports a change to the terminal and to the backend's logs.
@@ -213,17 +242,22 @@ impl Checker {
         let logs = &self.plan.backends[backend].logs;
         let tag = &self.plan.backends[backend].log_tag;
         let tag = tag.as_ref().unwrap_or(&self.plan.global.log_tag);
-        let now_us =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
-        log.write(logs, tag, level, now_us, text.as_bytes());
+        let now_us = wall_us();
+        let line = |level, message| Line { tag, level, now_us, structured: b"", message };
+        log.write(logs, line(level, text.as_bytes()));
         (self.console)(Severity::Warning, text);
         if usable_before > 0 && self.plan.farms[backend].nbsrv() == 0 {
             let text = report::no_server(&self.plan.backends[backend].name);
-            log.write(logs, tag, report::EMERGENCY, now_us, text.as_bytes());
+            log.write(logs, line(report::EMERGENCY, text.as_bytes()));
             (self.console)(Severity::Error, &text);
         }
         log.flush();
     }
+}
+
+/// Returns the wall clock in microseconds since 1970.
+fn wall_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64)
 }
 
 /// Returns when the check at `position` of `count` begins: each takes its part of the interval.

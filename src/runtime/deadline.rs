@@ -165,9 +165,14 @@ impl Timers {
     /// # Errors
     /// [`Expired`] when the time was over first; the future is dropped then.
     pub async fn limit<F: Future>(&self, time: Duration, future: F) -> Result<F::Output, Expired> {
-        let on_wheel = OnWheel { timers: self, deadline: Deadline::new() };
-        self.arm(&on_wheel.deadline, Some(time));
-        on_wheel.deadline.limit(future).await
+        let own = self.own();
+        own.arm(Some(time));
+        own.limit(future).await
+    }
+
+    /// Returns a deadline beside that of the connection, for one of two things that happen on it at once.
+    pub fn own(&self) -> OnWheel<'_> {
+        OnWheel { timers: self, deadline: Deadline::new() }
     }
 
     /// Returns whether nothing waits for its time.
@@ -177,10 +182,7 @@ impl Timers {
 
     /// Waits on the wheel instead of on a timer of the driver; for simulations, whose time only the wheel knows.
     pub async fn sleep(&self, duration: Duration) {
-        let deadline = Deadline::new();
-        let on_wheel = OnWheel { timers: self, deadline };
-        self.arm(&on_wheel.deadline, Some(duration));
-        let _ = on_wheel.deadline.limit(std::future::pending::<()>()).await;
+        let _ = self.limit(duration, std::future::pending::<()>()).await;
     }
 
     /// Ends the receiving side of every idle connection; for a drain.
@@ -196,9 +198,25 @@ impl Timers {
 }
 
 /// A deadline that leaves the wheel with its future.
-struct OnWheel<'t> {
+#[derive(Debug)]
+pub struct OnWheel<'t> {
     timers: &'t Timers,
     deadline: Rc<Deadline>,
+}
+
+impl OnWheel<'_> {
+    /// Makes it fire `after` from now; `None` is never.
+    pub fn arm(&self, after: Option<Duration>) {
+        self.timers.arm(&self.deadline, after);
+    }
+
+    /// Awaits `future` until it fires.
+    ///
+    /// # Errors
+    /// [`Expired`] when it fired first; the future is dropped then.
+    pub fn limit<F: Future>(&self, future: F) -> Limit<'_, F> {
+        self.deadline.limit(future)
+    }
 }
 
 impl Drop for OnWheel<'_> {

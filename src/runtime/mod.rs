@@ -8,6 +8,7 @@
 //! [`sim`] runs a shard on a simulated clock, for fuzzing.
 
 pub mod assign;
+pub mod bandwidth;
 pub mod buffer;
 pub mod checker;
 pub mod clock;

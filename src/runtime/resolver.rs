@@ -8,7 +8,7 @@
 
 use super::shard::Shard;
 use super::transport::Socket;
-use crate::plan::{NameServer, Resolvers};
+use crate::plan::{Asked, NameServer, ResolverLimit, Resolvers};
 use crate::proto::dns::{self, Kind, Name, Reply};
 use monoio::net::udp::UdpSocket;
 use std::cell::{Cell, RefCell};
@@ -124,6 +124,7 @@ pub async fn resolve(shard: &Rc<Shard>, wanted: Wanted, host: &[u8]) -> Option<I
 fn begin(shard: &Rc<Shard>, key: Key) -> Option<Rc<Lookup>> {
     let resolver = &shard.resolver;
     if resolver.running.get() >= RUNNING_MAX {
+        shard.plan.resolvers[key.0.resolvers as usize].limits.count(ResolverLimit::Running);
         return None;
     }
     resolver.running.set(resolver.running.get() + 1);
@@ -149,7 +150,11 @@ fn finish(shard: &Shard, section: &Resolvers, key: Key, found: Option<Vec<IpAddr
     names.remove(&key);
     let hold_ms = section.hold_valid.as_millis() as u64;
     let Some(addresses) = found else { return };
-    if hold_ms == 0 || names.len() >= CACHED_MAX {
+    if hold_ms == 0 {
+        return;
+    }
+    if names.len() >= CACHED_MAX {
+        section.limits.count(ResolverLimit::Cached);
         return;
     }
     // The first address is handed out already.
@@ -200,7 +205,9 @@ async fn ask_all(
         let id = resolver.random();
         asking.push(Box::pin(async move {
             let question = Question { section, server, name, kind, id };
-            monoio::time::timeout(section.timeout_retry, question.ask()).await.ok()?.ok()?
+            let asked = monoio::time::timeout(section.timeout_retry, question.ask()).await;
+            question.count(&asked);
+            asked.ok()?.ok()?
         }));
     }
     let mut last = None;
@@ -233,13 +240,34 @@ struct Question<'q> {
 }
 
 impl Question<'_> {
+    /// Counts what came of it, for `show resolvers`.
+    fn count<T>(&self, asked: &Result<io::Result<Option<Reply>>, T>) {
+        let counts = &self.server.counts;
+        counts.count(match asked {
+            Err(_) => Asked::Timeout,
+            Ok(Err(_)) => Asked::SendError,
+            Ok(Ok(None)) => Asked::Invalid,
+            Ok(Ok(Some(reply))) => match reply {
+                Reply::Addresses(..) => Asked::Valid,
+                Reply::Empty => Asked::Empty,
+                Reply::NoSuchName => Asked::NoSuchName,
+                Reply::Refused => Asked::Refused,
+                // Over TCP nothing is too long.
+                Reply::Failed | Reply::Truncated => Asked::Other,
+            },
+        });
+    }
+
     /// Asks over UDP, and over TCP when the answer does not fit or the server is a stream server.
     async fn ask(&self) -> io::Result<Option<Reply>> {
         if self.server.tcp {
             return self.ask_tcp().await;
         }
         match self.ask_udp().await? {
-            Some(Reply::Truncated) => self.ask_tcp().await,
+            Some(Reply::Truncated) => {
+                self.server.counts.count(Asked::Truncated);
+                self.ask_tcp().await
+            }
             reply => Ok(reply),
         }
     }
@@ -258,6 +286,7 @@ impl Question<'_> {
         let socket = UdpSocket::bind(local)?;
         // A connected socket takes datagrams from that server only.
         socket.connect(self.server.address).await?;
+        self.server.counts.count(Asked::Sent);
         socket.send(self.message()).await.0?;
         let mut buffer = Vec::with_capacity(usize::from(self.section.payload_max));
         for _ in 0..DATAGRAMS_MAX {
@@ -269,7 +298,9 @@ impl Question<'_> {
             if reply.is_some() {
                 return Ok(reply);
             }
+            self.server.counts.count(Asked::Invalid);
         }
+        self.section.limits.count(ResolverLimit::Datagrams);
         Ok(None)
     }
 
@@ -280,6 +311,7 @@ impl Question<'_> {
         let mut framed = (message.len() as u16).to_be_bytes().to_vec();
         framed.extend_from_slice(&message);
         let len = framed.len();
+        self.server.counts.count(Asked::Sent);
         socket.send_all(framed, 0, len).await.0?;
         let mut buffer: Vec<u8> = Vec::with_capacity(2 + usize::from(u16::MAX));
         loop {

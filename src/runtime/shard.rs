@@ -365,6 +365,7 @@ impl Shard {
     }
 
     /// Names a server for the pools of idle connections.
+    #[inline]
     pub fn place(&self, backend: u32, server: ServerId) -> Place<'_> {
         Place {
             settings: &self.backend(backend).servers[server],

@@ -58,12 +58,23 @@ pub enum Broken {
     To,
     /// The time limit passed.
     Expired,
+    /// The time limit passed while the side that we send to took nothing.
+    ToExpired,
 }
 
 impl From<Expired> for Broken {
     fn from(_: Expired) -> Self {
         Broken::Expired
     }
+}
+
+/// A side of a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The one that sends to us.
+    From,
+    /// The one that we send to.
+    To,
 }
 
 /// One direction between two sockets, with the longest silence it may have.
@@ -74,8 +85,8 @@ pub struct Way<'a> {
     pub from: &'a Socket,
     /// Where they go.
     pub to: &'a Socket,
-    /// Returns the time limit, asked anew after every progress.
-    pub limit: &'a dyn Fn() -> Option<Duration>,
+    /// Returns how long that side may be silent, asked anew after every progress.
+    pub limit: &'a dyn Fn(Side) -> Option<Duration>,
     /// Told how many bytes arrived on the other side.
     pub moved: &'a dyn Fn(u64),
 }
@@ -89,19 +100,24 @@ impl Way<'_> {
     /// Which side failed; bytes may be lost in the pipe then.
     pub async fn splice(&self, mut pipe: Pipe, most: u64) -> Result<bool, Broken> {
         let (_from, _to) = (self.from.non_blocking(), self.to.non_blocking());
-        let (deadline, pipes) = (&self.session.deadline, &self.session.shard.pipes);
+        let pipes = &self.session.shard.pipes;
         let (mut left, mut fills) = (most, 0);
+        // The side whose limit runs; none since it made progress.
+        let mut armed = None;
         while left > 0 {
             match pipe.fill(self.from.fd(), left) {
                 Ok(0) => {
                     pipes.give(pipe);
                     return Ok(true);
                 }
-                Ok(count) => left -= count as u64,
+                Ok(count) => {
+                    left -= count as u64;
+                    armed = None;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // A direction that waits holds no pipe.
                     pipes.give(pipe);
-                    deadline.limit(self.from.readable()).await?.map_err(|_| Broken::From)?;
+                    self.wait(Side::From, &mut armed).await?;
                     match pipes.take() {
                         Ok(again) => pipe = again,
                         Err(_) => return Ok(false),
@@ -115,10 +131,10 @@ impl Way<'_> {
                 match pipe.drain(self.to.fd()) {
                     Ok(count) => {
                         (self.moved)(count as u64);
-                        self.session.arm((self.limit)());
+                        armed = None;
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        deadline.limit(self.to.writable()).await?.map_err(|_| Broken::To)?;
+                        self.wait(Side::To, &mut armed).await?;
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => return Err(Broken::To),
@@ -127,11 +143,27 @@ impl Way<'_> {
             fills += 1;
             if fills % FILLS_PER_TURN == 0 && left > 0 {
                 // Two fast peers must not keep the shard to themselves: the ring sees to the others meanwhile.
-                deadline.limit(self.to.writable()).await?.map_err(|_| Broken::To)?;
+                self.wait(Side::To, &mut armed).await?;
             }
         }
         pipes.give(pipe);
         Ok(false)
+    }
+
+    /// Waits until that side is ready; its limit begins unless it runs already.
+    async fn wait(&self, side: Side, armed: &mut Option<Side>) -> Result<(), Broken> {
+        if *armed != Some(side) {
+            self.session.arm((self.limit)(side));
+            *armed = Some(side);
+        }
+        let deadline = &self.session.deadline;
+        match side {
+            Side::From => deadline.limit(self.from.readable()).await?.map_err(|_| Broken::From),
+            Side::To => match deadline.limit(self.to.writable()).await {
+                Ok(writable) => writable.map_err(|_| Broken::To),
+                Err(Expired) => Err(Broken::ToExpired),
+            },
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::tunnel::{self, End, Options};
 use crate::metrics::Counter;
 use crate::plan::{Backend, Frontend};
-use crate::rules::context::Record;
+use crate::rules::context::{LogStep, Record};
 use crate::rules::trace::Event;
 
 /// Relays the session's one stream to a server.
@@ -19,6 +19,8 @@ pub async fn relay(session: &Session) {
     if let Some(wish) = &frontend.explain {
         super::http::explain::begin(session, &mut exchange, wish);
     }
+    finish::reached(session, &mut exchange, LogStep::Accept);
+    finish::reached(session, &mut exchange, LogStep::Request);
     let Some(backend_index) = super::http::route::choose_backend(session, &mut exchange) else {
         exchange.record.termination.cause = b'S';
         exchange.record.termination.phase = b'C';
@@ -36,7 +38,6 @@ pub async fn relay(session: &Session) {
     }
     shard.count(backend.object, Counter::Sessions, 1);
     backend.streams.enter(u32::MAX);
-    exchange.record.backend_streams = backend.streams.current();
     let wish = Wish {
         server: super::http::route::use_server(session, &mut exchange, backend),
         reuse: None,
@@ -50,7 +51,10 @@ pub async fn relay(session: &Session) {
             false => dispatch.assign(&mut exchange.record).await,
         };
     match assigned {
-        Ok(assigned) => carry(session, frontend, backend, assigned, &mut exchange.record).await,
+        Ok(assigned) => {
+            finish::reached(session, &mut exchange, LogStep::Connect);
+            carry(session, frontend, backend, assigned, &mut exchange.record).await;
+        }
         Err(refused) => {
             if let Some(recorder) = &exchange.record.trace {
                 recorder.note(refused.describe());
@@ -73,7 +77,8 @@ async fn carry(
     assigned: Assigned,
     record: &mut Record,
 ) {
-    let options = tunnel_options(frontend, backend);
+    let limits = record.bandwidth.get_mut().clone();
+    let options = Options { limits, ..tunnel_options(frontend, backend) };
     let server = &assigned.upstream.socket;
     let carried = tunnel::relay(session, server, options, Vec::new(), Vec::new()).await;
     // The driver closes descriptors when it gets to it; the server must see the end before the next stream comes.
@@ -98,6 +103,8 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
     };
     Options {
         idle: backend.timeouts.tunnel.or(shorter),
+        client_takes: backend.timeouts.tunnel.or(client),
+        server_takes: backend.timeouts.tunnel.or(server),
         client_fin: frontend.timeouts.client_fin,
         server_fin: backend.timeouts.server_fin,
         // `timeout tunnel` holds for both sides, and the client's is looked at first.
@@ -105,6 +112,7 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
             || client.is_some_and(|client| server.is_none_or(|server| client <= server)),
         splice_request: frontend.splice.request || backend.splice.request,
         splice_response: frontend.splice.response || backend.splice.response,
+        limits: None,
     }
 }
 
@@ -112,6 +120,7 @@ pub fn tunnel_options(frontend: &Frontend, backend: &Backend) -> Options {
 pub fn refused_letters(refused: Refused) -> (u8, u8) {
     match refused {
         Refused::NoServer | Refused::Connect => (b'S', b'C'),
+        Refused::Exhausted => (b'R', b'C'),
         Refused::QueueFull => (b'S', b'Q'),
         Refused::QueueTimeout => (b's', b'Q'),
         Refused::ConnectTimeout => (b's', b'C'),

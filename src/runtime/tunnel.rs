@@ -3,13 +3,16 @@
 //! A direction starts by copying through a small buffer, takes a large one once its receives fill the small one, and
 //! moves bytes with `splice(2)` through a pipe once it has carried much and the configuration allows it.
 
+use super::bandwidth::Limited;
 use super::session::Session;
-use super::splice::{Broken, Pipe, Way};
+use super::splice::{Broken, Pipe, Side, Way};
 use super::transport::Socket;
+use crate::rules::bandwidth::{Direction, Limits};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -43,10 +46,14 @@ pub struct Carried {
 }
 
 /// Limits and options of a relay.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Longest silence while both sides are open.
     pub idle: Option<Duration>,
+    /// Longest time for which the client takes none of the bytes that are there for it.
+    pub client_takes: Option<Duration>,
+    /// Longest time for which the server does.
+    pub server_takes: Option<Duration>,
     /// Longest silence of the client after the server ended its side.
     pub client_fin: Option<Duration>,
     /// Longest silence of the server after the client ended its side.
@@ -57,6 +64,8 @@ pub struct Options {
     pub splice_request: bool,
     /// Whether bytes from the server may be spliced.
     pub splice_response: bool,
+    /// Bandwidth limits; a direction that has one is not spliced.
+    pub limits: Option<Rc<Limits>>,
 }
 
 /// Relays until both sides have ended or one fails. `early_client` and `early_server` were received before.
@@ -83,15 +92,25 @@ pub async fn relay(
         }
         session.arm(limit.get());
     };
+    let limited = |direction| options.limits.as_deref().filter(|all| all.is_limited(direction));
+    let (limits_in, limits_out) = (limited(Direction::In), limited(Direction::Out));
     let up = async {
-        let half_way = Half { session, from: client, to: server, count: &carried.0, limit: &limit };
-        let result = half_way.carry(early_client, options.splice_request).await;
+        let (count, takes) = (&carried.0, options.server_takes);
+        let limits = limits_in.map(|limits| (limits, Direction::In));
+        let limit = &limit;
+        let half_way = Half { session, from: client, to: server, count, limit, takes, limits };
+        let splice = options.splice_request && limits.is_none();
+        let result = half_way.carry(early_client, splice).await;
         half(options.server_fin, End::ServerTimeout);
         result
     };
     let down = async {
-        let half_way = Half { session, from: server, to: client, count: &carried.1, limit: &limit };
-        let result = half_way.carry(early_server, options.splice_response).await;
+        let (count, takes) = (&carried.1, options.client_takes);
+        let limits = limits_out.map(|limits| (limits, Direction::Out));
+        let limit = &limit;
+        let half_way = Half { session, from: server, to: client, count, limit, takes, limits };
+        let splice = options.splice_response && limits.is_none();
+        let result = half_way.carry(early_server, splice).await;
         half(options.client_fin, End::ClientTimeout);
         result
     };
@@ -99,6 +118,8 @@ pub async fn relay(
     let end = match (up, down) {
         (Some(Err(Broken::From)), _) | (_, Some(Err(Broken::To))) => End::Client,
         (Some(Err(Broken::To)), _) | (_, Some(Err(Broken::From))) => End::Server,
+        (Some(Err(Broken::ToExpired)), _) => End::ServerTimeout,
+        (_, Some(Err(Broken::ToExpired))) => End::ClientTimeout,
         (Some(Err(Broken::Expired)), _) | (_, Some(Err(Broken::Expired))) => late.get(),
         _ => End::Complete,
     };
@@ -127,9 +148,9 @@ async fn both(
         {
             down_result = Some(result);
         }
-        let failed = [up_result, down_result]
-            .iter()
-            .any(|result| matches!(result, Some(Err(Broken::From | Broken::Expired))));
+        let failed = [up_result, down_result].iter().any(|result| {
+            matches!(result, Some(Err(Broken::From | Broken::Expired | Broken::ToExpired)))
+        });
         if failed || (up_result.is_some() && down_result.is_some()) {
             Poll::Ready(())
         } else {
@@ -147,6 +168,10 @@ struct Half<'a> {
     to: &'a Socket,
     count: &'a Cell<u64>,
     limit: &'a Cell<Option<Duration>>,
+    /// How long the receiver may take nothing.
+    takes: Option<Duration>,
+    /// Bandwidth limits of the stream, and which of them hold here.
+    limits: Option<(&'a Limits, Direction)>,
 }
 
 impl Half<'_> {
@@ -200,19 +225,45 @@ impl Half<'_> {
     }
 
     async fn send(&self, buffer: Vec<u8>, len: usize) -> Result<Vec<u8>, Broken> {
-        self.session.arm(self.limit.get());
+        if let Some((limits, direction)) = self.limits {
+            return Box::pin(self.send_slowly(buffer, len, limits, direction)).await;
+        }
         let (mut at, mut buffer) = (0, buffer);
         while at < len {
+            // A slow reader is not a silent one: whatever it takes counts.
+            self.session.arm(self.takes);
             let sending = self.to.send_some(buffer, at, len);
-            let (sent, back) = self.session.deadline.limit(sending).await?;
+            let Ok((sent, back)) = self.session.deadline.limit(sending).await else {
+                return Err(Broken::ToExpired);
+            };
             buffer = back;
             let sent = sent.map_err(|_| Broken::To)?;
             at += sent;
             self.count.set(self.count.get() + sent as u64);
-            // A slow reader is not a silent one: whatever it takes counts.
-            self.session.arm(self.limit.get());
         }
+        self.session.arm(self.limit.get());
         Ok(buffer)
+    }
+
+    async fn send_slowly(
+        &self,
+        buffer: Vec<u8>,
+        len: usize,
+        limits: &Limits,
+        direction: Direction,
+    ) -> Result<Vec<u8>, Broken> {
+        let (session, to, sent) = (self.session, self.to, Cell::new(0));
+        let takes = || {
+            // The other direction waits with this deadline: it must not be blamed for what is held back here.
+            session.arm(self.limit.get());
+            self.takes
+        };
+        let result =
+            Limited { session, to, limits, direction, takes }.send(buffer, 0, len, &sent).await;
+        self.count.set(self.count.get() + sent.get() as u64);
+        session.arm(self.limit.get());
+        let (taken, buffer) = result.map_err(|_| Broken::ToExpired)?;
+        taken.map(|()| buffer).map_err(|_| Broken::To)
     }
 
     /// Moves bytes through a pipe inside the kernel; returns whether the sender ended.
@@ -221,7 +272,10 @@ impl Half<'_> {
             session: self.session,
             from: self.from,
             to: self.to,
-            limit: &|| self.limit.get(),
+            limit: &|side| match side {
+                Side::From => self.limit.get(),
+                Side::To => self.takes,
+            },
             moved: &|count| self.count.set(self.count.get() + count),
         };
         way.splice(pipe, u64::MAX).await

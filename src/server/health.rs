@@ -85,6 +85,14 @@ impl Health {
         self.state
     }
 
+    /// Returns how far the server is: whether it is up, and `done` of `of` checks until nothing can change any more.
+    pub fn tally(&self) -> (bool, u16, u16) {
+        match self.health.checked_sub(self.spec.rise) {
+            Some(above) => (true, above + 1, self.spec.fall),
+            None => (false, self.health, self.spec.rise),
+        }
+    }
+
     /// Returns when the first check starts: server `position` of `count` takes its part of the interval.
     pub fn first_in_ms(&self, position: usize, count: usize) -> u64 {
         let (position, count) = (position as u64, (count as u64).max(1));

@@ -1,8 +1,8 @@
 //! Connections that somebody tries to break: ends that are noticed late, challenges in odd places.
 
-use crate::support::{Client, Kind, Next, Origin, Setup, command, eventually, field};
+use crate::support::{Client, Kind, Next, Origin, Proxy, Setup, command, eventually, field};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -121,19 +121,53 @@ fn without_descriptors_idle_connections_give_way_to_requests_and_to_clients() {
         let held: Vec<Client> =
             coming.into_iter().map(|client| client.join().expect("an answer")).collect();
         let before = proxy.descriptors();
-        let open: Vec<usize> = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()))
-            .expect("the descriptors")
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect();
-        // The kernel hands out the lowest free number below the limit: so many are left.
-        let free = (0..).filter(|number| !open.contains(number)).nth(spare).expect("a number");
-        let set = std::process::Command::new("prlimit")
-            .args([format!("--pid={}", proxy.pid()), format!("--nofile={free}:")])
-            .status();
-        assert!(set.expect("prlimit runs").success());
+        leave_descriptors(&proxy, spare);
         let request = "GET /other HTTP/1.1\r\nHost: a\r\n\r\n";
         assert_eq!(Client::connect(front).ask(request).status, 200, "{driver}, {spare} left");
         assert!(proxy.descriptors() < before, "{driver}, {spare} left");
         drop(held);
+    }
+}
+
+/// Lets the proxy open only so many descriptors more.
+fn leave_descriptors(proxy: &Proxy, spare: usize) {
+    let open: Vec<usize> = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid()))
+        .expect("the descriptors")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    // The kernel hands out the lowest free number below the limit: so many are left.
+    let free = (0..).filter(|number| !open.contains(number)).nth(spare).expect("a number");
+    let set = std::process::Command::new("prlimit")
+        .args([format!("--pid={}", proxy.pid()), format!("--nofile={free}:")])
+        .status();
+    assert!(set.expect("prlimit runs").success());
+}
+
+/// The manual's `RC` (8.5); haproxy 2.6 logs `SC`, as if the server had refused.
+#[test]
+fn a_stream_for_whose_connection_nothing_is_left_is_logged_as_such() {
+    for driver in DRIVERS {
+        let origin = Origin::echo("o");
+        let log = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        log.set_read_timeout(Some(Duration::from_secs(10))).expect("an option");
+        let setup = Setup::new(Kind::Fastlb).driver(driver).origin(&origin).listen("front");
+        let setup = setup.address("log", log.local_addr().expect("an address"));
+        let proxy = setup.start(&format!(
+            "global\n stats socket @dir@/cli\ndefaults\n mode http\n{TIMES} retries 0\n log @log@ local0\n \
+             log-format \"%ts %ST\"\nlisten l\n bind @front@\n http-request return status 200 if {{ path /own }}\n \
+             server s @o@\n"
+        ));
+        let mut client = Client::connect(proxy.address("front"));
+        let mut line = [0; 512];
+        let mut lines = Vec::new();
+        for target in ["/own", "/"] {
+            let status = client.get(target).status;
+            let count = log.recv(&mut line).expect("a log line");
+            let line = String::from_utf8_lossy(&line[..count]).into_owned();
+            let words: Vec<&str> = line.trim_end().rsplitn(3, ' ').collect();
+            lines.push(format!("{status}: {} {}", words[1], words[0]));
+            leave_descriptors(&proxy, 0);
+        }
+        assert_eq!(lines, ["200: LR 200", "503: RC 503"], "{driver}");
     }
 }

@@ -186,6 +186,8 @@ fn a_connection_with_a_challenge_that_asks_each_request_is_shared() {
         ));
         for _ in 0..3 {
             Client::connect(proxy.address("front")).ask(GET);
+            // A client has its answer before haproxy has put the connection back.
+            thread::sleep(Duration::from_millis(200));
         }
         vec![format!("{:?}", connections_of(&origin))]
     });

@@ -347,10 +347,16 @@ fn a_silent_drop_sends_nothing_or_a_reset_that_only_goes_so_far() {
         client.try_response("GET").map(|_| ()).unwrap_err().kind()
     };
     assert_eq!(end("/reset"), std::io::ErrorKind::ConnectionReset);
-    // Without the right to repair connections the kernel sends a reset, which loopback delivers.
-    let silent = end("/");
-    let quiet = [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::ConnectionReset];
-    assert!(quiet.contains(&silent), "{silent:?}");
+    // Any FIN or reset on the wire would end the client's wait. Without the right to repair connections
+    // (CAP_NET_ADMIN) the kernel sends a reset that one router stops, and loopback has none.
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    let may_repair = u64::from_str_radix(effective.trim(), 16).unwrap() >> 12 & 1 == 1;
+    let expected = match may_repair {
+        true => std::io::ErrorKind::WouldBlock,
+        false => std::io::ErrorKind::ConnectionReset,
+    };
+    assert_eq!(end("/"), expected);
 }
 
 #[test]
@@ -369,7 +375,7 @@ fn a_tarpit_ends_with_its_client_and_says_so() {
         let begun = Instant::now();
         let mut client = Client::connect(proxy.address("front"));
         client.send(get("/") + more);
-        std::thread::sleep(Duration::from_millis(150));
+        std::thread::sleep(Duration::from_millis(400));
         drop(client);
         let count = log.recv(&mut line).expect("a log line long before the tarpit ends");
         let line = String::from_utf8_lossy(&line[..count]);

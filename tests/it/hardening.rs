@@ -15,7 +15,7 @@ const TIMEOUTS: &str = "timeout connect 2s\n timeout client 2s\n timeout server 
 /// What others may wait for their answer while an attack runs; the machine may be busy with other tests, and in full
 /// the attackers keep it busy themselves.
 fn latency_max() -> Duration {
-    Duration::from_millis(scale(750, 3000) as u64)
+    Duration::from_millis(scale(2000, 3000) as u64)
 }
 
 /// Returns how large an attack is: `full` with `HARDEN=full`, else `short`.

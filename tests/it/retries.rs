@@ -23,20 +23,29 @@ struct Says(u64, &'static str);
 const NOTHING: Says = Says(0, "");
 const JUNK: Says = Says(0, "garbage\r\n\r\n");
 const PART: Says = Says(0, "HTTP/1.1 200 OK\r\nConte");
-const LATE: Says = Says(900, OK);
-const BUSY: Says = Says(0, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
-const GONE: Says = Says(0, "HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n");
+const LATE: Says = Says(2000, OK);
+const BUSY: Says = Says(0, "HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+const GONE: Says = Says(0, "HTTP/1.1 404 Gone\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
 
-/// A server that reads one request head per connection, says its answer and closes; and how many heads it read.
+/// A server that reads one request per connection, as much as is sent of it, says its answer and closes; and how many
+/// it read. With unread bytes its close would be a reset.
 fn saying(name: &str, says: Says) -> (Origin, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let origin = Origin::tcp(name, move |mut stream: TcpStream| {
-        if stream.read(&mut [0; 40_000]).is_ok_and(|count| count > 0) {
-            counter.fetch_add(1, Ordering::SeqCst);
-            thread::sleep(Duration::from_millis(says.0));
-            let _ = stream.write_all(says.1.as_bytes());
+        let (mut request, mut piece) = (Vec::new(), [0; 4096]);
+        while !request.ends_with(match request.starts_with(b"POST") {
+            true => b"\r\n\r\nabc",
+            false => b"\r\n\r\n".as_slice(),
+        }) {
+            match stream.read(&mut piece) {
+                Ok(count) if count > 0 => request.extend_from_slice(&piece[..count]),
+                _ => return,
+            }
         }
+        counter.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(says.0));
+        let _ = stream.write_all(says.1.as_bytes());
     });
     (origin, asked)
 }
@@ -86,7 +95,7 @@ fn run(kind: Kind, cases: &[Case]) -> Vec<String> {
     log.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
     let mut setup = Setup::new(kind).address("log", log.local_addr().unwrap());
     let mut text = "global\n stats socket @dir@/cli\ndefaults\n mode http\n timeout client 3s\n \
-         timeout server 350ms\n timeout connect 2s\n retries 2\n log @log@ local0\n \
+         timeout server 900ms\n timeout connect 2s\n retries 2\n log @log@ local0\n \
          log-format \" log %b %s %ts %ST %rc\"\n"
         .to_owned();
     let mut origins = Vec::new();

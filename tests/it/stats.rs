@@ -188,3 +188,23 @@ fn the_page_answers_while_an_origin_hangs() {
         assert!(started.elapsed().as_secs() < 2, "{kind:?}");
     }
 }
+
+#[test]
+fn who_may_not_see_the_page_gets_the_error_page_and_the_end() {
+    for pages in ["", " http-error status 401 content-type text/plain string own\n"] {
+        let seen = BOTH.map(|kind| {
+            let proxy = Setup::new(kind).listen("stats").start(&format!(
+                "defaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n{pages}\
+                 frontend stats\n bind @stats@\n stats enable\n stats uri /stats\n stats auth a:b\n"
+            ));
+            let mut client = Client::connect(proxy.address("stats"));
+            let answer = client.get("/stats");
+            let kind_of = answer.header("content-type").unwrap_or_default().to_owned();
+            let realm = answer.header("www-authenticate").unwrap_or_default().to_owned();
+            let body = answer.text();
+            let body = if body.starts_with("<html>") { "page".to_owned() } else { body };
+            format!("{} {kind_of} {realm} {body} closed: {}", answer.status, client.is_closed())
+        });
+        assert_eq!(seen[0], seen[1]);
+    }
+}

@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod dns;
+pub(crate) mod mmdb;
 pub mod origin;
 pub mod play;
 pub mod proxy;

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 /// Which program is under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +260,17 @@ impl Proxy {
     /// Returns its resident memory in KiB.
     pub fn memory_kib(&self) -> usize {
         memory_kib(self.pid())
+    }
+
+    /// Returns how long it has run on a CPU so far, for itself and in the kernel.
+    pub fn cpu_time(&self) -> Duration {
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        // Behind the name, which may hold anything: utime is the 14th field of all, stime the 15th.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        let ticks =
+            fields.split(' ').skip(11).take(2).map(|field| field.parse::<u32>().expect("a number"));
+        TICK * ticks.sum::<u32>()
     }
 
     /// Returns how many descriptors it holds.

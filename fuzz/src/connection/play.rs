@@ -18,8 +18,10 @@ const READ_EVERY_MS: u64 = 100;
 const ROOM: usize = 4096;
 /// Most connections that servers take in a run; more of them would be a storm of our own making.
 const SERVED_MAX: usize = 2_000;
-/// Most bytes that are kept of what a peer gets.
-const KEPT_MAX: usize = 4 << 20;
+/// A server that sent this much does not begin its script again.
+const REPEATED_BYTES_MAX: usize = 1 << 20;
+/// Most bytes that a peer can get.
+const KEPT_MAX: usize = 16 << 20;
 
 /// One peer's side of one connection.
 pub(super) struct Peer {
@@ -210,7 +212,7 @@ impl Peer {
         }
         if self.server {
             // The next request is served like the first.
-            if self.ops.contains(&Op::Await) {
+            if self.ops.contains(&Op::Await) && self.sent.len() < REPEATED_BYTES_MAX {
                 self.at = 0;
                 return Some(false);
             }

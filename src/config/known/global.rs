@@ -98,7 +98,7 @@ pub(super) static ROWS: &[Row] = &[
     moot("limited-quic", G, "", "Permits QUIC with limited TLS libraries.", QUIC),
     moot("localpeer", G, "<name>",
         "Names this process among its peers.", "Stick tables are not shared with peers yet."),
-    yes("log", G.or(NO), "<target> [len <length>] [format <format>] <facility> [<max level> [<min level>]]",
+    yes("log", G.or(NO), "<target> [len <length>] [format <format>] [sample <ranges>:<size>] [profile <name>] <facility> [<max level> [<min level>]]",
         "Adds a target of logs."),
     yes("log-send-hostname", G, "[<text>]", "Puts the host's name into the header of log messages."),
     yes("log-tag", G, "<text>", "Sets the tag of log messages."),

@@ -3,7 +3,7 @@
 use super::Call;
 use crate::control::{csv, info};
 use crate::metrics::Counter;
-use crate::plan::{Plan, StatsLevel};
+use crate::plan::{Asked, Plan, ResolverLimit, StatsLevel};
 use std::fmt::Write;
 
 pub(super) fn info(call: &mut Call<'_>) -> Result<String, String> {
@@ -22,6 +22,28 @@ pub(super) fn version(_: &mut Call<'_>) -> Result<String, String> {
 pub(super) fn backends(call: &mut Call<'_>) -> Result<String, String> {
     let names = call.control.plan.backends.iter().map(|backend| backend.name.as_str());
     Ok(std::iter::once("# name").chain(names).fold(String::new(), |text, name| text + name + "\n"))
+}
+
+pub(super) fn resolvers(call: &mut Call<'_>) -> Result<String, String> {
+    let mut text = String::new();
+    let wanted = |name: &str| call.words.first().is_none_or(|wanted| *wanted == name);
+    for section in call.control.plan.resolvers.iter().filter(|section| wanted(&section.name)) {
+        let _ = writeln!(text, "Resolvers section {}", section.name);
+        for server in &section.servers {
+            let _ = writeln!(text, " nameserver {}:", server.name);
+            for (what, name) in Asked::ALL {
+                let _ = writeln!(text, "  {:<12} {}", format!("{name}:"), server.counts.get(*what));
+            }
+        }
+        let _ = writeln!(text, " limits:");
+        for (what, name) in ResolverLimit::ALL {
+            let _ = writeln!(text, "  {:<12} {}", format!("{name}:"), section.limits.get(*what));
+        }
+    }
+    match text.is_empty() && !call.words.is_empty() {
+        true => Err("Can't find that resolvers section\n".to_owned()),
+        false => Ok(text),
+    }
 }
 
 pub(super) fn sockets(call: &mut Call<'_>) -> Result<String, String> {

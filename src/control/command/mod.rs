@@ -4,6 +4,7 @@
 //! and after. To add a command, add a row (rows are sorted by name) and a function to the file of its topic.
 
 mod about;
+mod events;
 mod pattern;
 mod server;
 mod session;
@@ -13,6 +14,7 @@ mod tests;
 use super::shared::Control;
 use crate::config::keyword::Keyword;
 use crate::plan::StatsLevel;
+pub use events::Follow;
 use std::time::Duration;
 
 /// One connection to the CLI.
@@ -26,12 +28,14 @@ pub struct Session {
     pub closing: bool,
     /// How long it may be idle; zero is no limit.
     pub timeout: Duration,
+    /// A ring whose lines are to be shown as they come.
+    pub follow: Option<Follow>,
 }
 
 impl Session {
     /// Returns the state of a fresh connection.
     pub fn new(level: StatsLevel, timeout: Duration) -> Self {
-        Self { level, interactive: false, closing: false, timeout }
+        Self { level, interactive: false, closing: false, timeout, follow: None }
     }
 }
 
@@ -318,6 +322,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             about::env,
         ),
         row(
+            "show events",
+            "[<ring> [-w] [-n] [-0]]",
+            "Lists the rings of the log, or the lines of one; `-w` waits for more, `-n` shows only those.",
+            "show events requests -w",
+            Operator,
+            events::show,
+        ),
+        row(
             "show info",
             "[desc|json|typed]*",
             "Prints facts about the process.",
@@ -332,6 +344,14 @@ pub const COMMANDS: &[Keyword<Command>] = {
             "show map hosts.map",
             User,
             pattern::show_map,
+        ),
+        row(
+            "show resolvers",
+            "[<section>]",
+            "Counts what came of questions to name servers, and how often limits of their section were met.",
+            "show resolvers dns",
+            User,
+            about::resolvers,
         ),
         row(
             "show servers state",

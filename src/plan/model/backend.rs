@@ -87,6 +87,8 @@ pub struct Backend {
     pub splice: Splice,
     /// Logging of health changes.
     pub logs: Vec<LogTarget>,
+    /// `option log-health-checks`
+    pub log_health_checks: bool,
     /// `log-tag`
     pub log_tag: Option<String>,
     /// `description`

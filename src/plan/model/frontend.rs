@@ -8,8 +8,10 @@ use crate::config::ast::Span;
 use crate::metrics::ObjectId;
 use crate::proto::h1::parse::Limits;
 use crate::rules::action::Rule;
-use crate::rules::condition::Condition;
+use crate::rules::condition::{Condition, Run, runs};
+use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
+use crate::rules::trace;
 use std::sync::Arc;
 
 /// A frontend.
@@ -155,6 +157,46 @@ pub struct UseBackend {
     pub condition: Option<Condition>,
     /// Where it stands.
     pub span: Span,
+    /// The rules in a row that begin with the same test as this one.
+    pub run: Option<Arc<Run>>,
+}
+
+impl UseBackend {
+    /// Links rules in a row that begin with the same test, when all lines of the section are compiled.
+    pub fn link(rules: &mut [UseBackend]) {
+        let runs = runs(rules.iter().map(|rule| rule.condition.as_ref()));
+        rules.iter_mut().zip(runs).for_each(|(rule, run)| rule.run = run);
+    }
+
+    /// Returns the first rule whose condition holds.
+    #[inline]
+    pub fn first<'r>(rules: &'r [UseBackend], cx: &Context<'_>) -> Option<&'r UseBackend> {
+        if cx.record.trace.is_some() {
+            return Self::first_recorded(rules, cx);
+        }
+        let mut at = 0;
+        while let Some(mut rule) = rules.get(at) {
+            if let Some(run) = &rule.run {
+                at = run.next(at, cx);
+                if at >= run.end() {
+                    continue;
+                }
+                rule = &rules[at];
+            }
+            if rule.condition.as_ref().is_none_or(|condition| condition.holds(cx)) {
+                return Some(rule);
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// Returns the same, one rule after the other, for a stream that is explained.
+    #[cold]
+    fn first_recorded<'r>(rules: &'r [UseBackend], cx: &Context<'_>) -> Option<&'r UseBackend> {
+        let condition = |rule: &'r UseBackend| rule.condition.as_ref();
+        rules.iter().find(|rule| trace::holds(cx, condition(rule), rule.span, "use_backend"))
+    }
 }
 
 /// A backend named in a rule.

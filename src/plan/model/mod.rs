@@ -6,6 +6,7 @@ mod backend;
 mod frontend;
 mod gauge;
 mod global;
+mod log;
 mod proxy;
 mod resolvers;
 
@@ -13,5 +14,6 @@ pub use backend::*;
 pub use frontend::*;
 pub use gauge::Gauge;
 pub use global::*;
+pub use log::*;
 pub use proxy::*;
 pub use resolvers::*;

@@ -1,8 +1,6 @@
 //! What frontends and backends have in common.
 
-use crate::log::LogTarget;
 use crate::rules::action::ErrorReply;
-use crate::rules::log_format::LogFormat;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -127,21 +125,6 @@ pub struct Splice {
     pub request: bool,
     /// Server to client.
     pub response: bool,
-}
-
-/// Which lines are logged, how and where.
-#[derive(Debug, Default)]
-pub struct LogSettings {
-    /// Targets; empty is no log.
-    pub targets: Vec<LogTarget>,
-    /// The format; `None` only without targets.
-    pub format: Option<LogFormat>,
-    /// `option dontlognull`
-    pub dont_log_null: bool,
-    /// `option dontlog-normal`
-    pub dont_log_normal: bool,
-    /// `log-tag`
-    pub tag: Option<String>,
 }
 
 /// Answers for errors that the proxy makes itself, by status.

@@ -12,6 +12,8 @@ use crate::plan::{
     AddressField, Bind, ConnectionMode, CookiePolicy, HeaderNames, Messages, Mode, RetryOn, Reuse,
     Splice, Timeouts,
 };
+use crate::rules::bandwidth::Filter;
+use std::sync::Arc;
 
 /// The four sections that share these directives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +161,8 @@ pub(in crate::plan) struct Draft<'a> {
     pub(in crate::plan) settings: Settings<'a>,
     pub(in crate::plan) binds: Vec<Bind>,
     pub(in crate::plan) servers: Vec<ServerDraft<'a>>,
+    /// In the order of the section.
+    pub(in crate::plan) filters: Vec<Arc<Filter>>,
     /// Directives of this section itself that need `mode http`.
     pub(in crate::plan) http_words: Vec<(&'static str, Span)>,
     /// The line above the one that is read.
@@ -176,6 +180,7 @@ impl<'a> Draft<'a> {
             settings,
             binds: Vec::new(),
             servers: Vec::new(),
+            filters: Vec::new(),
             http_words: Vec::new(),
             previous: None,
             broken: false,

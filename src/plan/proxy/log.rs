@@ -1,15 +1,14 @@
-//! `log`, `log-format`, `log-tag`, `option httplog` and `option tcplog`: which lines are logged, how and where.
+//! `log`, `log-format` and its relatives, `log-tag`, `log-steps`, `option httplog` and `option tcplog`: which lines are
+//! logged, how and where.
 
 use super::{Draft, Row};
 use crate::config::ast::{Span, Word};
-use crate::config::diagnostic::Diagnostic;
-use crate::log::{LogAddress, LogLineFormat, LogTarget};
-use crate::plan::address::{self, Host, Ports};
-use crate::plan::directive::Entry;
-use crate::plan::directive::{Args, Prefix, join, number_of};
+use crate::plan::LogSteps;
+use crate::plan::directive::{Args, Entry, Prefix};
 use crate::plan::load::Loader;
+use crate::plan::log::target::{self, TargetDraft};
+use crate::rules::context::LogStep;
 use crate::rules::log_format;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a log line says; formats from the manual's chapter 8.2.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +19,7 @@ pub(in crate::plan) enum Format<'a> {
     Http(Span),
     Clf(Span),
     Tcp(Span),
+    TcpClf(Span),
     Custom(&'a Word),
 }
 
@@ -31,6 +31,7 @@ impl Format<'_> {
             Format::Default => log_format::CONNECT_LOG_TCP,
             Format::Http(_) if http => log_format::HTTP_LOG,
             Format::Clf(_) if http => log_format::CLF_LOG,
+            Format::TcpClf(_) => log_format::TCP_CLF_LOG,
             Format::Http(_) | Format::Clf(_) | Format::Tcp(_) => log_format::TCP_LOG,
             Format::Custom(word) => word.as_str(),
         }
@@ -40,7 +41,9 @@ impl Format<'_> {
     pub(in crate::plan) fn span(self) -> Option<Span> {
         match self {
             Format::Default => None,
-            Format::Http(span) | Format::Clf(span) | Format::Tcp(span) => Some(span),
+            Format::Http(span) | Format::Clf(span) | Format::Tcp(span) | Format::TcpClf(span) => {
+                Some(span)
+            }
             Format::Custom(word) => Some(word.span),
         }
     }
@@ -56,12 +59,24 @@ impl Format<'_> {
 pub(in crate::plan) struct LogDraft<'a> {
     /// `log global`
     pub(in crate::plan) global: Option<Span>,
-    pub(in crate::plan) targets: Vec<LogTarget>,
+    pub(in crate::plan) targets: Vec<TargetDraft>,
     pub(in crate::plan) format: Format<'a>,
     /// The format comes from the `defaults` section.
     pub(in crate::plan) format_inherited: bool,
     pub(in crate::plan) dont_log_null: bool,
     pub(in crate::plan) dont_log_normal: bool,
+    /// `option logasap`
+    pub(in crate::plan) as_soon: bool,
+    /// `option log-separate-errors`
+    pub(in crate::plan) separate_errors: bool,
+    /// `option log-health-checks`
+    pub(in crate::plan) health_checks: bool,
+    /// `error-log-format`
+    pub(in crate::plan) error_format: Option<&'a Word>,
+    /// `log-format-sd`
+    pub(in crate::plan) structured: Option<&'a Word>,
+    /// `log-steps`
+    pub(in crate::plan) steps: Option<LogSteps>,
     pub(in crate::plan) tag: Option<String>,
 }
 
@@ -73,6 +88,15 @@ impl LogDraft<'_> {
 
 /// One row per directive; the options stand in the table of options.
 pub(super) static TABLE: &[Entry<Row>] = &[
+    Entry {
+        name: "error-log-format",
+        example: "error-log-format \"%ci:%cp %ST %ts\"",
+        build: Row::new(|cx, draft, args| {
+            if let Some(format) = args.required(cx, "a format") {
+                draft.settings.log.error_format = Some(format);
+            }
+        }),
+    },
     Entry { name: "log", example: "log stdout format raw local0", build: Row::new(log) },
     Entry {
         name: "log-format",
@@ -84,6 +108,16 @@ pub(super) static TABLE: &[Entry<Row>] = &[
             }
         }),
     },
+    Entry {
+        name: "log-format-sd",
+        example: r#"log-format-sd "%{+Q,+E}o [stream@1 status=%ST]""#,
+        build: Row::new(|cx, draft, args| {
+            if let Some(format) = args.required(cx, "a format") {
+                draft.settings.log.structured = Some(format);
+            }
+        }),
+    },
+    Entry { name: "log-steps", example: "log-steps request,close", build: Row::new(log_steps) },
     Entry {
         name: "log-tag",
         example: "log-tag shop",
@@ -107,9 +141,27 @@ fn log(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
         log.global = Some(args.line.span);
         return;
     }
-    if let Some(target) = target(cx, args) {
+    if let Some(target) = target::target(cx, args) {
         log.targets.push(target);
     }
+}
+
+/// Reads `log-steps accept,close`.
+fn log_steps(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
+    const STEPS: &[&str] = &["accept", "all", "close", "connect", "request", "response"];
+    let Some(word) = args.required(cx, "steps such as `request,close`") else { return };
+    let mut steps = LogSteps::default();
+    for name in word.as_str().split(',') {
+        match LogStep::parse(name).filter(|_| STEPS.contains(&name)) {
+            Some(step) => steps.add(step),
+            None if name == "all" => steps = LogSteps::ALL,
+            None => {
+                let part = Word { text: name.to_owned(), ..word.clone() };
+                return args.not_one_of(cx, &part, STEPS);
+            }
+        }
+    }
+    draft.settings.log.steps = Some(steps);
 }
 
 pub(super) fn httplog(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
@@ -123,132 +175,13 @@ pub(super) fn httplog(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Arg
     draft.settings.log.format_inherited = false;
 }
 
-pub(super) fn tcplog(_: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
-    draft.settings.log.format = Format::Tcp(args.span());
-    draft.settings.log.format_inherited = false;
-}
-
-/// The facilities of syslog by number.
-const FACILITIES: &[&str] = &[
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2",
-    "ftp", "ntp", "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4",
-    "local5", "local6", "local7",
-];
-
-/// The levels of syslog by number.
-const LEVELS: &[&str] = &["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
-
-/// Reads the words behind `log`: target, parameters, facility and levels.
-pub(in crate::plan) fn target(cx: &mut Loader<'_>, args: &mut Args<'_>) -> Option<LogTarget> {
-    let word = args.required(cx, "a target such as `stdout` or `127.0.0.1:514`")?;
-    let errors = cx.errors();
-    let address = log_address(cx, word);
-    if cx.errors() > errors {
-        args.give_up();
-    }
-    let (mut length_max, mut format) = (1024, None);
-    loop {
-        if args.take("len") {
-            let word = args.required(cx, "a length")?;
-            length_max = number_of(cx, "len", word, 80..=65_535)? as usize;
-        } else if args.take("format") {
-            let word = args.required(cx, "a format")?;
-            format = line_format(cx, args, word);
-        } else if let Some(word) =
-            args.peek().filter(|word| ["sample", "profile"].contains(&word.as_str()))
-        {
-            let text = format!("`log … {}` is not supported yet", word.as_str());
-            args.fail(cx, word.span, text);
-            return None;
-        } else {
-            break;
-        }
-    }
-    let word = args.required(cx, "a facility such as `local0`")?;
-    let Some(facility) = FACILITIES.iter().position(|name| *name == word.as_str()) else {
-        args.not_one_of(cx, word, FACILITIES);
-        return None;
+pub(super) fn tcplog(cx: &mut Loader<'_>, draft: &mut Draft<'_>, args: &mut Args<'_>) {
+    let span = args.span();
+    let clf = match args.next() {
+        None => false,
+        Some(word) if word.as_str() == "clf" => true,
+        Some(word) => return args.not_one_of(cx, word, &["clf"]),
     };
-    let max_level = level(cx, args, 7)?;
-    let min_level = level(cx, args, 0)?;
-    Some(LogTarget {
-        address: address?,
-        format: format.unwrap_or_default(),
-        facility: facility as u8,
-        max_level,
-        min_level,
-        length_max,
-    })
-}
-
-fn level(cx: &mut Loader<'_>, args: &mut Args<'_>, otherwise: u8) -> Option<u8> {
-    let Some(word) = args.next() else { return Some(otherwise) };
-    let found = LEVELS.iter().position(|name| *name == word.as_str());
-    if found.is_none() {
-        args.not_one_of(cx, word, LEVELS);
-    }
-    found.map(|at| at as u8)
-}
-
-fn line_format(cx: &mut Loader<'_>, args: &mut Args<'_>, word: &Word) -> Option<LogLineFormat> {
-    const FORMATS: &[&str] = &["local", "raw", "rfc3164", "rfc5424", "short"];
-    Some(match word.as_str() {
-        "raw" => LogLineFormat::Raw,
-        "short" => LogLineFormat::Short,
-        // They differ in the host's name, which is written when `log-send-hostname` says so.
-        "local" | "rfc3164" => LogLineFormat::Rfc3164,
-        "rfc5424" => LogLineFormat::Rfc5424,
-        "iso" | "timed" | "priority" => {
-            let text = format!("log format `{}` is not supported yet", word.as_str());
-            let finding = Diagnostic::error(word.span, text)
-                .help(format!("what works is {}", join(FORMATS, "and")));
-            args.give_up();
-            cx.push(finding);
-            return None;
-        }
-        _ => {
-            args.not_one_of(cx, word, FORMATS);
-            return None;
-        }
-    })
-}
-
-/// Reads where lines go.
-fn log_address(cx: &mut Loader<'_>, word: &Word) -> Option<LogAddress> {
-    match word.as_str() {
-        "stdout" => return Some(LogAddress::Stdout),
-        "stderr" => return Some(LogAddress::Stderr),
-        text if ["ring@", "tcp@", "tcp4@", "tcp6@"].iter().any(|kind| text.starts_with(kind)) => {
-            let kind = text.split_once('@').map_or(text, |(kind, _)| kind);
-            cx.error(word.span, format!("log targets of kind `{kind}@` are not supported yet"));
-            return None;
-        }
-        _ => {}
-    }
-    let parsed = address::parse(cx, word.as_str(), word.span)?;
-    match parsed {
-        address::Parsed::Unix(path) => Some(LogAddress::Unix(path)),
-        address::Parsed::Fd(fd) => Some(LogAddress::Fd(fd)),
-        address::Parsed::Abstract(_) => {
-            cx.error(word.span, "log targets in the abstract namespace are not supported yet");
-            None
-        }
-        address::Parsed::Inet { host, ports } => {
-            let port = match ports {
-                Ports::None => 514,
-                Ports::Range(low, high) if low == high => low,
-                _ => {
-                    cx.error(word.span, format!("`{}` must have one port", word.as_str()));
-                    return None;
-                }
-            };
-            let ip = match host {
-                Host::Any4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
-                Host::Any6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
-                Host::Ip(ip) => ip,
-                Host::Name { name, family } => address::resolve(cx, &name, family, word.span)?,
-            };
-            Some(LogAddress::Udp(SocketAddr::new(ip, port)))
-        }
-    }
+    draft.settings.log.format = if clf { Format::TcpClf(span) } else { Format::Tcp(span) };
+    draft.settings.log.format_inherited = false;
 }

@@ -8,6 +8,7 @@ mod check;
 mod cookie;
 mod draft;
 mod errors;
+mod filter;
 pub(super) mod log;
 mod options;
 mod rules;
@@ -54,6 +55,7 @@ pub(super) static TABLES: &[&[Entry<Row>]] = &[
     cookie::TABLE,
     errors::TABLE,
     errors::HTTP_ERROR,
+    filter::TABLE,
     log::TABLE,
     options::TABLE,
     rules::TABLE,

@@ -99,6 +99,9 @@ pub(super) static TABLE: &[Entry<Row>] = &[
     },
     connection_mode!("httpclose", ConnectionMode::Close),
     Entry { name: "option httplog", example: "option httplog", build: Row::new(httplog) },
+    switch!("log-health-checks", |draft| draft.settings.log.health_checks),
+    switch!("log-separate-errors", |draft| draft.settings.log.separate_errors),
+    switch!("logasap", |draft| draft.settings.log.as_soon),
     switch!("nolinger", |draft| draft.settings.no_linger),
     Entry {
         name: "option originalto",

@@ -1,27 +1,29 @@
 //! Drafts into a plan: names become indices, rules are compiled, and sections are checked against each other.
 
 mod errors;
+mod log;
 mod rules;
 mod variables;
 
 use super::global::GlobalDraft;
 use super::lint;
 use super::load::{Loader, read_file};
+use super::log::Logs;
+use super::log::target::{self, TargetDraft};
 use super::proxy::{Draft, HttpErrors};
 use super::resolvers;
 use super::server_line::ServerDraft;
 use super::{
-    Backend, ExplainLog, Frontend, Gauge, Global, LogSettings, Mode, Plan, RetryOn, Server,
-    SocketOptions, Splice,
+    Backend, ExplainLog, Frontend, Gauge, Global, Mode, Plan, RetryOn, Server, SocketOptions,
+    Splice,
 };
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
-use crate::log::LogTarget;
+use crate::log::ring::Ring;
 use crate::metrics::{self, ObjectId};
 use crate::proto::h1::parse::Limits;
 use crate::rules::context::NameTable;
 use crate::rules::forwarded::Forwarded;
-use crate::rules::log_format::LogFormat;
 use crate::rules::pattern::Lists;
 use crate::rules::variable::Registry;
 use crate::rules::{Compiler, Names, Position};
@@ -39,10 +41,16 @@ pub(super) fn plan(
     proxies: &[Draft<'_>],
     resolvers: Vec<resolvers::Draft>,
     http_errors: &HashMap<&str, HttpErrors>,
+    logs: &Logs<'_>,
 ) -> Plan {
     let no_splice = draft.no_splice;
+    let mut global_logs = draft.logs.clone();
+    for log in &mut global_logs {
+        target::settle(&mut log.target, &logs.rings);
+    }
     let (variable_lines, variable_limits) = (draft.variables.clone(), draft.variable_limits);
-    let global = draft.finish(cx);
+    let mut global = draft.finish(cx);
+    global.logs = global_logs.iter().map(|log| log.target.clone()).collect();
     let index = Index {
         buffer_size: global.buffer_size,
         resolvers: resolvers::names(&resolvers),
@@ -52,6 +60,8 @@ pub(super) fn plan(
     let mut build = Build {
         global: &global,
         index: &index,
+        logs,
+        global_logs: &global_logs,
         no_splice,
         objects: 0,
         reported: rules::Reported::default(),
@@ -89,6 +99,7 @@ pub(super) fn plan(
         metrics: metrics::Registry::new(shards, objects as usize),
         connections: Gauge::default(),
         patterns: index.patterns.clone(),
+        rings: logs.rings.iter().map(|(ring, _)| Arc::new(Ring::new(ring.clone()))).collect(),
         resolvers: resolvers::finish(resolvers),
         variables,
         sources: cx.sources.clone(),
@@ -244,6 +255,9 @@ impl Names for Index<'_> {
 struct Build<'b> {
     global: &'b Global,
     index: &'b Index<'b>,
+    logs: &'b Logs<'b>,
+    /// `log` lines of the global section.
+    global_logs: &'b [TargetDraft],
     no_splice: bool,
     /// Number of counted objects so far.
     objects: u32,
@@ -399,7 +413,8 @@ impl Build<'_> {
                 no_linger: settings.no_linger,
             },
             splice: self.splice(draft),
-            logs: self.log_targets(draft),
+            logs: self.log_targets(draft).into_iter().map(|log| log.target).collect(),
+            log_health_checks: settings.log.health_checks,
             log_tag: settings.log.tag.clone(),
             all_backups: settings.all_backups,
             frontend,
@@ -470,37 +485,6 @@ impl Build<'_> {
         Splice {
             request: !self.no_splice && (settings.splice_auto || settings.splice.request),
             response: !self.no_splice && (settings.splice_auto || settings.splice.response),
-        }
-    }
-
-    fn log_targets(&self, draft: &Draft<'_>) -> Vec<LogTarget> {
-        let log = &draft.settings.log;
-        let global = log.global.iter().flat_map(|_| self.global.logs.iter());
-        global.chain(&log.targets).cloned().collect()
-    }
-
-    fn log(&mut self, cx: &mut Loader<'_>, draft: &Draft<'_>) -> LogSettings {
-        let log = &draft.settings.log;
-        let targets = self.log_targets(draft);
-        let http = draft.mode() == Mode::Http;
-        let span = log.format.span().unwrap_or(draft.span);
-        let mut found = Diagnostics::default();
-        let mut compiler = Compiler {
-            diagnostics: &mut found,
-            names: self.index,
-            position: Position::Log,
-            http,
-            backend: None,
-            line: span,
-        };
-        let format = LogFormat::parse(log.format.text(http), span, &mut compiler);
-        self.reported.push(cx, &found);
-        LogSettings {
-            format: format.filter(|_| !targets.is_empty()),
-            targets,
-            dont_log_null: log.dont_log_null,
-            dont_log_normal: log.dont_log_normal,
-            tag: log.tag.clone(),
         }
     }
 }

@@ -110,6 +110,10 @@ pub(super) fn compile(
         }
     }
     out.http_request.append(&mut redirects);
+    for rules in [&mut out.http_request, &mut out.http_response, &mut out.http_after_response] {
+        Rule::link(rules);
+    }
+    UseBackend::link(&mut out.use_backend);
     out.error_files = super::errors::compile(cx, index, reported, draft, backend, second);
     out
 }
@@ -160,7 +164,10 @@ impl<'p> Pass<'p, '_> {
         };
         let mut acls = std::mem::take(&mut self.acls);
         let mut compiler = self.compiler(diagnostics, position, line.span);
-        let mut http = |set| Rule::parse(set, line, &mut acls, &mut compiler);
+        let filters = &self.draft.filters;
+        let mut http = |set| {
+            Rule::parse(set, line, &mut acls, &mut compiler)?.with_filters(filters, &mut compiler)
+        };
         match (rule.kind, self.half) {
             (RuleKind::HttpRequest, _) => out.http_request.extend(http(RuleSet::HttpRequest)),
             (RuleKind::HttpResponse, _) => out.http_response.extend(http(RuleSet::HttpResponse)),
@@ -209,7 +216,7 @@ impl<'p> Pass<'p, '_> {
             found.map(BackendTarget::Fixed)
         };
         let condition = condition(line, acls, compiler)?;
-        Some(UseBackend { target: target?, condition, span: line.span })
+        Some(UseBackend { target: target?, condition, span: line.span, run: None })
     }
 
     /// Compiles a `use-server` line.

@@ -70,6 +70,7 @@ fn set(cx: &mut Loader<'_>, index: &Index<'_>, line: &Line, process: &Process) {
             session: &Store::default(),
             stream: &StreamStore::default(),
         },
+        head_bytes_max: usize::MAX,
         now_us: 0,
     };
     let set = |value: Value<'_>| {

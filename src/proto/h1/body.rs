@@ -98,6 +98,13 @@ impl BodyReader {
         }
     }
 
+    /// Lets no trailers pass [`BodyReader::forward`] whose names have other characters than letters, digits and `-`.
+    pub fn restrict_trailers(&mut self) {
+        if let Self::Chunked(decoder) = self {
+            decoder.odd.get_or_insert_default().restrict();
+        }
+    }
+
     /// Returns whether [`BodyReader::forward`] took something out of this body, which is not complete yet.
     pub fn is_changed(&self) -> bool {
         matches!(self, Self::Chunked(decoder) if decoder.odd.as_ref().is_some_and(|odd| odd.has_cut()))

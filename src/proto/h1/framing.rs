@@ -69,10 +69,7 @@ pub(super) fn request(head: &mut Head, limits: &Limits) -> Result<(), ParseError
         proxy_connection(head, &mut found.connection);
     }
     head.keep_alive = found.connection.keeps_alive(head.version);
-    head.expect_continue = !http10
-        && head
-            .known(Known::Expect)
-            .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+    head.expect_continue = !http10 && head.may_have(Known::Expect) && expects_continue(head);
     if (found.chunked || found.length.is_some()) && head.method() == b"CONNECT" {
         upgrade::connect(head, head.body != BodyLength::None)?;
     }
@@ -83,6 +80,34 @@ pub(super) fn request(head: &mut Head, limits: &Limits) -> Result<(), ParseError
         hop::remove_nominated(head)?;
     }
     Ok(())
+}
+
+/// Returns whether `100-continue` is one of the expectations (RFC 9110 section 10.1.1), which are a list.
+#[cold]
+fn expects_continue(head: &Head) -> bool {
+    head.fields_known(Known::Expect).any(|(_, value)| tokens(value).any(is_continue))
+}
+
+fn is_continue(expectation: &[u8]) -> bool {
+    expectation.eq_ignore_ascii_case(b"100-continue")
+}
+
+/// Takes `100-continue` out of the expectations of a request, which the proxy has met itself; others stay.
+#[cold]
+pub fn met_continue(head: &mut Head) {
+    head.expect_continue = false;
+    let found: Vec<usize> = head.fields_known(Known::Expect).map(|(index, _)| index).collect();
+    for index in found.into_iter().rev() {
+        let value = head.text(head.fields()[index].value);
+        let others: Vec<&[u8]> = tokens(value).filter(|token| !is_continue(token)).collect();
+        match others.is_empty() {
+            true => head.remove_field(index),
+            false => {
+                let others = others.join(&b", "[..]);
+                head.set_value(index, &others);
+            }
+        }
+    }
 }
 
 /// Judges an `Upgrade` of a request; what does not go on is taken out.

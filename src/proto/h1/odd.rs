@@ -5,10 +5,11 @@
 //! part of it may already have been sent.
 
 use super::body::Advance;
+use crate::proto::scan;
 
 /// Trailer fields that frame, route, authenticate or say how to read what came before them (RFC 9110 section 6.5.1), and
 /// those of the connection. In lower case.
-const FORBIDDEN: [&[u8]; 40] = [
+const FORBIDDEN: [&[u8]; 37] = [
     b"age",
     b"authorization",
     b"cache-control",
@@ -46,10 +47,19 @@ const FORBIDDEN: [&[u8]; 40] = [
     b"via",
     b"warning",
     b"www-authenticate",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-proto",
 ];
+
+/// How the names of others begin that say who the client is.
+const FORBIDDEN_PREFIXES: [&[u8]; 2] = [b"x-forwarded-", b"x-real-"];
+
+/// Returns whether a trailer of that name may not stand behind a body.
+fn is_forbidden(name: &[u8]) -> bool {
+    let begins = |prefix: &[u8]| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    FORBIDDEN.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name))
+        || FORBIDDEN_PREFIXES.into_iter().any(begins)
+}
 
 /// What was seen of such things.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +74,8 @@ pub(super) struct Odd {
     forbidden: bool,
     /// Whether all lines go.
     all: bool,
+    /// Whether lines go whose names are not plain.
+    plain: bool,
     /// Whether there ever was a cut.
     has_cut: bool,
 }
@@ -72,6 +84,11 @@ impl Odd {
     /// Drops all trailers.
     pub(super) fn drop_all(&mut self) {
         self.all = true;
+    }
+
+    /// Drops trailers whose names are not plain.
+    pub(super) fn restrict(&mut self) {
+        self.plain = true;
     }
 
     /// Returns whether anything was taken out so far.
@@ -108,7 +125,7 @@ impl Odd {
     /// The byte held last ends the name of the line.
     pub(super) fn judge_name(&mut self) {
         let name = &self.held[self.line..self.held.len() - 1];
-        self.forbidden |= FORBIDDEN.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name));
+        self.forbidden |= is_forbidden(name) || self.plain && !scan::is_plain_name(name);
     }
 
     /// The byte held last ends the line.
@@ -142,11 +159,21 @@ impl Odd {
 
 #[cfg(test)]
 mod tests {
-    use super::FORBIDDEN;
+    use super::{FORBIDDEN, is_forbidden};
 
     #[test]
     fn forbidden_names_are_sorted_and_in_lower_case() {
         assert!(FORBIDDEN.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(FORBIDDEN.iter().all(|name| name.to_ascii_lowercase() == *name));
+    }
+
+    #[test]
+    fn names_that_say_who_the_client_is_are_forbidden_by_their_beginning() {
+        for name in ["X-Real-IP", "x-forwarded-port", "X-FORWARDED-FOR", "Host"] {
+            assert!(is_forbidden(name.as_bytes()), "{name}");
+        }
+        for name in ["x-real", "x-checksum", "forwarde"] {
+            assert!(!is_forbidden(name.as_bytes()), "{name}");
+        }
     }
 }

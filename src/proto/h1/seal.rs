@@ -9,8 +9,10 @@ use super::framing::tokens;
 use crate::proto::http::{BodyLength, Head, Known, Version, write_decimal};
 
 /// Puts the fields of a request right: its body's length, a single `Host`, and whether it asks for an upgrade.
+///
+/// Returns whether a rule said that the server's connection closes.
 #[cold]
-pub fn request(head: &mut Head) {
+pub fn request(head: &mut Head) -> bool {
     frame(head, false);
     last_host(head);
     let named = head
@@ -22,6 +24,16 @@ pub fn request(head: &mut Head) {
     if asks && !may {
         head.remove_known(Known::Upgrade);
     }
+    rule_closes(head)
+}
+
+/// Returns whether a rule wrote `close` into `Connection`; what the sender says of its own connection is not for the next.
+fn rule_closes(head: &Head) -> bool {
+    head.fields()
+        .iter()
+        .filter(|field| field.known == Known::Connection && field.value.received_range().is_none())
+        .flat_map(|field| tokens(head.text(field.value)))
+        .any(|token| token.eq_ignore_ascii_case(b"close"))
 }
 
 /// What becomes of the connections of a response that rules changed.
@@ -39,14 +51,7 @@ pub fn response(head: &mut Head, to_head: bool) -> Sealed {
     if head.upgrade {
         return Sealed::default();
     }
-    // What the server says of its own connection is not for the client.
-    let written = head
-        .fields()
-        .iter()
-        .filter(|field| field.known == Known::Connection && field.value.received_range().is_none());
-    let closes = written
-        .flat_map(|field| tokens(head.text(field.value)))
-        .any(|token| token.eq_ignore_ascii_case(b"close"));
+    let closes = rule_closes(head);
     let bodiless = matches!(head.status(), 204 | 304);
     let unexpected = head.body != BodyLength::None && (bodiless || to_head);
     if unexpected {

@@ -65,12 +65,12 @@ pub(super) enum Edit {
     Add {
         response: bool,
         name: Box<[u8]>,
-        value: LogFormat,
+        value: FieldValue,
     },
     Set {
         response: bool,
         name: Box<[u8]>,
-        value: LogFormat,
+        value: FieldValue,
     },
     Delete {
         response: bool,
@@ -89,12 +89,34 @@ pub(super) enum Edit {
     },
 }
 
+/// The value of a field.
+#[derive(Debug)]
+pub(super) enum FieldValue {
+    /// The same for every message, as a field may have it.
+    Fixed(Box<[u8]>),
+    /// Written for each message.
+    Written(LogFormat),
+}
+
+impl FieldValue {
+    fn new(format: LogFormat) -> Self {
+        match format.literal() {
+            Some(text) => Self::Fixed(trim(&sanitised(text).unwrap_or(text.to_vec())).into()),
+            None => Self::Written(format),
+        }
+    }
+}
+
 fn add(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
     let (name, value) = name_and_value(cursor, compiler)?;
     if frames(&name) {
         return Some(Action::Header(Edit::Nothing));
     }
-    Some(Action::Header(Edit::Add { response: set.is_response(), name, value }))
+    Some(Action::Header(Edit::Add {
+        response: set.is_response(),
+        name,
+        value: FieldValue::new(value),
+    }))
 }
 
 fn set(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Option<Action> {
@@ -102,7 +124,11 @@ fn set(cursor: &mut Cursor<'_>, set: RuleSet, compiler: &mut Compiler<'_>) -> Op
     if frames(&name) {
         return Some(Action::Header(Edit::Nothing));
     }
-    Some(Action::Header(Edit::Set { response: set.is_response(), name, value }))
+    Some(Action::Header(Edit::Set {
+        response: set.is_response(),
+        name,
+        value: FieldValue::new(value),
+    }))
 }
 
 fn name_and_value(
@@ -258,11 +284,17 @@ impl Edit {
             Edit::Nothing => {}
             Edit::Set { response, name, value } | Edit::Add { response, name, value } => {
                 let replace = matches!(self, Edit::Set { .. });
-                if let Some(value) = value.literal() {
-                    return put(head_of(cx, *response), name, value, replace);
+                match value {
+                    FieldValue::Fixed(value) => {
+                        put(head_of(cx, *response), name, value, replace);
+                    }
+                    FieldValue::Written(format) => {
+                        format.write(cx, scratch);
+                        let clean = sanitised(scratch);
+                        let value = trim(clean.as_deref().unwrap_or(scratch));
+                        put(head_of(cx, *response), name, value, replace);
+                    }
                 }
-                value.write(cx, scratch);
-                put(head_of(cx, *response), name, scratch, replace);
             }
             Edit::Delete { response, name } => {
                 if let Some(head) = head_of(cx, *response) {
@@ -291,8 +323,6 @@ fn head_of<'c>(cx: &'c mut Context<'_>, response: bool) -> Option<&'c mut Head> 
 
 fn put(head: Option<&mut Head>, name: &[u8], value: &[u8], replace: bool) {
     let Some(head) = head else { return };
-    let clean = sanitised(value);
-    let value = trim(clean.as_deref().unwrap_or(value));
     if replace {
         head.set(name, value);
         if name == b"host" {

@@ -6,18 +6,21 @@
 //! runtime carries out.
 
 mod address;
+mod bandwidth;
 mod cursor;
 mod headers;
 mod normalize;
 mod redirect;
 mod reply;
 mod retry;
+mod strict;
 mod target;
 mod variable;
 mod verdict;
 mod wait;
 
-use super::condition::{AclSet, Condition};
+use super::bandwidth::Filter;
+use super::condition::{AclSet, Condition, Run, runs};
 use super::context::Context;
 use super::trace::{Off, Recorder, Trace};
 use super::{Compiler, known};
@@ -100,6 +103,8 @@ pub struct Rule {
     /// Name of the action.
     pub name: &'static str,
     action: Action,
+    /// The rules in a row that begin with the same test as this one.
+    run: Option<Arc<Run>>,
 }
 
 /// A service that answers requests inside the proxy (`http-request use-service`).
@@ -191,12 +196,16 @@ enum Action {
     Verdict(verdict::Final),
     /// `set-log-level`
     LogLevel(super::context::LogLevel),
+    /// `set-bandwidth-limit`
+    Bandwidth(bandwidth::Use),
     /// Replaces an address of the stream.
     Address(address::Edit),
     /// `disable-l7-retry`, `set-retries`
     Retry(retry::Retry),
     /// Needs something from outside before the next rule.
     Wait(wait::Waiting),
+    /// `strict-mode`
+    StrictMode(bool),
     /// Sets or unsets a variable.
     Variable(variable::Edit),
 }
@@ -237,10 +246,12 @@ pub type Row = Keyword<ActionSpec>;
 /// All tables, each sorted by name.
 pub const TABLES: &[&[Row]] = &[
     address::TABLE,
+    bandwidth::TABLE,
     headers::TABLE,
     normalize::TABLE,
     redirect::TABLE,
     retry::TABLE,
+    strict::TABLE,
     target::TABLE,
     variable::TABLE,
     verdict::TABLE,
@@ -278,7 +289,25 @@ impl Rule {
             [] => None,
             words => Some(Condition::parse(words, acls, compiler)?),
         };
-        Some(Self { condition, span: line.span, name: row.name, action: action? })
+        Some(Self { condition, span: line.span, name: row.name, action: action?, run: None })
+    }
+
+    /// Links rules in a row that begin with the same test, when all lines of the section are compiled.
+    pub fn link(rules: &mut [Rule]) {
+        let runs = runs(rules.iter().map(|rule| rule.condition.as_ref()));
+        rules.iter_mut().zip(runs).for_each(|(rule, run)| rule.run = run);
+    }
+
+    /// Finds what the rule names among the filters of its section; reports a name that none has.
+    pub fn with_filters(
+        mut self,
+        filters: &[Arc<Filter>],
+        compiler: &mut Compiler<'_>,
+    ) -> Option<Self> {
+        if let Action::Bandwidth(limit) = &mut self.action {
+            limit.attach(filters, compiler)?;
+        }
+        Some(self)
     }
 
     /// Returns whether it ends its list when its condition holds.
@@ -344,6 +373,7 @@ thread_local! {
 
 /// Runs the rules in order until one is final or has to wait.
 pub fn run(rules: &[Rule], cx: &mut Context<'_>) -> Verdict {
+    cx.record.lax_rewrites.set(false);
     run_traced(rules, 0, cx).0
 }
 
@@ -385,7 +415,20 @@ fn run_with<T: Trace>(
 ) -> (Verdict, Option<usize>) {
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
-    for (index, rule) in rules.iter().enumerate().skip(from) {
+    let mut at = from;
+    while let Some(mut rule) = rules.get(at) {
+        // Whoever listens hears of each rule that could have applied.
+        if !T::ON
+            && let Some(run) = &rule.run
+        {
+            at = run.next(at, cx);
+            if at >= run.end() {
+                continue;
+            }
+            rule = &rules[at];
+        }
+        let index = at;
+        at += 1;
         let holds = rule.condition.as_ref().is_none_or(|condition| condition.holds_with(cx, trace));
         let before = trace.before(cx, holds);
         let verdict = if holds { apply(rules, index, cx, &mut scratch) } else { None };
@@ -409,8 +452,15 @@ fn apply(
 ) -> Option<Verdict> {
     scratch.clear();
     match &rules[index].action {
-        Action::Header(edit) => edit.apply(cx, scratch),
-        Action::Target(edit) => edit.apply(cx, scratch),
+        Action::Header(edit) => match cx.record.lax_rewrites.get() {
+            false => edit.apply(cx, scratch),
+            true => strict::attempt(cx, |cx| edit.apply(cx, scratch)),
+        },
+        Action::Target(edit) => match cx.record.lax_rewrites.get() {
+            false => edit.apply(cx, scratch),
+            true => strict::attempt(cx, |cx| edit.apply(cx, scratch)),
+        },
+        Action::StrictMode(strict) => cx.record.lax_rewrites.set(!strict),
         Action::Normalize(normalizer) => {
             if normalize::apply(*normalizer, cx, scratch).is_err() {
                 return Some(Verdict::Deny(400));
@@ -418,6 +468,7 @@ fn apply(
         }
         Action::LogLevel(level) => cx.record.log_level.set(*level),
         Action::Retry(retry) => retry.apply(cx),
+        Action::Bandwidth(limit) => limit.apply(cx),
         Action::Variable(edit) => edit.apply(cx, scratch),
         Action::Address(edit) => edit.apply(cx),
         Action::Redirect(redirect) => return redirect.answer(cx, scratch).map(Verdict::Answer),

@@ -113,7 +113,13 @@ impl Reply {
                     built.push((b"content-type".to_vec(), content_type.to_vec()));
                 }
                 let mut text = Vec::new();
-                body.write(cx, &mut text);
+                // The text is the file's, values may be anything: their control bytes are written as in fields.
+                body.write_with(cx, &mut text, |text, from| {
+                    if let Some(clean) = sanitised(&text[from..]) {
+                        text.truncate(from);
+                        text.extend_from_slice(&clean);
+                    }
+                });
                 Some(Answer {
                     status: self.status,
                     fields: built,

@@ -1,4 +1,5 @@
-//! Actions that need something from outside before the next rule may run: `do-resolve`, `early-hint`, `wait-for-body`.
+//! Actions that need something from outside before the next rule may run: `do-log`, `do-resolve`, `early-hint`,
+//! `wait-for-body`.
 //!
 //! They do nothing themselves: the list ends with [`super::Verdict::Wait`], the runtime carries the [`Wait`] out, and
 //! [`super::run_from`] goes on behind the rule. A new one is a row here and an arm in the runtime's `http::wait`.
@@ -43,6 +44,8 @@ pub enum Wait {
     },
     /// Send the client a 103 with these fields.
     EarlyHint(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Write a line of the log.
+    Log,
 }
 
 impl Wait {
@@ -53,6 +56,7 @@ impl Wait {
             Wait::Body { time, at_least } => {
                 format!("wait for {at_least} bytes of the body, {time:?} at most")
             }
+            Wait::Log => "write a line of the log".to_owned(),
             Wait::Resolve { host, .. } => format!("resolve {}", String::from_utf8_lossy(host)),
             Wait::EarlyHint(fields) => {
                 let mut text = "send 103".to_owned();
@@ -71,11 +75,27 @@ impl Wait {
 pub(super) enum Waiting {
     Body { time: Duration, at_least: u64 },
     EarlyHint { name: Box<[u8]>, value: LogFormat },
+    Log,
     Resolve { variable: Variable, resolvers: u32, first: dns::Kind, host: Expression },
 }
 
 /// Actions that wait.
 pub(super) const TABLE: &[Row] = &[
+    super::row(
+        "do-log",
+        "",
+        "Writes a line to the frontend's log at once, beside those that are written anyway.",
+        "http-request do-log",
+        ActionSpec {
+            request: true,
+            response: true,
+            is_final: false,
+            build: |cursor, _, compiler| {
+                cursor.expect_end(compiler)?;
+                Some(Action::Wait(Waiting::Log))
+            },
+        },
+    ),
     super::row(
         "do-resolve",
         "(<variable>,<resolvers>[,{ ipv4 | ipv6 }]) <expr>",
@@ -232,6 +252,7 @@ impl Waiting {
             Waiting::Body { time, at_least } => {
                 (Wait::Body { time: *time, at_least: *at_least }, index + 1)
             }
+            Waiting::Log => (Wait::Log, index + 1),
             Waiting::Resolve { variable, resolvers, first, host } => {
                 let host = host.eval(cx).map(|host| host.into_bytes().into_owned());
                 let (variable, resolvers, first) = (*variable, *resolvers, *first);

@@ -44,14 +44,25 @@ impl Test {
     /// Evaluates it.
     #[inline]
     pub(super) fn holds<T: Trace>(&self, cx: &Context<'_>, trace: T) -> bool {
-        let holds = self.expression.any(cx, &mut |value| {
+        let holds = match self.lists.is_empty() {
+            true => self.expression.any(cx, &mut |value| {
+                let is = self.matcher.matches(value);
+                trace.value(value, is, || self.matching(value));
+                is
+            }),
+            false => self.holds_with_lists(cx, trace),
+        };
+        trace.test(|| self.about(), holds);
+        holds
+    }
+
+    fn holds_with_lists<T: Trace>(&self, cx: &Context<'_>, trace: T) -> bool {
+        self.expression.any(cx, &mut |value| {
             let is =
                 self.matcher.matches(value) || self.lists.iter().any(|list| list.contains(value));
             trace.value(value, is, || self.matching(value));
             is
-        });
-        trace.test(|| self.about(), holds);
-        holds
+        })
     }
 
     /// Says what is fixed about it.
@@ -287,8 +298,8 @@ fn numbered_list(
     let kind = Kind { path, method, ignore_case, is_map: false, output };
     match compiler.names.patterns().numbered(kind, id, entries) {
         Ok(list) => Some(list),
-        Err((_, message)) => {
-            let finding = Diagnostic::error(span, message);
+        Err(fault) => {
+            let finding = Diagnostic::error(span, fault.message);
             compiler.diagnostics.push(
                 finding.help("behind `-u`, ranges take the place of operators: `10:` for `ge 10`"),
             );

@@ -8,6 +8,7 @@ mod acl;
 pub(in crate::rules) mod keyword;
 mod lint;
 mod predefined;
+mod run;
 
 use super::context::Context;
 use super::pattern::Method;
@@ -16,6 +17,7 @@ use super::{Compiler, fetch};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::{Diagnostic, Severity, suggest};
 use acl::Test;
+pub use run::{Run, runs};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 

@@ -12,6 +12,7 @@ pub mod json;
 pub mod jwt;
 pub mod list;
 pub mod map;
+pub mod mmdb;
 pub mod mqtt;
 pub mod number;
 pub mod protobuf;
@@ -101,6 +102,8 @@ pub enum Prepared {
     Path(Box<[json::Step]>),
     /// A map and its default.
     Map(map::Map),
+    /// A database of networks, and what is wanted of it.
+    Place(mmdb::Place),
     /// Numbers of nested fields.
     Fields(Box<[u32]>),
 }
@@ -150,6 +153,7 @@ pub const TABLES: &[&[Row]] = &[
     jwt::TABLE,
     list::TABLE,
     map::TABLE,
+    mmdb::TABLE,
     mqtt::TABLE,
     number::TABLE,
     protobuf::TABLE,

@@ -1,5 +1,6 @@
 //! Taking the text of a format apart.
 
+use super::encode::{Cast, Encoding, Item, What};
 use super::tag::{self, Tag};
 use super::{Part, Style};
 use crate::config::ast::Span;
@@ -8,25 +9,44 @@ use crate::rules::sample::Expression;
 use crate::rules::text::Text;
 use crate::rules::{Compiler, Position};
 
+/// A format that was taken apart.
+pub(super) struct Parsed {
+    pub(super) parts: Vec<Part>,
+    /// What `%{+json}o` or `%{+cbor}o` set.
+    pub(super) encoding: Encoding,
+    /// What `%{+bin}o` set.
+    pub(super) binary: bool,
+}
+
 /// Compiles a format; all that is wrong with it is reported.
 pub(super) fn parse(
     text: &str,
     span: Span,
     merge_blanks: bool,
     compiler: &mut Compiler<'_>,
-) -> Option<Vec<Part>> {
+) -> Option<Parsed> {
     let log = compiler.position == Position::Log;
     let mut parser = Parser {
         text: Text { text, span },
         compiler,
         merge_blanks,
         default: Style { mandatory: log, ..Style::default() },
+        binary: false,
+        item: Naming::default(),
         literal: Vec::new(),
         parts: Vec::new(),
         failed: false,
     };
     parser.run();
-    (!parser.failed).then_some(parser.parts)
+    let (encoding, binary) = (parser.default.encoding, parser.binary);
+    (!parser.failed).then_some(Parsed { parts: parser.parts, encoding, binary })
+}
+
+/// The name in parentheses before an item.
+#[derive(Default)]
+struct Naming {
+    name: Option<Box<[u8]>>,
+    cast: Option<Cast>,
 }
 
 struct Parser<'p, 'c> {
@@ -35,6 +55,9 @@ struct Parser<'p, 'c> {
     merge_blanks: bool,
     /// What `%o` set for all that follow.
     default: Style,
+    binary: bool,
+    /// The name of the item that is being read.
+    item: Naming,
     literal: Vec<u8>,
     parts: Vec<Part>,
     failed: bool,
@@ -82,6 +105,15 @@ impl Parser<'_, '_> {
         let bytes = self.text.text.as_bytes();
         let mut at = start + 1;
         let mut style = self.default;
+        if bytes.get(at) == Some(&b'(') {
+            let Some(length) = memchr::memchr(b')', &bytes[at..]) else {
+                let place = self.text.at(at..bytes.len());
+                self.fail(Diagnostic::error(place, "missing `)` behind the name of an item"));
+                return bytes.len();
+            };
+            self.name(at + 1..at + length);
+            at += length + 1;
+        }
         if bytes.get(at) == Some(&b'{') {
             let Some(length) = memchr::memchr(b'}', &bytes[at..]) else {
                 let place = self.text.at(at..bytes.len());
@@ -116,6 +148,45 @@ impl Parser<'_, '_> {
         }
     }
 
+    /// Reads `name`, `name:type` or `:type`.
+    fn name(&mut self, range: std::ops::Range<usize>) {
+        let text = &self.text.text[range.clone()];
+        let (name, cast) = text.split_once(':').unwrap_or((text, ""));
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if !name.bytes().all(known) {
+            let place = self.text.at(range.start..range.start + name.len());
+            self.fail(
+                Diagnostic::error(place, format!("`{name}` is not the name of an item"))
+                    .help("a name has letters, digits, `-`, `.` and `_`"),
+            );
+        } else if !name.is_empty() {
+            self.item.name = Some(name.as_bytes().into());
+        }
+        if !cast.is_empty() {
+            self.item.cast = Cast::parse(cast);
+            if self.item.cast.is_none() {
+                let place = self.text.at(range.end - cast.len()..range.end);
+                self.fail(
+                    Diagnostic::error(place, format!("`{cast}` is not a type of items"))
+                        .help(format!("expected one of `{}`", Cast::NAMES.join("`, `"))),
+                );
+            }
+        }
+    }
+
+    /// Adds an item, which has the name that was read before it.
+    fn push(&mut self, what: What, style: Style) {
+        self.end_literal();
+        let Naming { name, cast } = std::mem::take(&mut self.item);
+        let plain = style.encoding == Encoding::Plain && cast.is_none();
+        self.parts.push(match what {
+            // Without an encoding a name says nothing.
+            What::Tag(tag) if plain => Part::Tag(tag, style),
+            What::Expression(expression) if plain => Part::Expression(Box::new(expression), style),
+            what => Part::Item(Box::new(Item { name, cast, style, what })),
+        });
+    }
+
     fn flags(&mut self, range: std::ops::Range<usize>, mut style: Style) -> Style {
         let mut at = range.start;
         for flag in self.text.text[range].split(',') {
@@ -131,9 +202,13 @@ impl Parser<'_, '_> {
                 "X" => style.hex = on,
                 "E" => style.escape = on,
                 "M" => style.mandatory = on,
+                "bin" => self.binary = on,
+                "json" if on => style.encoding = Encoding::Json,
+                "cbor" if on => style.encoding = Encoding::Cbor,
+                "json" | "cbor" => style.encoding = Encoding::Plain,
                 _ => self.fail(
                     Diagnostic::error(place, format!("unknown log-format flag `{flag}`"))
-                        .help("expected `+` or `-` and one of `Q` (quote), `X` (hexadecimal), `E` (escape), `M` (`-` when empty)"),
+                        .help("expected `+` or `-` and one of `Q` (quote), `X` (hexadecimal), `E` (escape), `M` (`-` when empty), `json`, `cbor`, `bin`"),
                 ),
             }
         }
@@ -145,6 +220,7 @@ impl Parser<'_, '_> {
         let place = self.text.at(start..range.end);
         if name == "o" {
             self.default = style;
+            self.item = Naming::default();
             return;
         }
         let Some(row) = tag::find(name) else {
@@ -161,12 +237,12 @@ impl Parser<'_, '_> {
                 format!("`%{name}` shows an HTTP message, and this proxy is not in `mode http`");
             return self.fail(Diagnostic::error(place, message));
         }
-        if row.build.tag == Tag::Status && !self.compiler.http {
+        if row.build.tag == Tag::Status && !self.compiler.http && style.encoding == Encoding::Plain
+        {
             self.literal.push(b'0');
             return;
         }
-        self.end_literal();
-        self.parts.push(Part::Tag(row.build.tag, style));
+        self.push(What::Tag(row.build.tag), style);
     }
 
     /// Compiles the expression whose bracket stands at `open`; returns the offset behind the closing one.
@@ -183,10 +259,9 @@ impl Parser<'_, '_> {
         let inside = self.text.part(open + 1..close);
         match Expression::parse_text(inside, self.compiler) {
             Some(expression) => {
-                self.end_literal();
                 let log = self.default.mandatory || self.compiler.position == Position::Log;
                 let style = Style { mandatory: style.mandatory && log, ..style };
-                self.parts.push(Part::Expression(Box::new(expression), style));
+                self.push(What::Expression(expression), style);
             }
             None => self.failed = true,
         }

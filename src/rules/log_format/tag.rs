@@ -47,6 +47,7 @@ tags! {
     "HU" HttpTarget true "Shows the request target.",
     "HV" HttpVersion true "Shows the version of the request.",
     "ID" UniqueId false "Shows the unique id of the request.",
+    "OG" Origin false "Shows the step of the stream at which the line is written, such as `close`.",
     "ST" Status false "Shows the status code sent to the client.",
     "T" AcceptGmt false "Shows the date of the connection in GMT.",
     "TR" TimeRequest true "Shows the time in milliseconds to receive the request head.",
@@ -102,6 +103,66 @@ tags! {
     "tsc" TerminationCookie true "Shows how the stream ended, and what became of the persistence cookie.",
 }
 
+impl Tag {
+    /// Returns whether it shows a number.
+    pub(super) fn is_number(self) -> bool {
+        matches!(
+            self,
+            Tag::BytesOut
+                | Tag::BytesIn
+                | Tag::Status
+                | Tag::TimeRequest
+                | Tag::TimeActive
+                | Tag::TimeConnect
+                | Tag::TimeData
+                | Tag::TimeHandshake
+                | Tag::TimeIdle
+                | Tag::TimeQuery
+                | Tag::TimeResponse
+                | Tag::Timestamp
+                | Tag::TimeTotal
+                | Tag::TimeUser
+                | Tag::TimeWait
+                | Tag::Connections
+                | Tag::BackendStreams
+                | Tag::BackendSourcePort
+                | Tag::BackendQueue
+                | Tag::ClientPort
+                | Tag::FrontendConnections
+                | Tag::FrontendPort
+                | Tag::LogCounter
+                | Tag::AcceptMillis
+                | Tag::Pid
+                | Tag::Retries
+                | Tag::RequestCounter
+                | Tag::ServerStreams
+                | Tag::ServerPort
+                | Tag::ServerQueue
+        )
+    }
+
+    /// Returns whether its value is known, and final, as soon as the connection was accepted.
+    pub(super) fn is_known_at_accept(self) -> bool {
+        matches!(
+            self,
+            Tag::ClientIp
+                | Tag::ClientPort
+                | Tag::FrontendIp
+                | Tag::FrontendPort
+                | Tag::Frontend
+                | Tag::FrontendTransport
+                | Tag::Hostname
+                | Tag::AcceptGmt
+                | Tag::AcceptLocal
+                | Tag::AcceptDate
+                | Tag::AcceptMillis
+                | Tag::Timestamp
+                | Tag::Pid
+                | Tag::Nothing
+        )
+    }
+}
+
 /// Returns the row of a tag.
 pub(super) fn find(name: &str) -> Option<&'static Keyword<TagSpec>> {
     keyword::find(TABLE, name)
@@ -123,6 +184,7 @@ pub(super) fn write(tag: Tag, style: Style, cx: &Context<'_>, out: &mut Vec<u8>)
         Tag::Backend => bytes(out, style, backend(cx)),
         Tag::Server => bytes(out, style, server(cx)),
         Tag::Hostname => bytes(out, style, cx.names.hostname.as_bytes()),
+        Tag::Origin => bytes(out, style, record.step.get().name().as_bytes()),
         Tag::AcceptGmt => date::with_zone(out, session.accepted_us, Zone::Gmt),
         Tag::AcceptLocal => date::with_zone(out, session.accepted_us, Zone::Local),
         Tag::AcceptDate => date::with_millis(out, session.accepted_us),
@@ -360,6 +422,9 @@ fn version(head: &Head) -> &'static [u8] {
 fn encode(out: &mut Vec<u8>, text: &[u8], style: Style, left: &mut usize) {
     let text = &text[..text.len().min(*left)];
     *left -= text.len();
+    if style.raw {
+        return out.extend_from_slice(text);
+    }
     for &byte in text {
         match byte {
             b'"' | b'#' => {

@@ -71,6 +71,11 @@ impl Entries {
         }
     }
 
+    /// Appends entries that came at run time.
+    pub fn append(&mut self, others: &Entries) {
+        (0..others.len()).for_each(|at| self.push(others.key(at), others.value(at), 0));
+    }
+
     /// Returns how many there are.
     pub fn len(&self) -> u32 {
         self.lines.len() as u32

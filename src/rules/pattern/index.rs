@@ -55,8 +55,20 @@ pub(super) type Bad = (u32, String);
 impl Index {
     /// Compiles entries.
     pub(super) fn new(entries: Entries, method: Method, ignore_case: bool) -> Result<Self, Bad> {
-        let finder = finder(&entries, method, ignore_case)?;
-        Ok(Self { entries, ignore_case, finder })
+        Self::try_new(entries, method, ignore_case).map_err(|(_, bad)| bad)
+    }
+
+    /// Compiles entries, or hands them back with what is wrong with one of them.
+    #[allow(clippy::result_large_err)]
+    pub(super) fn try_new(
+        entries: Entries,
+        method: Method,
+        ignore_case: bool,
+    ) -> Result<Self, (Entries, Bad)> {
+        match finder(&entries, method, ignore_case) {
+            Ok(finder) => Ok(Self { entries, ignore_case, finder }),
+            Err(bad) => Err((entries, bad)),
+        }
     }
 
     /// Returns the entries.

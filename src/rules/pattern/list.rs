@@ -2,23 +2,37 @@
 //!
 //! A [`List`] is one file compiled for one matching method. What was loaded is immutable and read without any
 //! synchronisation but one relaxed load, which tells that nothing has changed since. A change builds another version
-//! beside it and publishes that with a swap: a small list is compiled anew; in a big one the deleted entries are marked
-//! and the added ones are kept in a small index of their own, until they are so many that all is compiled anew. Readers
-//! on any shard see a version or the next one, never a part of one.
+//! beside it and publishes that with a swap: a very small list is compiled anew; in others the deleted entries are marked,
+//! new values of old entries are noted, and the added ones are kept in a small index of their own, until they are so many
+//! that all is compiled anew. Readers on any shard see a version or the next one, never a part of one, and never free one.
 
 use super::{Entries, Index, Method, Pending};
+use crate::proto::mmdb::Database;
 use crate::rules::sample::Value;
 use arc_swap::ArcSwapOption;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Up to this many entries, a change compiles the list anew.
-const SMALL_MAX: u32 = 4096;
+const SMALL_MAX: u32 = 64;
 
-/// So many added entries beside a big list are merged into it.
+/// So many added entries or new values beside a big list, at most, are merged into it.
 const ADDED_MAX: u32 = 4096;
+
+/// So many of the entries that were added last are compiled with every change; the others of them once in so many.
+const RECENT_MAX: u32 = 32;
+
+/// How often the end of a reader of the last version is waited for, at most, before it is left to free that version.
+const READER_TURNS_MAX: u32 = 1000;
+
+/// Returns how many changes are kept beside a list of that many entries: what is kept is compiled with every change, the
+/// whole list once they are more.
+fn changes_max(entries: u32) -> u32 {
+    (entries / 8).clamp(SMALL_MAX, ADDED_MAX)
+}
 
 /// What a map's values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +68,45 @@ struct Version {
     index: Arc<Index>,
     /// One bit per entry of the index that was deleted.
     dead: Vec<u64>,
-    /// Entries that came since.
-    added: Option<Arc<Index>>,
+    /// Entries that came since, in their order: most of them, and the last few.
+    added: Vec<Arc<Index>>,
+    /// Values that entries of the index were given since, by their numbers.
+    values: HashMap<u32, Arc<[u8]>>,
+}
+
+/// What is wrong with a list: where, and a message fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Line of the file; 0 for none.
+    pub line: u32,
+    /// Column in the line; 0 if there is no file.
+    pub column: u32,
+    /// Whether the value is wrong, not the key.
+    in_value: bool,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Fault {
+    fn new(line: u32, in_value: bool, message: String) -> Self {
+        Self { line, column: 0, in_value, message }
+    }
+
+    /// Finds the column in the text that the list was read from.
+    fn in_text(mut self, text: &[u8]) -> Self {
+        let line = text.split(|byte| *byte == b'\n').nth(self.line.wrapping_sub(1) as usize);
+        let Some(line) = line else { return self };
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let word =
+            |from: usize| line[from..].iter().position(|b| !blank(b)).map_or(from, |at| from + at);
+        let mut at = word(0);
+        if self.in_value {
+            at = word(line[at..].iter().position(blank).map_or(line.len(), |end| at + end));
+        }
+        // As everywhere: columns count characters.
+        self.column = line[..at].iter().filter(|byte| **byte & 0xc0 != 0x80).count() as u32 + 1;
+        self
+    }
 }
 
 /// A file of patterns, compiled for one method.
@@ -83,19 +134,22 @@ pub enum Found<'a> {
 }
 
 impl List {
-    /// Compiles a list; the error is a line of the file (0 for none) and a message fragment.
-    pub fn new(kind: Kind, id: u32, mut entries: Entries) -> Result<Self, (u32, String)> {
+    /// Compiles a list.
+    ///
+    /// # Errors
+    /// What is wrong with the first bad entry.
+    pub fn new(kind: Kind, id: u32, mut entries: Entries) -> Result<Self, Fault> {
         for entry in 0..entries.len() {
             let value = entries.value(entry);
-            check_value(kind.output, value).map_err(|message| (entries.line(entry), message))?;
+            check_value(kind.output, value)
+                .map_err(|message| Fault::new(entries.line(entry), true, message))?;
         }
         entries.shrink();
-        let lines = entries.clone();
-        let base =
-            Index::new(entries, kind.method, kind.ignore_case).map_err(|(entry, message)| {
-                let key = String::from_utf8_lossy(lines.key(entry)).into_owned();
-                (lines.line(entry), format!("bad pattern `{key}`: {message}"))
-            })?;
+        let bad = |(entries, (entry, message)): (Entries, (u32, String))| {
+            let key = String::from_utf8_lossy(entries.key(entry)).into_owned();
+            Fault::new(entries.line(entry), false, format!("bad pattern `{key}`: {message}"))
+        };
+        let base = Index::try_new(entries, kind.method, kind.ignore_case).map_err(bad)?;
         Ok(Self {
             kind,
             id,
@@ -123,7 +177,10 @@ impl List {
         if !self.changed.load(Ordering::Relaxed) {
             return self.base.find(value, |_| true).is_some();
         }
-        self.version().find(value).is_some()
+        match &*self.live.load() {
+            Some(version) => version.find(value).is_some(),
+            None => self.base.find(value, |_| true).is_some(),
+        }
     }
 
     /// Returns the value of the entry that matches.
@@ -131,11 +188,14 @@ impl List {
     pub fn lookup<'a>(&'a self, value: &Value<'_>) -> Option<Found<'a>> {
         if !self.changed.load(Ordering::Relaxed) {
             let entry = self.base.find(value, |_| true)?;
-            return self.found(&self.base, entry);
+            return self.found(&self.base, entry, None);
         }
-        let version = self.version();
+        let live = self.live.load();
+        let Some(version) = &*live else {
+            return self.found(&self.base, self.base.find(value, |_| true)?, None);
+        };
         let (index, entry) = version.find(value)?;
-        Some(match self.found(index, entry)? {
+        Some(match self.found(index, entry, version.value(index, entry))? {
             Found::Text(text) => Found::Text(Cow::Owned(text.into_owned())),
             Found::Int(number) => Found::Int(number),
             Found::Ip(address) => Found::Ip(address),
@@ -147,16 +207,22 @@ impl List {
         let value = Value::str(text);
         if !self.changed.load(Ordering::Relaxed) {
             let entry = self.base.find(&value, |_| true)?;
-            return with_groups(&self.base, entry, text);
+            return with_groups(&self.base, entry, None, text);
         }
         let version = self.version();
         let (index, entry) = version.find(&value)?;
-        with_groups(index, entry, text)
+        with_groups(index, entry, version.value(index, entry), text)
     }
 
-    fn found<'i>(&self, index: &'i Index, entry: u32) -> Option<Found<'i>> {
+    /// Returns what an entry stands for; `value` is the one that it was given at run time.
+    fn found<'i>(
+        &self,
+        index: &'i Index,
+        entry: u32,
+        value: Option<&'i [u8]>,
+    ) -> Option<Found<'i>> {
         let entries = index.entries();
-        let text = entries.value(entry);
+        let text = value.unwrap_or_else(|| entries.value(entry));
         match self.kind.output {
             Output::Key => Some(Found::Text(Cow::Borrowed(entries.key(entry)))),
             Output::Str => Some(Found::Text(Cow::Borrowed(text))),
@@ -175,11 +241,14 @@ impl List {
         let version = self.version();
         let entries = version.index.entries();
         for entry in (0..entries.len()).filter(|entry| version.alive(*entry)) {
-            each(entry, entries.key(entry), entries.value(entry));
+            let value = version.value(&version.index, entry);
+            each(entry, entries.key(entry), value.unwrap_or_else(|| entries.value(entry)));
         }
-        if let Some(added) = &version.added {
-            let (first, entries) = (entries.len(), added.entries());
+        let mut first = entries.len();
+        for added in &version.added {
+            let entries = added.entries();
             (0..entries.len()).for_each(|at| each(first + at, entries.key(at), entries.value(at)));
+            first += entries.len();
         }
     }
 
@@ -200,9 +269,20 @@ impl List {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, version: Version) {
-        self.live.store(Some(Arc::new(version)));
+    /// Puts a version in force; `known` is what the caller made it from. An old version takes a while to free if it is
+    /// big: whoever made the change does that, not a shard.
+    fn publish(&self, version: Version, known: Option<Arc<Version>>) {
+        let before = self.live.swap(Some(Arc::new(version)));
         self.changed.store(true, Ordering::Release);
+        drop(known);
+        if let Some(before) = before {
+            // A reader holds a version for one look-up.
+            let mut turns = 0;
+            while Arc::strong_count(&before) > 1 && turns < READER_TURNS_MAX {
+                std::thread::yield_now();
+                turns += 1;
+            }
+        }
     }
 
     /// Returns the key of the entry that a value matches.
@@ -226,45 +306,39 @@ impl List {
         )
     }
 
-    /// Adds entries behind the others, one by one or all at once.
-    pub fn add_all(&self, entries: &Entries) -> Result<(), String> {
-        if entries.len() == 1 {
-            return self.add(entries.key(0), entries.value(0));
-        }
-        self.check(entries)?;
-        let _writing = self.lock();
-        let mut all = self.version().all(|_, _| true);
-        (0..entries.len()).for_each(|at| all.push(entries.key(at), entries.value(at), 0));
-        self.rebuild(all)
-    }
-
     /// Adds an entry behind the others; the error is a message fragment.
     pub fn add(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        check_value(self.kind.output, value)?;
+        let mut entries = Entries::new(self.kind.is_map);
+        entries.push(key, value, 0);
+        self.add_all(&entries)
+    }
+
+    /// Adds entries behind the others, all of them or, if one is wrong, none; the error is a message fragment.
+    pub fn add_all(&self, entries: &Entries) -> Result<(), String> {
+        self.check(entries)?;
         let _writing = self.lock();
         let version = self.version();
-        if version.index.entries().len() <= SMALL_MAX {
-            let mut entries = version.all(|_, _| true);
-            entries.push(key, value, 0);
-            return self.rebuild(entries);
+        let len = version.index.entries().len();
+        let before: u32 = version.added.iter().map(|added| added.entries().len()).sum();
+        if len <= SMALL_MAX || before.saturating_add(entries.len()) > changes_max(len) {
+            let mut all = version.all(|_, _| true);
+            all.append(entries);
+            return self.rebuild(all, Some(version));
         }
-        let mut added = Entries::new(self.kind.is_map);
-        if let Some(old) = &version.added {
-            let old = old.entries();
-            (0..old.len()).for_each(|at| added.push(old.key(at), old.value(at), 0));
+        let mut added = version.added.clone();
+        let last = added.pop_if(|last| last.entries().len() < RECENT_MAX);
+        let mut recent = Entries::new(self.kind.is_map);
+        last.iter().for_each(|last| recent.append(last.entries()));
+        recent.append(entries);
+        added.push(Arc::new(self.compile(recent)?));
+        if added.len() > 2 {
+            let mut merged = Entries::new(self.kind.is_map);
+            added.drain(..2).for_each(|old| merged.append(old.entries()));
+            added.insert(0, Arc::new(self.compile(merged)?));
         }
-        added.push(key, value, 0);
-        if added.len() > ADDED_MAX {
-            let mut entries = version.all(|_, _| true);
-            entries.push(key, value, 0);
-            return self.rebuild(entries);
-        }
-        let added = self.compile(added)?;
-        self.publish(Version {
-            index: version.index.clone(),
-            dead: version.dead.clone(),
-            added: Some(Arc::new(added)),
-        });
+        let (index, dead) = (version.index.clone(), version.dead.clone());
+        let next = Version { index, dead, added, values: version.values.clone() };
+        self.publish(next, Some(version));
         Ok(())
     }
 
@@ -282,23 +356,27 @@ impl List {
                 any = true;
             }
         }
-        let mut kept = Entries::new(self.kind.is_map);
-        if let Some(added) = &version.added {
-            let added = added.entries();
-            for at in 0..added.len() {
-                if is(entries.len() + at, added.key(at)) {
-                    any = true;
-                } else {
-                    kept.push(added.key(at), added.value(at), 0);
-                }
+        let (mut added, mut first) = (Vec::new(), entries.len());
+        for old in &version.added {
+            let (entries, mut kept) = (old.entries(), Entries::new(self.kind.is_map));
+            for at in (0..entries.len()).filter(|at| !is(first + at, entries.key(*at))) {
+                kept.push(entries.key(at), entries.value(at), 0);
             }
+            first += entries.len();
+            if kept.len() == entries.len() {
+                added.push(old.clone());
+                continue;
+            }
+            any = true;
+            // What was compiled once compiles again.
+            let kept = self.compile(kept).ok().filter(|kept| !kept.entries().is_empty());
+            added.extend(kept.map(Arc::new));
         }
         if !any {
             return false;
         }
-        // What was compiled once compiles again.
-        let added = self.compile(kept).ok().filter(|added| !added.entries().is_empty());
-        self.publish(Version { index: version.index.clone(), dead, added: added.map(Arc::new) });
+        let (index, values) = (version.index.clone(), version.values.clone());
+        self.publish(Version { index, dead, added, values }, Some(version));
         true
     }
 
@@ -310,17 +388,39 @@ impl List {
     ) -> Result<bool, String> {
         check_value(self.kind.output, value)?;
         let _writing = self.lock();
-        let mut entries = Entries::new(self.kind.is_map);
-        let mut any = false;
-        self.each(|entry, key, old| {
-            let hit = is(entry, key);
-            any |= hit;
-            entries.push(key, if hit { value } else { old }, 0);
-        });
-        if any {
-            self.rebuild(entries)?;
+        let version = self.version();
+        let (entries, mut values) = (version.index.entries(), version.values.clone());
+        let (value, mut any) = (Arc::<[u8]>::from(value), false);
+        for entry in (0..entries.len()).filter(|entry| version.alive(*entry)) {
+            if is(entry, entries.key(entry)) {
+                values.insert(entry, value.clone());
+                any = true;
+            }
         }
-        Ok(any)
+        let (mut added, mut first) = (Vec::new(), entries.len());
+        for old in &version.added {
+            let (entries, mut new, mut hit) =
+                (old.entries(), Entries::new(self.kind.is_map), false);
+            for at in 0..entries.len() {
+                let is = is(first + at, entries.key(at));
+                hit |= is;
+                new.push(entries.key(at), if is { &value } else { entries.value(at) }, 0);
+            }
+            first += entries.len();
+            any |= hit;
+            added.push(if hit { Arc::new(self.compile(new)?) } else { old.clone() });
+        }
+        if !any {
+            return Ok(false);
+        }
+        let many = values.len() as u32 > changes_max(entries.len());
+        let (index, dead) = (version.index.clone(), version.dead.clone());
+        let next = Version { index, dead, added, values };
+        match many {
+            true => self.rebuild(next.all(|_, _| true), Some(version))?,
+            false => self.publish(next, Some(version)),
+        }
+        Ok(true)
     }
 
     /// Replaces all entries at once; with none it empties the list.
@@ -329,42 +429,51 @@ impl List {
             check_value(self.kind.output, entries.value(entry))?;
         }
         let _writing = self.lock();
-        self.rebuild(entries)
+        self.rebuild(entries, None)
     }
 
     fn compile(&self, entries: Entries) -> Result<Index, String> {
         Index::new(entries, self.kind.method, self.kind.ignore_case).map_err(|(_, message)| message)
     }
 
-    fn rebuild(&self, entries: Entries) -> Result<(), String> {
+    fn rebuild(&self, entries: Entries, known: Option<Arc<Version>>) -> Result<(), String> {
         let index = self.compile(entries)?;
-        self.publish(Version::of(Arc::new(index)));
+        self.publish(Version::of(Arc::new(index)), known);
         Ok(())
     }
 }
 
 impl Version {
     fn of(index: Arc<Index>) -> Self {
-        Self { index, dead: Vec::new(), added: None }
+        Self { index, dead: Vec::new(), added: Vec::new(), values: HashMap::new() }
     }
 
     fn alive(&self, entry: u32) -> bool {
         self.dead.get(entry as usize / 64).is_none_or(|bits| bits >> (entry % 64) & 1 == 0)
     }
 
+    /// Returns the value that an entry of one of the two indices was given at run time.
+    fn value(&self, index: &Index, entry: u32) -> Option<&[u8]> {
+        if self.values.is_empty() || !std::ptr::eq(index, &*self.index) {
+            return None;
+        }
+        self.values.get(&entry).map(|value| &**value)
+    }
+
     /// Returns the index and the entry of it that a value matches.
     fn find(&self, value: &Value<'_>) -> Option<(&Index, u32)> {
-        let old =
+        let mut best =
             self.index.find(value, |entry| self.alive(entry)).map(|entry| (&*self.index, entry));
-        let new = self
-            .added
-            .as_ref()
-            .and_then(|added| added.find(value, |_| true).map(|entry| (&**added, entry)));
-        match (old, new) {
+        for added in &self.added {
+            let Some(entry) = added.find(value, |_| true) else { continue };
             // Of two that match, the closer one is the longer one; at the same length the older one stands first.
-            (Some(old), Some(new)) if new.0.closeness(new.1) > old.0.closeness(old.1) => Some(new),
-            (old, new) => old.or(new),
+            let closer =
+                |(index, old): (&Index, u32)| added.closeness(entry) > index.closeness(old);
+            if best.is_none_or(closer) {
+                best = Some((added, entry));
+            }
         }
+        best
     }
 
     fn all(&self, mut keep: impl FnMut(u32, &[u8]) -> bool) -> Entries {
@@ -372,22 +481,21 @@ impl Version {
         let mut entries = Entries::new(old.is_map());
         for entry in (0..old.len()).filter(|entry| self.alive(*entry)) {
             if keep(entry, old.key(entry)) {
-                entries.push(old.key(entry), old.value(entry), old.line(entry));
+                let value = self.value(&self.index, entry).unwrap_or_else(|| old.value(entry));
+                entries.push(old.key(entry), value, old.line(entry));
             }
         }
-        if let Some(added) = &self.added {
-            let added = added.entries();
-            (0..added.len()).for_each(|at| entries.push(added.key(at), added.value(at), 0));
-        }
+        self.added.iter().for_each(|added| entries.append(added.entries()));
         entries
     }
 }
 
 /// Returns the value of an entry with the groups of its expression filled in.
-fn with_groups(index: &Index, entry: u32, text: &[u8]) -> Option<Vec<u8>> {
+fn with_groups(index: &Index, entry: u32, value: Option<&[u8]>, text: &[u8]) -> Option<Vec<u8>> {
     let groups = index.regex(entry)?.captures(text)?;
+    let value = value.unwrap_or_else(|| index.entries().value(entry));
     let mut out = Vec::new();
-    crate::rules::regexp::expand(index.entries().value(entry), &groups, &mut out);
+    crate::rules::regexp::expand(value, &groups, &mut out);
     Some(out)
 }
 
@@ -422,16 +530,20 @@ const FILE_IDS: u32 = 1_000_000;
 pub struct Lists {
     lists: Mutex<Vec<Arc<List>>>,
     pending: Pending,
+    /// Databases of networks, by the names of their files.
+    databases: Mutex<HashMap<String, Arc<Database>>>,
 }
 
 impl Lists {
-    /// Returns the list of that kind, reading and compiling it when it is asked for first. The error is a line of the file
-    /// (0 for none) and a message fragment.
+    /// Returns the list of that kind, reading and compiling it when it is asked for first.
+    ///
+    /// # Errors
+    /// What is wrong with the file (line 0) or with its first bad line.
     pub fn list(
         &self,
         kind: Kind,
         read: impl FnOnce(&str) -> Result<Vec<u8>, String>,
-    ) -> Result<Arc<List>, (u32, String)> {
+    ) -> Result<Arc<List>, Fault> {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lists.iter().find(|list| list.kind == kind) {
             return Ok(known.clone());
@@ -439,26 +551,39 @@ impl Lists {
         // One file has one number, whatever it is compiled for.
         let same = lists.iter().find(|list| list.kind.path == kind.path).map(|list| list.id);
         let id = same.unwrap_or_else(|| free_id(&lists));
-        let bytes = read(&kind.path).map_err(|message| (0, message))?;
+        let bytes = read(&kind.path).map_err(|message| Fault::new(0, false, message))?;
         let entries = Entries::read(&bytes, kind.is_map);
-        drop(bytes);
-        let list = Arc::new(List::new(kind, id, entries)?);
+        let list = List::new(kind, id, entries).map_err(|fault| fault.in_text(&bytes))?;
+        let list = Arc::new(list);
         lists.push(list.clone());
         Ok(list)
     }
 
-    /// Keeps the patterns of an ACL line under a number of their own (`-u`). The error is the number of an entry (from 1
-    /// on) and a message fragment.
-    pub fn numbered(
+    /// Returns the database in a file, reading it when it is asked for first. The error is a message fragment.
+    pub fn database(
         &self,
-        kind: Kind,
-        id: u32,
-        entries: Entries,
-    ) -> Result<Arc<List>, (u32, String)> {
+        path: &str,
+        read: impl FnOnce(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<Arc<Database>, String> {
+        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = databases.get(path) {
+            return Ok(known.clone());
+        }
+        let database = Arc::new(Database::open(read(path)?)?);
+        databases.insert(path.to_owned(), database.clone());
+        Ok(database)
+    }
+
+    /// Keeps the patterns of an ACL line under a number of their own (`-u`).
+    ///
+    /// # Errors
+    /// What is wrong with the number, or with the first bad pattern.
+    pub fn numbered(&self, kind: Kind, id: u32, entries: Entries) -> Result<Arc<List>, Fault> {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         // A file that has the number by chance takes another one.
         if lists.iter().any(|list| list.id == id && !list.kind.path.is_empty()) {
-            return Err((0, format!("the number {id} is taken by the list of a file")));
+            let message = format!("the number {id} is taken by the list of a file");
+            return Err(Fault::new(0, false, message));
         }
         let list = Arc::new(List::new(kind, id, entries)?);
         lists.push(list.clone());
@@ -541,10 +666,37 @@ mod tests {
         let small = "10.0.0.0/8 net\n".to_string();
         changes(&list(Method::Ip, &small));
         let mut big = small;
-        for number in 0..2 * SMALL_MAX {
+        for number in 0..10 * SMALL_MAX {
             big += &format!("20.{}.{}.0/24 x\n", number / 256, number % 256);
         }
         changes(&list(Method::Ip, &big));
+    }
+
+    #[test]
+    fn many_changes_of_a_big_list_are_merged_and_lose_nothing() {
+        let key = |number: u32| format!("/{number}");
+        let big: String = (0..1000).map(|number| format!("{} old\n", key(number))).collect();
+        let list = list(Method::Str, &big);
+        for number in 0..1000 {
+            if number % 3 == 0 {
+                assert!(list.set(b"new", |_, known| known == key(number).as_bytes()).unwrap());
+            }
+            if number % 5 == 0 {
+                assert!(list.delete(|_, known| known == key(number).as_bytes()));
+            }
+            list.add(key(1000 + number).as_bytes(), b"added").unwrap();
+            assert!(list.set(b"later", |_, known| known == key(1000 + number).as_bytes()).unwrap());
+        }
+        for number in 0..2000 {
+            let expected = match number {
+                1000.. => Some("later"),
+                _ if number % 5 == 0 => None,
+                _ if number % 3 == 0 => Some("new"),
+                _ => Some("old"),
+            };
+            assert_eq!(get(&list, &key(number)).as_deref(), expected, "{number}");
+        }
+        assert_eq!(list.len(), 1800);
     }
 
     #[test]
@@ -557,14 +709,15 @@ mod tests {
             output,
         };
         let error = |kind, text: &str| {
-            List::new(kind, 0, Entries::read(text.as_bytes(), true)).unwrap_err()
+            let entries = Entries::read(text.as_bytes(), true);
+            List::new(kind, 0, entries).unwrap_err().in_text(text.as_bytes())
         };
-        let (line, message) =
-            error(kind(Method::Ip, Output::Str), "# x\n::1 a\n1.2.3 b\n1.2.3.4.5 c");
-        assert_eq!(line, 4);
-        assert!(message.contains("`1.2.3.4.5`"), "{message}");
-        assert_eq!(error(kind(Method::Str, Output::Int), "a 1\nb x").0, 2);
-        assert_eq!(error(kind(Method::Reg, Output::Str), "a 1\n(b x").0, 2);
+        let fault = error(kind(Method::Ip, Output::Str), "# x\n::1 a\n1.2.3 b\n  1.2.3.4.5 c");
+        assert_eq!((fault.line, fault.column), (4, 3));
+        assert!(fault.message.contains("`1.2.3.4.5`"), "{}", fault.message);
+        let fault = error(kind(Method::Str, Output::Int), "a 1\n\u{e9}b \t x");
+        assert_eq!((fault.line, fault.column), (2, 6));
+        assert_eq!(error(kind(Method::Reg, Output::Str), "a 1\n(b x").line, 2);
     }
 
     #[test]

@@ -15,9 +15,11 @@ mod text;
 pub use entries::Entries;
 pub use index::Index;
 pub(in crate::rules) use list::check_value;
-pub use list::{Found, Kind, List, Lists, Output};
+pub use list::{Fault, Found, Kind, List, Lists, Output};
 pub use network::{Network, Networks};
 pub use pending::Pending;
+pub(in crate::rules) use table::{Table, hash};
+pub(in crate::rules) use text::lowered;
 pub use text::{Affixes, Exact, Parts, TextPattern};
 
 use super::Compiler;
@@ -168,11 +170,11 @@ pub(super) fn load(kind: Kind, span: Span, compiler: &mut Compiler<'_>) -> Optio
     let (path, is_map) = (kind.path.clone(), kind.is_map);
     match names.patterns().list(kind, read) {
         Ok(list) => Some(list),
-        Err((line, message)) => {
+        Err(Fault { line, column, message, .. }) => {
             let what = if is_map { "map" } else { "pattern" };
             let message = match line {
                 0 => format!("cannot read the {what} file `{path}`: {message}"),
-                line => format!("{message}, in line {line} of `{path}`"),
+                line => format!("{message}, at {path}:{line}:{column}"),
             };
             compiler.diagnostics.push(Diagnostic::error(span, message));
             None

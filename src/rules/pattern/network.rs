@@ -48,16 +48,16 @@ impl Network {
 
 /// Parses an IPv4 address whose zero bytes in the middle may be left out: `10.1` is 10.0.0.1, and `10` is 0.0.0.10.
 fn short_v4(text: &str) -> Option<Ipv4Addr> {
-    let mut octets = [0u8; 4];
-    let parts: Vec<&str> = text.split('.').collect();
-    if parts.len() > 4 || parts.iter().any(|part| !part.bytes().all(|b| b.is_ascii_digit())) {
-        return None;
+    let (mut octets, mut count) = ([0u8; 4], 0);
+    for part in text.split('.') {
+        if count == 4 || part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        octets[count] = part.parse().ok()?;
+        count += 1;
     }
-    let (last, before) = parts.split_last()?;
-    for (octet, part) in octets.iter_mut().zip(before) {
-        *octet = part.parse().ok()?;
-    }
-    octets[3] = last.parse().ok()?;
+    // The last one that is written is the last one.
+    octets.swap(count - 1, 3);
     Some(Ipv4Addr::from(octets))
 }
 

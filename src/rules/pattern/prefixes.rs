@@ -9,8 +9,9 @@ use std::net::{IpAddr, Ipv4Addr};
 /// No entry.
 const NONE: u32 = u32::MAX;
 
-/// From this many segments on, the first 16 bits choose where to search.
-const TOP_MIN: usize = 4096;
+/// From this many segments on, the first 16 bits choose where to search: fewer are searched sooner than the table is
+/// built, which a change at run time does anew.
+const TOP_MIN: usize = 1 << 16;
 
 /// Where segments begin, and which entry covers each.
 #[derive(Debug)]
@@ -70,8 +71,14 @@ impl<T: Number> Segments<T> {
         segments.close_all();
         let starts: Box<[T]> = segments.starts.into();
         let top = (starts.len() >= TOP_MIN).then(|| {
-            let before = |bits: usize| starts.partition_point(|start| start.top() < bits) as u32;
-            (0..=1 << 16).map(before).collect()
+            let mut before = 0;
+            let count = |bits: usize| {
+                while starts.get(before).is_some_and(|start| start.top() < bits) {
+                    before += 1;
+                }
+                before as u32
+            };
+            (0..=1 << 16).map(count).collect()
         });
         Self { starts, owners: segments.owners.into(), top }
     }
@@ -212,6 +219,23 @@ impl Prefixes {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn networks_that_are_so_many_that_a_table_chooses_among_them_are_found() {
+        let network = |n: u32| Network::V4((0x0b00_0000 + n * 512).into(), 0xffff_ff00.into());
+        let networks: Vec<Network> = (0..40_000).map(network).collect();
+        let prefixes = Prefixes::new(&networks);
+        assert!(prefixes.v4.top.is_some());
+        let find = |address: u32| prefixes.find(Ipv4Addr::from(address).into(), |_| true);
+        for n in 0..40_000 {
+            let first = 0x0b00_0000 + n * 512;
+            assert_eq!(
+                [find(first), find(first + 255), find(first + 256)],
+                [Some(n), Some(n), None]
+            );
+        }
+        assert_eq!([find(0), find(0x0aff_ffff), find(u32::MAX)], [None; 3]);
+    }
 
     proptest! {
         #[test]

@@ -7,14 +7,14 @@ use twox_hash::XxHash3_64;
 
 /// Entries by text.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(in crate::rules) struct Table {
     /// Numbers plus one; 0 is free.
     slots: Box<[u32]>,
 }
 
 impl Table {
     /// Returns the table of the entries `0..count` with these hashes; at equal text, the lower number is found first.
-    pub(super) fn new(count: u32, hash_of: impl Fn(u32) -> Option<u64>) -> Self {
+    pub(in crate::rules) fn new(count: u32, hash_of: impl Fn(u32) -> Option<u64>) -> Self {
         let size = (count as usize * 2).next_power_of_two().max(2);
         let mut slots = vec![0u32; size].into_boxed_slice();
         for entry in 0..count {
@@ -31,7 +31,7 @@ impl Table {
 
     /// Returns the first entry with that hash for which `is` holds.
     #[inline]
-    pub(super) fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(in crate::rules) fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().checked_sub(1)?;
         let mut at = hash as usize & mask;
         loop {
@@ -46,6 +46,6 @@ impl Table {
 
 /// Returns the hash of a text.
 #[inline]
-pub(super) fn hash(text: &[u8]) -> u64 {
+pub(in crate::rules) fn hash(text: &[u8]) -> u64 {
     XxHash3_64::oneshot(text)
 }

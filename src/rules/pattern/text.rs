@@ -53,7 +53,7 @@ impl Exact {
 }
 
 /// Calls `f` with the text in lower case.
-pub(super) fn lowered<T>(text: &[u8], f: impl FnOnce(&[u8]) -> T) -> T {
+pub(in crate::rules) fn lowered<T>(text: &[u8], f: impl FnOnce(&[u8]) -> T) -> T {
     // What is compared is mostly a host, a path or the name of a browser: it fits here, so nothing is allocated.
     let mut buffer = [0; 256];
     match buffer.get_mut(..text.len()) {
@@ -168,7 +168,7 @@ impl TextPattern {
     }
 
     /// Returns whether `text` is the pattern.
-    #[inline]
+    #[inline(always)]
     pub fn equals(&self, text: &[u8]) -> bool {
         if self.ignore_case { same_ignoring_case(text, &self.text) } else { *text == *self.text }
     }

@@ -55,14 +55,59 @@ fn wrong_arguments_are_pointed_at() {
 }
 
 #[test]
+fn a_database_says_what_it_knows_of_an_address() {
+    let get = |expression: &str, client: &str| {
+        let mut proxy = Proxy::new();
+        let expression = proxy.expression(&format!("'{expression}'")).unwrap();
+        proxy.clean();
+        let mut stream = Stream::of("GET /");
+        stream.session.source = Some(format!("{client}:50001").parse().unwrap());
+        stream.eval(&expression)
+    };
+    for (expression, client, expected) in [
+        ("src,mmdb(country.mmdb,country.iso_code)", "10.1.2.3", Some("AA")),
+        ("src,mmdb(country.mmdb,country.iso_code),lower", "10.1.2.3", Some("aa")),
+        ("src,mmdb(country.mmdb,asn)", "10.1.2.3", Some("64500")),
+        ("src,mmdb(country.mmdb,asn),add(1)", "10.1.2.3", Some("64501")),
+        ("src,mmdb(country.mmdb,anycast)", "10.1.2.3", Some("1")),
+        ("src,mmdb(country.mmdb,country.iso_code)", "11.1.2.3", None),
+    ] {
+        assert_eq!(get(expression, client).as_deref(), expected, "{expression} {client}");
+    }
+}
+
+#[test]
+fn wrong_databases_and_paths_are_pointed_at() {
+    wrong(
+        "src,mmdb(country.mmdb)",
+        "`mmdb(country.mmdb)`: `mmdb` needs 2 arguments | expected text in parentheses",
+    );
+    wrong(
+        "src,mmdb(country.mmdb,a..b)",
+        "`a..b`: `a..b` is no path into a record | help: expected names with dots between: `country.iso_code`",
+    );
+    wrong("src,mmdb(none,a)", "`none`: cannot use the database `none`: no such file");
+    wrong(
+        "src,mmdb(nets,a)",
+        "`nets`: cannot use the database `nets`: it is no MaxMind database: there is no description at its end",
+    );
+    let mut proxy = Proxy::new();
+    assert!(proxy.expression("src,mmdb(country.mmdb,contry.iso_code)").is_some());
+    assert_eq!(
+        proxy.take(),
+        "warning at `contry.iso_code`: `country.mmdb` (Test-Country) has no `contry.iso_code` in the records looked at | help: did you mean `country`?"
+    );
+}
+
+#[test]
 fn wrong_lines_of_maps_are_named() {
     wrong(
         "src,map_ip(bad-nets)",
-        "`bad-nets`: bad pattern `10.0.0.300`: expected an address or a network such as `10.0.0.0/8` or `2001:db8::/32`, in line 3 of `bad-nets`",
+        "`bad-nets`: bad pattern `10.0.0.300`: expected an address or a network such as `10.0.0.0/8` or `2001:db8::/32`, at bad-nets:3:1",
     );
     wrong(
         "src,map_ip_int(bad-nets)",
-        "`bad-nets`: bad value `a`: expected a number, in line 2 of `bad-nets`",
+        "`bad-nets`: bad value `a`: expected a number, at bad-nets:2:12",
     );
     wrong("path,map(nope)", "`nope`: cannot read the map file `nope`: no such file");
     wrong("path,map_str_int(map,x)", "`x`: `x` is no default for such a map");

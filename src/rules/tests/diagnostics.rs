@@ -383,7 +383,7 @@ fn formats_are_checked() {
         ("%[scr]", "error at `scr`: unknown sample fetch `scr` | help: did you mean `src`?"),
         (
             "%{+Z}r",
-            "error at `+Z`: unknown log-format flag `+Z` | help: expected `+` or `-` and one of `Q` (quote), `X` (hexadecimal), `E` (escape), `M` (`-` when empty)",
+            "error at `+Z`: unknown log-format flag `+Z` | help: expected `+` or `-` and one of `Q` (quote), `X` (hexadecimal), `E` (escape), `M` (`-` when empty), `json`, `cbor`, `bin`",
         ),
         ("%{+Q", "error at `{+Q`: missing `}` behind the flags of a log-format tag"),
     ] {

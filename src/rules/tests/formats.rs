@@ -194,3 +194,56 @@ fn constant_text_is_known_to_be_constant() {
     assert_eq!(proxy.format("a%%b").unwrap().literal(), Some(&b"a%b"[..]));
     assert_eq!(proxy.format("a%ci").unwrap().literal(), None);
 }
+
+#[test]
+fn json_makes_an_object_of_the_named_items_and_leaves_the_rest_out() {
+    let mut stream = served();
+    assert_eq!(
+        log(
+            &mut stream,
+            "%{+json}o %[int(4)] test %(named_field)[str(ok)] %(status)ST %(t:str)Tr %(b)[bool(true)] \
+             %(nothing)[req.hdr(x-none)] %(r)r %(ip)ci %(si)si"
+        ),
+        "{\"named_field\": \"ok\", \"status\": 200, \"t\": \"69\", \"b\": true, \"nothing\": null, \
+         \"r\": \"GET /a%20b?q=\\\"x\\\"{y}#\u{e9} HTTP/1.1\", \"ip\": \"192.168.1.7\", \"si\": \"127.0.0.1\"}"
+    );
+    stream.record.partial = true;
+    assert_eq!(log(&mut stream, "%{+json}o %(bytes)B"), "{\"bytes\": 2750}");
+}
+
+#[test]
+fn cbor_is_a_map_of_the_named_items_in_hexadecimal() {
+    let mut stream = served();
+    assert_eq!(
+        log(&mut stream, "%{+cbor}o %[int(4)] test %(named_field)[str(ok)]"),
+        "BF6B6E616D65645F6669656C64626F6BFF"
+    );
+    // RFC 8949 appendix A: 10, 1000000, -1, -1000, false, null, "".
+    assert_eq!(
+        log(
+            &mut stream,
+            "%{+cbor}o %(a)[int(10)] %(b)[int(1000000)] %(c)[int(-1)] %(d)[int(-1000)] %(e)[bool(false)] \
+             %(f)[req.hdr(none)]"
+        ),
+        "BF61610A61621A000F42406163206164 3903E76165F46166F6FF".replace(' ', "")
+    );
+}
+
+#[test]
+fn an_encoding_of_one_item_encodes_its_value_alone() {
+    let mut stream = served();
+    assert_eq!(log(&mut stream, "a %{+cbor}[bool(true)] b"), "a F5 b");
+    assert_eq!(log(&mut stream, "{k: %(n){+json}[str(x y)]}"), "{k: \"x y\"}");
+    assert_eq!(log(&mut stream, "%(n:bool)[int(7)] %(n)[int(7)] %(:int)[str(12x)]"), "1 7 12");
+}
+
+#[test]
+fn binary_cbor_is_written_as_it_is() {
+    let mut stream = served();
+    let mut proxy = Proxy::at(Position::Log);
+    let format = proxy.format("'%{+cbor,+bin}o %(s)ST'").unwrap();
+    proxy.clean();
+    let mut out = Vec::new();
+    stream.write_bytes(&format, &mut out);
+    assert_eq!(out, b"\xbf\x61s\x18\xc8\xff");
+}

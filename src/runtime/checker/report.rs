@@ -1,13 +1,14 @@
 //! What is said when a server's state changes, in HAProxy's words, so that existing log watchers understand it.
 
 use crate::plan::Plan;
-use crate::server::{Admin, CheckResult, Operational};
+use crate::server::{Admin, CheckResult, CheckStatus, Operational};
 use std::fmt::Write;
 
 /// Level of "no server available".
 pub const EMERGENCY: u8 = 0;
 const ALERT: u8 = 1;
-const NOTICE: u8 = 5;
+/// Level of a check that changed no state.
+pub const NOTICE: u8 = 5;
 
 /// Returns the log level of a server's new state.
 pub fn level(state: Operational) -> u8 {
@@ -30,19 +31,52 @@ pub fn by_check(
     backend: usize,
     server: usize,
     state: Operational,
-    result: &CheckResult,
+    result: Option<&CheckResult>,
 ) -> String {
-    let mut text = named(plan, backend, server);
+    let mut text = format!("{} is {}", named(plan, backend, server), word(state));
+    if let Some(result) = result {
+        reason(&mut text, result);
+    }
+    text.push('.');
+    text + &tally(plan, backend, server, state == Operational::Down)
+}
+
+/// Returns the line for a check whose outcome is new (`option log-health-checks`); `tally` is that of its [`Health`].
+///
+/// [`Health`]: crate::server::Health
+pub fn of_check(
+    plan: &Plan,
+    backend: usize,
+    server: usize,
+    result: &CheckResult,
+    tally: (bool, u16, u16),
+) -> String {
+    let name = named(plan, backend, server);
+    let name = name.replacen("Backup Server", "backup server", 1).replacen("Server", "server", 1);
+    let outcome = match (result.status, result.status.passed()) {
+        (CheckStatus::L7OkConditional, _) => "conditionally succeeded",
+        (_, true) => "succeeded",
+        (_, false) => "failed",
+    };
+    let mut text = format!("Health check for {name} {outcome}");
+    reason(&mut text, result);
+    let (up, done, of) = tally;
     // Writing into a string cannot fail.
-    let _ = write!(text, " is {}, reason: {}", word(state), result.status.description());
+    let _ = write!(text, ", status: {done}/{of} {}.", if up { "UP" } else { "DOWN" });
+    text
+}
+
+/// Appends how a check ended.
+fn reason(text: &mut String, result: &CheckResult) {
+    // Writing into a string cannot fail.
+    let _ = write!(text, ", reason: {}", result.status.description());
     if result.code > 0 {
         let _ = write!(text, ", code: {}", result.code);
     }
     if !result.text.is_empty() && !result.status.passed() {
         let _ = write!(text, ", info: \"{}\"", result.text);
     }
-    let _ = write!(text, ", check duration: {}ms.", result.duration_ms);
-    text + &tally(plan, backend, server, state == Operational::Down)
+    let _ = write!(text, ", check duration: {}ms", result.duration_ms);
 }
 
 /// Returns the line for a change that an operator asked for with `set server … health`.

@@ -44,6 +44,8 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
             send(session, exchange, answer).await;
         }
         Stop::Drop(how) => {
+            // Who gets no answer has not sent a request that anybody took (manual 8.4, `TR`).
+            exchange.record.request_us = -1;
             count_denied(session, exchange, Counter::DeniedRequests);
             exchange.keep_alive = false;
             if let Some(recorder) = &exchange.record.trace {
@@ -55,6 +57,7 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
             drop_client(session, how);
         }
         Stop::Tarpit(status, answer) => {
+            exchange.record.request_us = -1;
             count_denied(session, exchange, Counter::DeniedRequests);
             if tarpit(session, exchange).await {
                 match answer {
@@ -73,13 +76,18 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
         }
         Stop::Answer(answer) => intercept(session, exchange, answer).await,
         Stop::Service(Service::Prometheus) => {
-            exchange.record.applet = Some("<PROMEX>");
+            as_applet(exchange, "<PROMEX>");
             let answer = shard.services.prometheus(&shard.plan, &exchange.request);
             intercept(session, exchange, answer).await;
         }
         Stop::Stats(page) => {
-            exchange.record.applet = Some("<STATS>");
+            as_applet(exchange, "<STATS>");
             let answer = shard.services.stats(&shard.plan, &page, &exchange.request);
+            if answer.status == 401 {
+                count_intercepted(session, exchange);
+                exchange.keep_alive = false;
+                return challenge(session, exchange, answer.status, &answer.fields).await;
+            }
             intercept(session, exchange, answer).await;
         }
         Stop::Monitor(well) => error(session, exchange, if well { 200 } else { 503 }).await,
@@ -92,6 +100,13 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
             }
         }
     }
+}
+
+/// Notes that a part of the proxy answers in place of a server, which takes no time to be reached.
+fn as_applet(exchange: &mut Exchange, name: &'static str) {
+    let record = &mut exchange.record;
+    record.applet = Some(name);
+    (record.queue_us, record.connect_us, record.response_us) = (0, 0, 0);
 }
 
 /// Holds a request back for `timeout tarpit`, without a buffer; returns whether its client is still there.
@@ -147,12 +162,29 @@ pub async fn send(session: &Session, exchange: &mut Exchange, answer: Answer) {
 
 /// Sends the page for an error of the proxy's own making.
 pub async fn error(session: &Session, exchange: &mut Exchange, status: u16) {
+    let reply = error_page(session, exchange, status);
+    send_reply(session, exchange, &reply, true).await;
+}
+
+/// Sends the page for a status that asks for credentials (401, 407), with the fields that say which.
+async fn challenge(
+    session: &Session,
+    exchange: &mut Exchange,
+    status: u16,
+    fields: &[(Vec<u8>, Vec<u8>)],
+) {
+    let mut reply = error_page(session, exchange, status);
+    fields.iter().for_each(|(name, value)| reply.add(name, value));
+    send_reply(session, exchange, &reply, true).await;
+}
+
+/// Returns the page of backend or frontend for a status, or the built-in one.
+fn error_page(session: &Session, exchange: &mut Exchange, status: u16) -> Reply {
     let backend = exchange.record.backend.map(|index| &session.shard.backend(index).error_files);
     let frontend = &session.frontend().error_files;
     let file = backend.and_then(|files| files.get(&status)).or_else(|| frontend.get(&status));
     let answer = file.and_then(|file| with_context(session, exchange, |cx| file.answer(cx)));
-    let reply = answer.map_or_else(|| Reply::error(status), reply_of);
-    send_reply(session, exchange, &reply, true).await;
+    answer.map_or_else(|| Reply::error(status), reply_of)
 }
 
 /// Sends the page for a request that could not be read: there is nothing that rules or formats could look at, so only
@@ -290,8 +322,13 @@ fn skip_body(exchange: &mut Exchange) {
 }
 
 /// After an error answer: ends our side and swallows a bounded rest, so that the answer is not lost to a reset.
-pub async fn drain_refused(session: &Session) {
+///
+/// Who was too slow to send anything has nothing under way that would make one of our close: its place is free at once.
+pub async fn drain_refused(session: &Session, exchange: &Exchange) {
     session.socket.shutdown_write();
+    if exchange.record.termination.cause == b'c' && session.socket.is_quiet() {
+        return;
+    }
     session.arm(Some(Duration::from_secs(1)));
     let mut buffer = session.shard.buffers.take();
     let mut left = DRAIN_BYTES_MAX;

@@ -15,7 +15,7 @@ use crate::proto::uri;
 use crate::runtime::session::Session;
 use crate::runtime::tcp::{end_letters, tunnel_options};
 use crate::runtime::transport::Socket;
-use crate::runtime::tunnel;
+use crate::runtime::tunnel::{self, Options};
 use std::net::SocketAddr;
 
 /// What CONNECT is answered with: nothing may frame what follows (RFC 9110 section 9.3.6).
@@ -89,7 +89,8 @@ pub(super) async fn tunnel(
         Err(_) => return end(exchange, b'c', b'D'),
     }
     exchange.record.bytes_out = len as u64;
-    let options = tunnel_options(session.frontend(), backend);
+    let limits = exchange.record.bandwidth.get_mut().clone();
+    let options = Options { limits, ..tunnel_options(session.frontend(), backend) };
     let carried = tunnel::relay(session, server, options, early, Vec::new()).await;
     server.shutdown_both();
     exchange.record.bytes_in += carried.from_client;

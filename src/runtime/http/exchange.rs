@@ -37,8 +37,14 @@ pub struct Exchange {
     pub keep_alive: bool,
     /// Whether the client may still be sending a body that nobody will read.
     pub unread: bool,
+    /// Whether a rule said that the server's connection closes behind this stream.
+    pub last_of_server: bool,
     /// Whether the stream is to be logged at all.
     pub silent: bool,
+    /// Whether it was logged already.
+    pub logged: bool,
+    /// Whether its request could not be read.
+    pub refused: bool,
 }
 
 impl Exchange {
@@ -48,11 +54,13 @@ impl Exchange {
         self.started_us = now_us;
         self.received_us = now_us;
         self.silent = false;
+        self.logged = false;
+        self.refused = false;
         self.unread = false;
+        self.last_of_server = false;
         self.variables.clear(&shard.plan.variables);
         self.record = Record {
             start_us: shard.clock.wall_us(now_us),
-            connections: shard.plan.connections.current(),
             frontend_connections: session.frontend().connections.current(),
             request_counter: shard.next_request(),
             first_request: session.requests.get() == 0,

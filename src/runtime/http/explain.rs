@@ -5,6 +5,7 @@
 
 use super::exchange::Exchange;
 use super::route::with_context;
+use crate::log::Line;
 use crate::metrics::Counter;
 use crate::plan::ExplainLog;
 use crate::plan::explain::{Facts, Story};
@@ -73,8 +74,13 @@ pub fn finish(session: &Session, exchange: &mut Exchange) {
     let name = format!("explain {}/{}", shard.index, exchange.record.request_counter);
     let mut shard_log = shard.log.borrow_mut();
     for line in story.text(false).lines().filter(|line| !line.trim().is_empty()) {
-        let line = format!("{name} {line}");
-        shard_log.write(&log.targets, tag, LEVEL_INFO, now_us, line.as_bytes());
+        let message = format!("{name} {line}");
+        let message = message.as_bytes();
+        let line = Line { tag, level: LEVEL_INFO, now_us, structured: b"", message };
+        shard_log.write(&log.targets, line);
+        for profiled in &log.profiled {
+            shard_log.write(std::slice::from_ref(&profiled.target), line);
+        }
     }
     let dropped = shard_log.take_dropped();
     if dropped > 0 {

@@ -8,12 +8,13 @@
 
 use super::exchange::Exchange;
 use super::upload::{Upload, alongside};
-use super::{answer, connect, route};
+use super::{answer, connect, finish, route};
 use crate::metrics::Counter;
-use crate::plan::{Backend, ConnectionMode, RetryOn, Reuse};
+use crate::plan::{Backend, ConnectionMode, HeaderNames, RetryOn, Reuse};
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::Hop;
-use crate::proto::http::Head;
+use crate::proto::http::{BodyLength, Head};
+use crate::rules::context::LogStep;
 use crate::runtime::assign::{Assigned, Dispatch, Refused, Wish};
 use crate::runtime::session::Session;
 use crate::runtime::tcp::refused_letters;
@@ -65,6 +66,7 @@ pub async fn forward(session: &Session, exchange: &mut Exchange, backend_index: 
             Ok(assigned) => assigned,
             Err(refused) => return Box::pin(refuse(session, exchange, refused)).await,
         };
+        finish::reached(session, exchange, LogStep::Connect);
         let follows = backend.servers[slot.server].follow.is_some();
         if follows {
             if exchange.request.method() == b"CONNECT" {
@@ -210,12 +212,13 @@ impl Conversation<'_> {
         let keep_server = [self.backend.connection_mode, frontend.connection_mode]
             == [ConnectionMode::KeepAlive; 2]
             && reuses_max.is_none_or(|max| self.uses < max);
-        let stays = keep_server || self.backend.pretend_keep_alive;
+        let keep_server = keep_server && !exchange.last_of_server;
+        let stays = keep_server || self.backend.pretend_keep_alive && !exchange.last_of_server;
         let reused = self.uses > 0;
         let mut body = BodyReader::new(exchange.request.body);
         let head_len = exchange.request.received().len();
-        if self.backend.messages.drop_request_trailers {
-            body.drop_trailers();
+        if exchange.request.body == BodyLength::Chunked {
+            self.limit_trailers(&mut body);
         }
         let first = match body.forward(exchange.request.buffer_mut(), head_len) {
             Ok(first) => first,
@@ -261,10 +264,13 @@ impl Conversation<'_> {
             false => None,
         };
         let upload = Upload::new(room);
+        // Until the request is through, what holds is the limit of the upload.
+        self.session.arm(None);
+        upload.limits.replace(exchange.record.bandwidth.get_mut().clone());
         let up = self.upload(body, &upload);
         let down = self.respond(exchange, sent_us, false, &upload);
         // Rare and large: not part of every stream's state.
-        let result = Box::pin(alongside(up, down)).await;
+        let result = Box::pin(alongside(&upload, up, down)).await;
         exchange.record.bytes_in += upload.bytes.get();
         if let (Err(Fail::Again(_)), Some(kept)) = (&result, upload.kept.take()) {
             // The next attempt finds the whole request where this one found its beginning.
@@ -281,6 +287,18 @@ impl Conversation<'_> {
             }
         }
         result.map(|ok| ok && keep_server && upload.done.get() && !upload.lost.get())
+    }
+
+    /// Takes from the trailers of a request what the proxies take from its head.
+    fn limit_trailers(&self, body: &mut BodyReader) {
+        if self.backend.messages.drop_request_trailers {
+            body.drop_trailers();
+        }
+        // The head has gone: `reject` too can only keep them from the server.
+        let policies = [self.session.frontend().header_names, self.backend.header_names];
+        if policies != [HeaderNames::Preserve; 2] {
+            body.restrict_trailers();
+        }
     }
 
     /// Whether a connection that ended before anything was sent counts as one that was not made.
@@ -309,8 +327,11 @@ impl Conversation<'_> {
                 exchange.keep_alive = false;
             }
             Fail::Cut(cause, phase) => {
-                self.count_failure(cause, phase);
-                end(exchange, cause, phase);
+                // What became of the rest of a request changes nothing about how its stream was decided.
+                if exchange.record.termination.cause == 0 {
+                    self.count_failure(cause, phase);
+                    end(exchange, cause, phase);
+                }
                 exchange.keep_alive = false;
             }
             Fail::Stale | Fail::Unsent | Fail::Again(_) | Fail::Answered => {}

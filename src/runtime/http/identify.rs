@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::route::{Stop, with_context};
 use crate::plan::{AddressField, HeaderNames};
 use crate::proto::http::Head;
+use crate::proto::scan;
 use crate::runtime::session::Session;
 use std::net::IpAddr;
 
@@ -80,7 +81,7 @@ fn write_ip(ip: IpAddr, out: &mut [u8; 46]) -> usize {
 /// The answer when the policy refuses such requests.
 #[cold]
 pub fn restrict_names(policy: HeaderNames, head: &mut Head) -> Result<(), Stop> {
-    let plain = |name: &[u8]| name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let plain = scan::is_plain_name;
     match policy {
         HeaderNames::Preserve => {}
         HeaderNames::Delete => {

@@ -24,6 +24,7 @@ use super::session::Session;
 use super::shard::IdlePermit;
 use crate::metrics::Counter;
 use crate::plan::{ConnectionMode, Gauge};
+use crate::rules::context::LogStep;
 use exchange::Exchange;
 pub use receive::wait_idle;
 use route::Step;
@@ -77,7 +78,7 @@ async fn burst<'s>(session: &'s Session, exchange: &mut Exchange, first: First<'
         finish::stream(session, exchange);
         if !exchange.keep_alive {
             if exchange.unread {
-                answer::drain_refused(session).await;
+                answer::drain_refused(session, exchange).await;
             }
             return After::Close;
         }
@@ -95,6 +96,8 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     let frontend = session.frontend();
     session.requests.set(session.requests.get() + 1);
     session.shard.count(frontend.object, Counter::Requests, 1);
+    finish::reached(session, exchange, LogStep::Accept);
+    finish::reached(session, exchange, LogStep::Request);
     exchange.keep_alive = exchange.request.keep_alive
         && frontend.connection_mode != ConnectionMode::Close
         && !session.shard.is_draining();
@@ -112,8 +115,7 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     };
     exchange.record.backend = Some(backend);
     session.shard.count(session.shard.backend(backend).object, Counter::Sessions, 1);
-    let gauge = Inside::enter(&session.shard.backend(backend).streams);
-    exchange.record.backend_streams = gauge.0.current();
+    let _inside = Inside::enter(&session.shard.backend(backend).streams);
     let routed = match route::backend(session, exchange, backend) {
         Ok(Step::Done(())) => Ok(()),
         Ok(Step::Waits(wait)) => {

@@ -165,6 +165,7 @@ async fn complete(session: &Session, exchange: &mut Exchange) -> Result<(), Fail
 pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure) {
     let frontend = session.frontend();
     exchange.keep_alive = false;
+    exchange.refused = true;
     let termination = &mut exchange.record.termination;
     let null = match failure {
         Failure::Timeout(null) => null,
@@ -200,7 +201,7 @@ pub async fn refuse(session: &Session, exchange: &mut Exchange, failure: Failure
     session.shard.count(frontend.object, Counter::RequestErrors, 1);
     if let Some(status) = status {
         answer::refuse(session, exchange, status).await;
-        answer::drain_refused(session).await;
+        answer::drain_refused(session, exchange).await;
     }
     finish::stream(session, exchange);
 }

@@ -3,7 +3,9 @@
 use super::exchange::Exchange;
 use super::forward::{Conversation, Fail};
 use crate::proto::h1::body::BodyReader;
-use crate::runtime::splice::{Broken, Way};
+use crate::rules::bandwidth::{Direction, Limits};
+use crate::runtime::bandwidth::Limited;
+use crate::runtime::splice::{Broken, Side, Way};
 use std::cell::Cell;
 
 /// A body with at least this many bytes to come is worth a pipe.
@@ -19,7 +21,9 @@ impl Conversation<'_> {
         decode: bool,
     ) -> Result<bool, Fail> {
         let shard = &self.session.shard;
-        if !decode && body.opaque() >= SPLICE_MIN && self.may_splice_response() {
+        let limits = exchange.record.limits(Direction::Out);
+        let splice = limits.is_none() && self.may_splice_response();
+        if !decode && body.opaque() >= SPLICE_MIN && splice {
             self.splice_body(exchange, &mut body).await?;
             if body.is_done() {
                 return Ok(true);
@@ -59,7 +63,16 @@ impl Conversation<'_> {
             };
             let advance = advance.map_err(|_| Fail::Malformed)?;
             let clean = advance.consumed == buffer.len();
-            if decode {
+            let scratch_len = scratch.len();
+            if let Some(limits) = &limits {
+                let (bytes, len) = match decode {
+                    true => (std::mem::take(&mut scratch), scratch_len),
+                    false => (std::mem::take(&mut buffer), advance.consumed),
+                };
+                let bytes = Box::pin(self.send_slowly(bytes, 0, len, limits)).await?;
+                *(if decode { &mut scratch } else { &mut buffer }) = bytes;
+                exchange.record.bytes_out += len as u64;
+            } else if decode {
                 let len = scratch.len();
                 scratch = self.send_client(scratch, len).await?;
                 exchange.record.bytes_out += len as u64;
@@ -85,17 +98,17 @@ impl Conversation<'_> {
         body: &mut BodyReader,
     ) -> Result<(), Fail> {
         let Ok(pipe) = self.session.shard.pipes.take() else { return Ok(()) };
-        let timeouts = (self.session.frontend().timeouts.client, self.backend.timeouts.server);
-        let limit = timeouts.0.into_iter().chain(timeouts.1).min();
         let moved = Cell::new(0);
         let way = Way {
             session: self.session,
             from: self.upstream,
             to: &self.session.socket,
-            limit: &|| limit,
+            limit: &|side| match side {
+                Side::From => self.backend.timeouts.server,
+                Side::To => self.session.frontend().timeouts.client,
+            },
             moved: &|count| moved.set(moved.get() + count),
         };
-        self.session.arm(limit);
         let result = way.splice(pipe, body.opaque()).await;
         exchange.record.bytes_out += moved.get();
         body.skip(moved.get());
@@ -109,6 +122,29 @@ impl Conversation<'_> {
             Ok(true) | Err(Broken::From) => Err(Fail::Cut(b'S', b'D')),
             Err(Broken::To) => Err(Fail::Cut(b'C', b'D')),
             Err(Broken::Expired) => Err(Fail::Cut(b's', b'D')),
+            Err(Broken::ToExpired) => Err(Fail::Cut(b'c', b'D')),
+        }
+    }
+
+    /// Sends to a client that is to get bytes no faster than `limits` say; the first `free` of them come at once.
+    pub(super) async fn send_slowly(
+        &self,
+        buffer: Vec<u8>,
+        free: usize,
+        len: usize,
+        limits: &Limits,
+    ) -> Result<Vec<u8>, Fail> {
+        let limited = Limited {
+            session: self.session,
+            to: &self.session.socket,
+            limits,
+            direction: Direction::Out,
+            takes: || self.session.frontend().timeouts.client,
+        };
+        match limited.send(buffer, free, len, &Cell::new(0)).await {
+            Ok((Ok(()), buffer)) => Ok(buffer),
+            Ok((Err(_), _)) => Err(Fail::Cut(b'C', b'D')),
+            Err(_) => Err(Fail::Cut(b'c', b'D')),
         }
     }
 

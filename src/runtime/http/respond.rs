@@ -3,7 +3,7 @@
 use super::exchange::Exchange;
 use super::forward::{Conversation, Fail, end};
 use super::upload::{Upload, strip_connection_fields};
-use super::{answer, persist, route};
+use super::{answer, finish, persist, route};
 use crate::metrics::Phase;
 use crate::plan::RetryOn;
 use crate::proto::h1::body::BodyReader;
@@ -11,9 +11,11 @@ use crate::proto::h1::parse::{self, Parsed, RequestKind};
 use crate::proto::h1::seal;
 use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
+use crate::rules::bandwidth::Direction;
+use crate::rules::context::LogStep;
 use crate::rules::trace::Event;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
-use crate::runtime::tunnel;
+use crate::runtime::tunnel::{self, Options};
 use crate::runtime::watch::{self, Left};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -59,6 +61,9 @@ impl Conversation<'_> {
         }
         if route::has_response_rules(self.session, self.backend) {
             let ruled = route::response(self.session, exchange, self.backend, self.upstream).await;
+            if let Some(limits) = exchange.record.bandwidth.get_mut() {
+                upload.limits.replace(Some(limits.clone()));
+            }
             if let Err(stop) = ruled {
                 upload.answering.set(true);
                 return Box::pin(self.refuse_response(exchange, stop, upload)).await;
@@ -86,6 +91,8 @@ impl Conversation<'_> {
             Hop::to_client(exchange.keep_alive, exchange.request.version(), exchange.response.body);
         exchange.keep_alive = hop.keep_alive;
         let complete = self.relay_response(exchange, &hop).await?;
+        // Whoever asked whether to send the body, and sent nothing of it, has the answer: it will not come.
+        upload.unwanted.set(exchange.request.expect_continue && upload.bytes.get() == 0);
         Ok(complete && exchange.response.keep_alive)
     }
 
@@ -138,13 +145,8 @@ impl Conversation<'_> {
                 true => Box::pin(self.unless_gone(upload, receiving)).await?,
             };
             let Ok((received, filled)) = received else {
-                return Err(match upload.waits_for_client.get() {
-                    true => Fail::Status(408, b'c', b'H'),
-                    false => {
-                        let fail = Fail::Status(504, b's', b'H');
-                        self.unanswered(RetryOn::TIMEOUT, upload, fail)
-                    }
-                });
+                let fail = Fail::Status(504, b's', b'H');
+                return Err(self.unanswered(RetryOn::TIMEOUT, upload, fail));
             };
             *exchange.response.buffer_mut() = filled;
             match received {
@@ -253,6 +255,8 @@ impl Conversation<'_> {
                 return Err(self.outgrown(b'H'));
             }
         }
+        self.log_head(exchange, if rewrite { out.len() } else { head_len });
+        let head_written = out.len();
         let first = if decode {
             let rest = exchange.response.rest();
             body.advance_with(rest, |range| out.extend_from_slice(&rest[range]))
@@ -270,19 +274,33 @@ impl Conversation<'_> {
                 out.extend_from_slice(&rest[..first.consumed]);
             }
             let len = out.len();
-            exchange.out = self.send_client(out, len).await?;
+            exchange.out = match exchange.record.limits(Direction::Out) {
+                None => self.send_client(out, len).await?,
+                Some(limits) => Box::pin(self.send_slowly(out, head_written, len, &limits)).await?,
+            };
             exchange.record.bytes_out += len as u64;
         } else {
             exchange.out = out;
             let len = head_len + first.consumed;
             let buffer = std::mem::take(exchange.response.buffer_mut());
-            *exchange.response.buffer_mut() = self.send_client(buffer, len).await?;
+            *exchange.response.buffer_mut() = match exchange.record.limits(Direction::Out) {
+                None => self.send_client(buffer, len).await?,
+                Some(limits) => Box::pin(self.send_slowly(buffer, head_len, len, &limits)).await?,
+            };
             exchange.record.bytes_out += len as u64;
         }
         if first.done {
             return Ok(clean);
         }
         Box::pin(self.relay_body(exchange, body, decode)).await
+    }
+
+    /// Logs a response whose head of that length is about to be sent, if that is when lines are written.
+    fn log_head(&self, exchange: &mut Exchange, head_len: usize) {
+        let before = exchange.record.bytes_out;
+        exchange.record.bytes_out += head_len as u64;
+        finish::reached(self.session, exchange, LogStep::Response);
+        exchange.record.bytes_out = before;
     }
 
     /// Answers in place of a response that a rule refused or replaced.
@@ -340,10 +358,12 @@ impl Conversation<'_> {
         };
         write::write_response(&exchange.response, &mut out, &hop);
         let len = out.len();
+        self.log_head(exchange, len);
         exchange.out = self.send_client(out, len).await?;
         let early_server = exchange.response.rest().to_vec();
         let early_client = std::mem::take(&mut exchange.next);
-        let options = tunnel_options(self.session.frontend(), self.backend);
+        let limits = exchange.record.bandwidth.get_mut().clone();
+        let options = Options { limits, ..tunnel_options(self.session.frontend(), self.backend) };
         let carried =
             tunnel::relay(self.session, self.upstream, options, early_client, early_server).await;
         exchange.record.bytes_in += carried.from_client;

@@ -4,7 +4,9 @@ use super::exchange::Exchange;
 use super::wait::{self, Side, Waiting, resume};
 use super::{identify, persist};
 use crate::metrics::Counter;
-use crate::plan::{Backend, BackendTarget, HeaderNames, MonitorFail, ServerTarget, StatsPage};
+use crate::plan::{
+    Backend, BackendTarget, HeaderNames, MonitorFail, ServerTarget, StatsPage, UseBackend,
+};
 use crate::proto::h1::seal;
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
@@ -80,6 +82,7 @@ pub fn with_context<T>(
             session: &session.variables,
             stream: &exchange.variables,
         },
+        head_bytes_max: shard.plan.global.buffer_size,
         now_us: shard.clock.wall_us(exchange.received_us),
     };
     f(&mut context)
@@ -223,7 +226,7 @@ fn end_of_backend(session: &Session, exchange: &mut Exchange, index: u32) -> Res
     }
     identify::client(session, exchange, index);
     if exchange.request.is_reframed() {
-        seal::request(&mut exchange.request);
+        exchange.last_of_server = seal::request(&mut exchange.request);
     }
     Ok(())
 }
@@ -289,35 +292,28 @@ fn chosen_backend(session: &Session, exchange: &mut Exchange) -> Option<u32> {
     }
     let names = &session.shard.plan.names.backends;
     with_context(session, exchange, |cx| {
+        let rule = UseBackend::first(&frontend.use_backend, cx)?;
         let record = cx.record;
         let told = |name: &str, how: &str| {
             if let Some(recorder) = &record.trace {
                 recorder.outcome(format!("{how} {name}"));
             }
         };
-        for rule in &frontend.use_backend {
-            if !trace::holds(cx, rule.condition.as_ref(), rule.span, "use_backend") {
-                continue;
+        match &rule.target {
+            BackendTarget::Fixed(index) => {
+                told(&names[*index as usize], "backend");
+                Some(*index)
             }
-            match &rule.target {
-                BackendTarget::Fixed(index) => {
-                    told(&names[*index as usize], "backend");
-                    return Some(*index);
-                }
-                BackendTarget::Named(format) => {
-                    let mut name = Vec::new();
-                    format.write(cx, &mut name);
-                    if let Some(index) = names.iter().position(|known| known.as_bytes() == name) {
-                        told(&names[index], "backend");
-                        return Some(index as u32);
-                    }
-                    told(&String::from_utf8_lossy(&name), "default backend: there is no");
-                    // An unknown name falls through to the default, as the manual says for dynamic rules.
-                    return None;
-                }
+            BackendTarget::Named(format) => {
+                let mut name = Vec::new();
+                format.write(cx, &mut name);
+                // An unknown name falls through to the default, as the manual says for dynamic rules.
+                let found = names.iter().position(|known| known.as_bytes() == name);
+                let how = if found.is_some() { "backend" } else { "default backend: there is no" };
+                told(&String::from_utf8_lossy(&name), how);
+                found.map(|index| index as u32)
             }
         }
-        None
     })
     .or(frontend.default_backend)
 }

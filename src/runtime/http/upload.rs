@@ -6,13 +6,17 @@ use crate::metrics::Counter;
 use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::{self, Hop};
 use crate::proto::http::{Head, Known};
+use crate::rules::bandwidth::{Direction, Limits};
 use crate::rules::trace::Event;
+use crate::runtime::bandwidth::Limited;
 use crate::runtime::deadline::Expired;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 /// The server does not take the request in time.
 const SERVER_IS_SLOW: Fail = Fail::Status(504, b's', b'D');
@@ -29,6 +33,9 @@ impl Conversation<'_> {
     ) -> Result<(io::Result<()>, usize), Fail> {
         let deadline = &self.session.deadline;
         strip_connection_fields(&mut exchange.request);
+        if let Some(limits) = exchange.record.limits(Direction::In) {
+            return Box::pin(self.send_request_slowly(exchange, hop, with_body, &limits)).await;
+        }
         if !write::needs_rewrite(&exchange.request, hop) {
             let head_len = exchange.request.received().len();
             let buffer = std::mem::take(exchange.request.buffer_mut());
@@ -69,27 +76,73 @@ impl Conversation<'_> {
         Ok((sent, count.get()))
     }
 
+    /// Sends the head, and the body bytes that came with it no faster than `limits` say.
+    async fn send_request_slowly(
+        &self,
+        exchange: &mut Exchange,
+        hop: &Hop,
+        with_body: usize,
+        limits: &Limits,
+    ) -> Result<(io::Result<()>, usize), Fail> {
+        let mut out = std::mem::take(&mut exchange.out);
+        out.clear();
+        let head_len = exchange.request.received().len();
+        match write::needs_rewrite(&exchange.request, hop) {
+            true => write::write_request(&exchange.request, &mut out, hop),
+            false => out.extend_from_slice(exchange.request.received()),
+        }
+        if out.len() > self.session.shard.plan.global.buffer_size {
+            exchange.out = out;
+            return Err(self.outgrown(b'R'));
+        }
+        let free = out.len();
+        if let Some(recorder) = &exchange.record.trace {
+            recorder.push(Event::Request(out.clone(), with_body - head_len));
+        }
+        out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
+        let (len, sent) = (out.len(), Cell::new(0));
+        let limited = self.limited_upload(limits);
+        let (taken, out) = limited.send(out, free, len, &sent).await.map_err(|_| SERVER_IS_SLOW)?;
+        exchange.out = out;
+        self.session.arm(self.backend.timeouts.server);
+        Ok((taken, sent.get()))
+    }
+
+    fn limited_upload<'l>(
+        &'l self,
+        limits: &'l Limits,
+    ) -> Limited<'l, impl Fn() -> Option<Duration> + 'l> {
+        Limited {
+            session: self.session,
+            to: self.upstream,
+            limits,
+            direction: Direction::In,
+            takes: || self.backend.timeouts.server,
+        }
+    }
+
     /// Relays the rest of a request body.
+    ///
+    /// It has a deadline of its own: the response may be on its way at the same time, with limits of other sides.
     pub(super) async fn upload(&self, mut body: BodyReader, upload: &Upload) -> Result<(), Fail> {
         let shard = &self.session.shard;
         let timeouts = &self.session.frontend().timeouts;
         let mut buffer = shard.buffers.take();
         let mut lost_us = 0;
+        let deadline = shard.timers.own();
         loop {
             buffer.clear();
-            upload.waits_for_client.set(true);
-            self.session.arm(timeouts.client);
-            let received = self.session.deadline.limit(self.session.socket.recv(buffer)).await;
+            deadline.arm(timeouts.client);
+            let received = deadline.limit(self.session.socket.recv(buffer)).await;
             let Ok((received, filled)) = received else {
                 return Err(upload.fail(408, b'c'));
             };
-            upload.waits_for_client.set(false);
             buffer = filled;
             match received {
                 Ok(count) if count > 0 => {}
                 // The response is being spliced, which made the socket non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let readable = self.session.deadline.limit(self.session.socket.readable());
+                    let readable = deadline.limit(self.session.socket.readable());
                     match readable.await {
                         Ok(Ok(())) => continue,
                         Ok(Err(_)) => return Err(Fail::Cut(b'C', b'D')),
@@ -107,11 +160,27 @@ impl Conversation<'_> {
                 return Err(upload.fail(400, b'P'));
             };
             let mut at = 0;
+            let limits = upload.limits.borrow().clone();
+            if let Some(limits) = limits.filter(|limits| limits.is_limited(Direction::In))
+                && !upload.lost.get()
+            {
+                let (limited, sent) = (self.limited_upload(&limits), Cell::new(0));
+                let sending = Box::pin(limited.send(buffer, 0, advance.consumed, &sent));
+                let Ok((taken, back)) = sending.await else {
+                    return Err(upload.fail(504, b's'));
+                };
+                (buffer, at) = (back, advance.consumed);
+                if taken.is_err() {
+                    upload.lost.set(true);
+                    lost_us = shard.clock.now_us();
+                    self.await_response(upload);
+                }
+            }
             while at < advance.consumed && !upload.lost.get() {
                 // A slow server is not a silent one: whatever it takes begins the limit anew.
-                self.session.arm(self.backend.timeouts.server);
+                deadline.arm(self.backend.timeouts.server);
                 let sending = self.upstream.send_some(buffer, at, advance.consumed);
-                let Ok((sent, back)) = self.session.deadline.limit(sending).await else {
+                let Ok((sent, back)) = deadline.limit(sending).await else {
                     return Err(upload.fail(504, b's'));
                 };
                 buffer = back;
@@ -122,6 +191,7 @@ impl Conversation<'_> {
                     Err(_) => {
                         upload.lost.set(true);
                         lost_us = shard.clock.now_us();
+                        self.await_response(upload);
                     }
                 }
             }
@@ -130,7 +200,7 @@ impl Conversation<'_> {
                 upload.next.borrow_mut().extend_from_slice(&buffer[advance.consumed..]);
                 upload.done.set(true);
                 shard.buffers.give(buffer);
-                self.session.arm(self.backend.timeouts.server);
+                self.await_response(upload);
                 return Ok(());
             }
             if upload.lost.get() && shard.clock.now_us() - lost_us > DISCARD_US {
@@ -143,19 +213,31 @@ impl Conversation<'_> {
     }
 }
 
+impl Conversation<'_> {
+    /// Begins the server's time to answer, unless it does so already: from then on the response has limits of its own.
+    fn await_response(&self, upload: &Upload) {
+        if !upload.answering.get() {
+            self.session.arm(self.backend.timeouts.server);
+        }
+    }
+}
+
 /// How far a request body came, seen from the response's side.
 #[derive(Debug, Default)]
 pub(super) struct Upload {
     pub(super) done: Cell<bool>,
-    pub(super) waits_for_client: Cell<bool>,
     /// The response has begun: whatever happens to the request, no other answer can follow.
     pub(super) answering: Cell<bool>,
+    /// Nobody waits for it any more.
+    pub(super) unwanted: Cell<bool>,
     /// The server takes no more of it.
     pub(super) lost: Cell<bool>,
     pub(super) bytes: Cell<u64>,
     pub(super) next: RefCell<Vec<u8>>,
     /// What was received, for another attempt, as long as it fits the request's buffer.
     pub(super) kept: RefCell<Option<Vec<u8>>>,
+    /// Bandwidth limits of the stream; rules on the response may add some.
+    pub(super) limits: RefCell<Option<Rc<Limits>>>,
     room: usize,
 }
 
@@ -200,29 +282,33 @@ impl Upload {
 /// Runs the upload beside the response until both are done; what fails first ends both.
 ///
 /// When the response is complete first, the rest of the body is waited for all the same: the server wants it, or the
-/// next request stands behind it.
+/// next request stands behind it. A client that stalls in its body while the response comes still gets all of it.
 pub(super) async fn alongside<T>(
+    upload: &Upload,
     up: impl Future<Output = Result<(), Fail>>,
     down: impl Future<Output = Result<T, Fail>>,
 ) -> Result<T, Fail> {
     let (mut up, mut down) = (pin!(up), pin!(down));
     let mut uploading = true;
-    let mut answered = None;
+    let (mut answered, mut stalled) = (None, None);
     poll_fn(|cx| {
         if uploading && let Poll::Ready(result) = up.as_mut().poll(cx) {
             uploading = false;
-            if let Err(fail) = result {
-                return Poll::Ready(Err(fail));
+            match result {
+                Err(fail @ Fail::Cut(b'c', _)) if answered.is_none() => stalled = Some(fail),
+                Err(fail) => return Poll::Ready(Err(fail)),
+                Ok(()) => {}
             }
         }
         if answered.is_none() {
-            match down.as_mut().poll(cx) {
-                Poll::Ready(Ok(output)) => answered = Some(output),
-                Poll::Ready(Err(fail)) => return Poll::Ready(Err(fail)),
-                Poll::Pending => return Poll::Pending,
+            match (down.as_mut().poll(cx), stalled) {
+                (Poll::Ready(_), Some(fail)) => return Poll::Ready(Err(fail)),
+                (Poll::Ready(Ok(output)), None) => answered = Some(output),
+                (Poll::Ready(Err(fail)), None) => return Poll::Ready(Err(fail)),
+                (Poll::Pending, _) => return Poll::Pending,
             }
         }
-        if uploading {
+        if uploading && !upload.unwanted.get() {
             return Poll::Pending;
         }
         answered.take().map_or(Poll::Pending, |output| Poll::Ready(Ok(output)))

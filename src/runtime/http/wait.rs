@@ -5,15 +5,20 @@
 //! [`carry_out`].
 
 use super::exchange::Exchange;
+use super::finish;
 use super::route::{Stop, decided, with_context};
 use crate::proto::h1::body::BodyReader;
-use crate::proto::http::{Head, Known, Version};
+use crate::proto::h1::framing::met_continue;
+use crate::proto::http::{Head, Version};
 use crate::rules::action::{self, Rule, Verdict, Wait};
+use crate::rules::context::LogStep;
 use crate::rules::sample::Value;
 use crate::rules::variable::Conditions;
 use crate::runtime::resolver::{self, Wanted};
 use crate::runtime::session::Session;
 use crate::runtime::transport::Socket;
+use crate::runtime::watch;
+use std::future::Future;
 use std::time::Duration;
 
 /// Which message the rules look at.
@@ -65,13 +70,25 @@ async fn carry_out(
         Wait::Resolve { variable, resolvers, first, host } => {
             let found = match session.shard.rehearsal.get() {
                 Some(rehearsal) => rehearsal.resolve(&host),
-                None => resolver::resolve(&session.shard, Wanted { resolvers, first }, &host).await,
+                None => {
+                    let wanted = Wanted { resolvers, first };
+                    let looking = resolver::resolve(&session.shard, wanted, &host);
+                    unless_left(session, exchange, looking).await?
+                }
             };
             with_context(session, exchange, |cx| match found {
                 Some(ip) => cx.variables.set(variable, Value::Ip(ip), Conditions::default()),
                 // What an earlier request of the session found is not an address of this host.
                 None => cx.variables.unset(variable),
             });
+            Ok(())
+        }
+        Wait::Log => {
+            let step = match side {
+                Side::Request => LogStep::HttpRequest,
+                Side::Response(_) => LogStep::HttpResponse,
+            };
+            finish::on_demand(session, exchange, step);
             Ok(())
         }
         Wait::EarlyHint(fields) => early_hint(session, exchange, &fields).await,
@@ -82,6 +99,23 @@ async fn carry_out(
             }
         },
     }
+}
+
+/// Awaits what a rule waits for, unless nobody waits for the answer any more (`option abortonclose`).
+async fn unless_left<F: Future>(
+    session: &Session,
+    exchange: &Exchange,
+    waited: F,
+) -> Result<F::Output, Stop> {
+    let backend = exchange.record.backend.or(session.frontend().default_backend);
+    if !backend.is_some_and(|index| session.shard.backend(index).abort_on_close) {
+        return Ok(waited.await);
+    }
+    watch::unless_gone(session, watch::NOT_AT_ONCE, waited).await.map_err(|_| Stop::Failed {
+        status: None,
+        cause: b'C',
+        phase: b'R',
+    })
 }
 
 /// Sends a 103 to a client that knows interim responses.
@@ -160,8 +194,7 @@ async fn request_body(
     at_least: u64,
 ) -> Result<(), Stop> {
     if exchange.request.expect_continue {
-        exchange.request.expect_continue = false;
-        exchange.request.remove_known(Known::Expect);
+        met_continue(&mut exchange.request);
         interim(session, exchange, b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()).await?;
     }
     let received = body(session, &session.socket, &mut exchange.request, time, at_least).await;

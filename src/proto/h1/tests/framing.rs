@@ -316,3 +316,23 @@ fn expect_continue_rfc_9110_section_10_1_1() {
     let old = "POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n";
     assert!(!parse_request(old).unwrap().expect_continue);
 }
+
+#[test]
+fn expectations_are_a_list_rfc_9110_section_10_1_1() {
+    for (fields, left) in [
+        ("Expect: 100-continue\r\n", &[][..]),
+        ("Expect: 100-continue, x\r\n", &["x"]),
+        ("Expect: x;a=b ,100-Continue,y\r\n", &["x;a=b, y"]),
+        ("Expect: x\r\nExpect: 100-continue\r\n", &["x"]),
+        ("Expect: 100-continue\r\nExpect: 100-continue\r\n", &[]),
+    ] {
+        let mut head = parse_request(post(fields)).unwrap();
+        assert!(head.expect_continue, "{fields}");
+        crate::proto::h1::framing::met_continue(&mut head);
+        let values: Vec<&str> = head
+            .fields_known(Known::Expect)
+            .map(|(_, value)| std::str::from_utf8(value).unwrap())
+            .collect();
+        assert_eq!((values.as_slice(), head.expect_continue), (left, false), "{fields}");
+    }
+}

@@ -1,0 +1,5 @@
+//! Fuzzes the target `mmdb`.
+
+fn main() -> std::process::ExitCode {
+    fastlb_fuzz::main("mmdb")
+}
