@@ -4,6 +4,7 @@
 //! long options, and clap reads only these. Printing happens here and nowhere below.
 //! To add a flag, add a row to the table in [`flags`] and use it in [`Request::from_matches`].
 
+mod explain;
 pub mod flags;
 pub mod manual;
 
@@ -34,7 +35,12 @@ pub fn main() -> ExitCode {
         say_error(&flags::command().render_help().to_string());
         return ExitCode::FAILURE;
     }
-    let code = match flags::command().try_get_matches_from(flags::normalise(arguments)) {
+    // HAProxy's spellings of flags may be values here.
+    let arguments = match arguments.get(1).is_some_and(|word| word == "explain") {
+        true => arguments,
+        false => flags::normalise(arguments),
+    };
+    let code = match flags::command().try_get_matches_from(arguments) {
         Ok(matches) => dispatch(&matches),
         Err(error) => {
             // clap knows best whether this is help for stdout or a complaint for stderr.
@@ -49,6 +55,7 @@ pub fn main() -> ExitCode {
 fn dispatch(matches: &ArgMatches) -> u8 {
     match matches.subcommand() {
         Some(("demo", matches)) => return demo_command(matches),
+        Some(("explain", matches)) => return explain::run(matches),
         Some(("keywords", _)) => {
             say(&manual::page());
             return 0;
@@ -97,6 +104,7 @@ struct Request {
     finish: Vec<i32>,
     terminate: Vec<i32>,
     cores: Option<Cores>,
+    explain_one_of: Option<u32>,
     driver: DriverWish,
     /// Flags that are accepted and do nothing, each with what happens instead.
     notes: Vec<String>,
@@ -129,6 +137,7 @@ impl Request {
             finish: pids("finish"),
             terminate: pids("terminate"),
             cores: matches.get_one("cores").cloned(),
+            explain_one_of: matches.get_one("explain-log").copied(),
             driver: flags::driver(matches),
             notes: flags::notes(matches),
         }
@@ -151,7 +160,13 @@ fn run(request: &Request) -> u8 {
             request.notes.iter().for_each(|note| say_error(&format!("note: {note}\n")));
         }
     }
-    let Some(plan) = plan else { return 1 };
+    let Some(mut plan) = plan else { return 1 };
+    if let Some(one_of) = request.explain_one_of
+        && !plan.explain_one_of(one_of)
+        && !request.quiet
+    {
+        say_error("note: --explain-log: no frontend has a log target to write to\n");
+    }
     if request.warnings_fatal && diagnostics.count(Severity::Warning) > 0 {
         if !request.json {
             say_error("warnings are fatal (-dW)\n");

@@ -38,4 +38,11 @@ impl Pick for First {
         }
         Some(first)
     }
+
+    fn why(&self, farm: &Farm, _: &Key, picked: ServerId) -> String {
+        format!(
+            "id {}, the first in the order of ids with a free slot",
+            farm.server(picked).spec().id
+        )
+    }
 }

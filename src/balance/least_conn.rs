@@ -73,6 +73,11 @@ impl Pick for LeastConn {
         self.next = if here + 1 == count { 0 } else { here + 1 };
         Some(self.servers[here].0)
     }
+
+    fn why(&self, farm: &Farm, _: &Key, picked: ServerId) -> String {
+        let (own, count) = (farm.server(picked).inflight(), self.servers.len());
+        format!("{own} streams, the least for its weight among {count} servers")
+    }
 }
 
 /// Streams in proportion to a weight.

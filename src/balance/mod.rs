@@ -38,6 +38,9 @@ pub trait Pick: Send + std::fmt::Debug {
     /// Chooses among them, never `avoid` while there is another choice, and never a full server when the algorithm
     /// is free to choose; none when every choice is full or there is none.
     fn pick(&mut self, farm: &Farm, key: &Key, avoid: Option<ServerId>) -> Option<ServerId>;
+
+    /// Says why that server was just chosen, before it has taken the stream, for explanations.
+    fn why(&self, farm: &Farm, key: &Key, picked: ServerId) -> String;
 }
 
 /// The behaviour of one row of [`ALGORITHMS`].
@@ -188,6 +191,15 @@ impl Balancer {
         match self.chosen.len() {
             0 => None,
             _ => self.inner.pick(farm, key, avoid),
+        }
+    }
+
+    /// Says why that server was just chosen, before it has taken the stream.
+    #[cold]
+    pub fn why(&self, farm: &Farm, key: &Key, picked: ServerId) -> String {
+        match self.chosen.len() {
+            1 => "the only server in service".to_owned(),
+            _ => self.inner.why(farm, key, picked),
         }
     }
 

@@ -72,6 +72,10 @@ impl Pick for Random {
         }
         best.or_else(|| avoid.filter(|id| self.servers.contains(id) && farm.server(*id).has_room()))
     }
+
+    fn why(&self, _: &Farm, _: &Key, _: ServerId) -> String {
+        format!("the least loaded of {} drawn at random", self.draws)
+    }
 }
 
 /// Returns the one with the least streams for its weight, the first of equals.

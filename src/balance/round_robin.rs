@@ -67,6 +67,19 @@ impl Pick for RoundRobin {
             Turns::Weighted(weighted) => weighted.pick(farm, avoid),
         }
     }
+
+    fn why(&self, farm: &Farm, _: &Key, picked: ServerId) -> String {
+        match &self.turns {
+            Turns::Equal(servers, _) => {
+                let at = servers.iter().position(|id| *id == picked).unwrap_or_default() + 1;
+                format!("its turn: {at} of {} in the round", servers.len())
+            }
+            Turns::Weighted(turns) => {
+                let (weight, total) = (farm.server(picked).weight(), turns.total);
+                format!("its turn by weight, {weight} of {total}")
+            }
+        }
+    }
 }
 
 fn pick_equal(

@@ -41,6 +41,13 @@ impl Pick for Source {
         let mut around = from.iter().chain(before);
         around.clone().find(|&&id| Some(id) != avoid).or_else(|| around.next()).copied()
     }
+
+    fn why(&self, farm: &Farm, key: &Key, picked: ServerId) -> String {
+        let Key::Address(address) = key else { return self.0.why(farm, key, picked) };
+        let (hash, slots) = (address_hash(*address), self.0.map.len());
+        let slot = hash as usize % slots.max(1);
+        format!("the source {address} hashes to {hash:#010x}, slot {slot} of {slots}")
+    }
 }
 
 /// Returns what haproxy makes of a client address.

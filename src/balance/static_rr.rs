@@ -64,4 +64,11 @@ impl Pick for StaticRr {
         self.next = at;
         Some(id)
     }
+
+    fn why(&self, _: &Farm, _: &Key, _: ServerId) -> String {
+        let slots = self.map.len();
+        // The cursor stands behind the slot that was chosen.
+        let slot = (self.next + slots - 1) % slots.max(1) + 1;
+        format!("its turn: slot {slot} of {slots} of the round")
+    }
 }

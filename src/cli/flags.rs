@@ -73,6 +73,12 @@ const FLAGS: &[Flag] = {
         ),
         flag("json", "", Nothing, "With --check: print the findings as JSON"),
         flag(
+            "explain-log",
+            "",
+            Number("N"),
+            "Log what rules did with one of N requests, see docs/explain.md",
+        ),
+        flag(
             "condition",
             "-cc",
             Text("COND"),
@@ -238,7 +244,9 @@ pub fn command() -> Command {
     let mut command = Command::new("fastlb")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A layer 4 and layer 7 load balancer that reads HAProxy's configuration language")
-        .override_usage("fastlb [OPTIONS] lb.cfg…\n       fastlb demo")
+        .override_usage(
+            "fastlb [OPTIONS] lb.cfg…\n       fastlb explain lb.cfg 'GET http://host/path'\n       fastlb demo",
+        )
         .after_help("HAProxy's own spellings of flags work too, such as -f, -c, -D, -p and -sf.")
         .args_conflicts_with_subcommands(true)
         .arg(
@@ -248,6 +256,7 @@ pub fn command() -> Command {
                 .action(ArgAction::Append)
                 .value_parser(value_parser!(PathBuf)),
         )
+        .subcommand(super::explain::command())
         .subcommand(Command::new("keywords").about("Prints docs/keywords.md").hide(true))
         .subcommand(
             Command::new("demo")

@@ -14,6 +14,7 @@ mod address;
 mod bind;
 mod directive;
 pub mod docs;
+pub mod explain;
 mod global;
 mod lint;
 mod load;
@@ -31,6 +32,7 @@ mod words;
 pub use load::{LoadOptions, load};
 pub use model::*;
 
+use crate::config::ast::Sources;
 use crate::log::ring::Ring;
 use crate::metrics::Registry;
 use crate::rules::context::NameTable;
@@ -69,6 +71,8 @@ pub struct Plan {
     pub variables: Process,
     /// Stick tables by index.
     pub tables: Vec<Arc<Table>>,
+    /// The texts that the plan was made from: where rules stand, for explanations.
+    pub sources: Sources,
 }
 
 impl Plan {
@@ -76,6 +80,16 @@ impl Plan {
     pub fn listens(&self) -> bool {
         !self.global.stats_sockets.is_empty()
             || self.frontends.iter().any(|f| !f.disabled && !f.binds.is_empty())
+    }
+
+    /// Lets one of so many requests be explained in the log of each frontend that has one; returns whether any has.
+    pub fn explain_one_of(&mut self, one_of: u32) -> bool {
+        let mut any = false;
+        for frontend in self.frontends.iter_mut().filter(|f| f.log.is_wanted()) {
+            frontend.explain.get_or_insert_default().one_of = one_of;
+            any = true;
+        }
+        any
     }
 
     /// Returns the index of the backend of that name.

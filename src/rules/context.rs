@@ -3,6 +3,7 @@
 use super::bandwidth::{Direction, Limits};
 use super::capture::Captures;
 use super::log_format::LogFormat;
+use super::trace::Recorder;
 use super::variable::Variables;
 use crate::proto::http::Head;
 use crate::server::Farm;
@@ -117,6 +118,8 @@ pub struct Record {
     pub log_level: Cell<LogLevel>,
     /// What `disable-l7-retry` and `set-retries` said; rules set it while they run.
     pub retry: Cell<RetryWish>,
+    /// Takes what rules do, when the stream is to be explained.
+    pub trace: Option<Rc<Recorder>>,
     /// Whether `strict-mode off` holds in the list of rules that runs.
     pub lax_rewrites: Cell<bool>,
     /// Rewrites that did not fit while it held.
@@ -238,6 +241,7 @@ impl Default for Record {
             step: Cell::default(),
             log_level: Cell::default(),
             retry: Cell::default(),
+            trace: None,
             lax_rewrites: Cell::default(),
             failed_rewrites: Cell::default(),
             bandwidth: RefCell::default(),

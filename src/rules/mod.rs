@@ -25,6 +25,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod trace;
 pub mod variable;
 mod write;
 

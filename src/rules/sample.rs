@@ -11,6 +11,7 @@ use super::convert::{self, Converter};
 use super::fetch::{self, Eval, FetchSpec, Scope};
 use super::stick;
 use super::text::Text;
+use super::trace::{self, Varies};
 use super::variable::Variable;
 use crate::config::ast::Word;
 use std::borrow::Cow;
@@ -383,6 +384,11 @@ impl Expression {
     /// Returns where the fetch has something to yield.
     pub fn scope(&self) -> Scope {
         self.fetch.scope
+    }
+
+    /// Returns why the same request could have another value at another time.
+    pub fn varies(&self) -> Option<Varies> {
+        trace::of_fetch(self.name)
     }
 
     /// Returns whether converters follow the fetch.

@@ -178,6 +178,8 @@ const VALUE_BYTES: u64 = 48;
 #[derive(Debug, Default)]
 pub struct Process {
     values: RwLock<Slots>,
+    /// The names of all scopes by slot, for explanations.
+    names: [Vec<String>; SCOPES.len()],
     limits: Limits,
     /// Bytes of all scopes; only counted when they are limited.
     used: AtomicU64,
@@ -187,6 +189,27 @@ impl Process {
     /// Returns an empty store.
     pub fn new(limits: Limits) -> Self {
         Self { limits, ..Self::default() }
+    }
+
+    /// Takes the names of all variables, once they are all known.
+    pub fn set_names(&mut self, registry: &Registry) {
+        for ((scope, rest), entry) in registry.known.borrow().iter() {
+            let names = &mut self.names[*scope as usize];
+            let slot = usize::from(entry.slot);
+            if names.len() <= slot {
+                names.resize(slot + 1, String::new());
+            }
+            let prefix = SCOPES.iter().find(|(_, known)| known == scope).map_or("", |(n, _)| *n);
+            names[slot] = format!("{prefix}.{rest}");
+        }
+    }
+
+    /// Returns all variables that the configuration names, with their names.
+    pub fn named(&self) -> impl Iterator<Item = (&str, Variable)> {
+        SCOPES.iter().flat_map(move |(_, scope)| {
+            let names = self.names[*scope as usize].iter().enumerate();
+            names.map(|(slot, name)| (name.as_str(), Variable { scope: *scope, slot: slot as u16 }))
+        })
     }
 
     fn charge(&self, before: u64, after: u64) -> bool {
@@ -321,6 +344,13 @@ impl Variables<'_> {
     /// Returns the value of a variable.
     pub fn get(&self, variable: Variable) -> Option<Value<'static>> {
         self.read(variable, |slot| slot.value().cloned())
+    }
+
+    /// Returns the variables that have a value, with their names.
+    pub fn all(&self) -> Vec<(String, Value<'static>)> {
+        let values = self.process.named();
+        let values = values.filter_map(|(name, at)| Some((name.to_owned(), self.get(at)?)));
+        values.collect()
     }
 
     fn read<T>(&self, variable: Variable, f: impl FnOnce(&Slot) -> T) -> T {

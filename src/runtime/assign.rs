@@ -59,6 +59,19 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Says why there is no server, for explanations.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::NoServer => "no server of the backend takes requests",
+            Self::QueueFull => "the queue is full",
+            Self::QueueTimeout => "`timeout queue` passed before a server had room",
+            Self::Connect => "no attempt to connect succeeded",
+            Self::ConnectTimeout => "`timeout connect` passed on every attempt",
+            Self::Exhausted => "the machine has nothing left to connect with",
+            Self::LeftQueue | Self::LeftConnect => "the client went away meanwhile",
+        }
+    }
+
     /// Returns what an error of connecting means (manual 8.5, `RC` and `SC`).
     fn connecting(error: &io::Error) -> Self {
         match error.raw_os_error() {
@@ -365,6 +378,11 @@ impl<'s> Dispatch<'s> {
         shard.count(backend.object, Counter::ConnectAttempts, 1);
         session.arm(backend.timeouts.connect);
         let asked = record.destination(&session.info);
+        if let Some(rehearsal) = shard.rehearsal.get() {
+            record.connect_us = 0;
+            record.server_address = backend.servers[server].target(asked);
+            return rehearsal.connect(record.server_address).map_err(|_| Refused::Connect);
+        }
         let connecting = session.deadline.limit(open(shard, backend, server, asked));
         let connected = match self.wish.watch {
             false => connecting.await,
@@ -400,8 +418,12 @@ impl<'s> Dispatch<'s> {
             None => {
                 let source = record.source(&self.session.info);
                 let key = source.map_or(Key::None, |source| Key::Address(source.ip()));
-                let picked =
-                    shard.balancers[self.index as usize].borrow_mut().pick(farm, &key, avoid);
+                let mut balancer = shard.balancers[self.index as usize].borrow_mut();
+                let picked = balancer.pick(farm, &key, avoid);
+                if let (Some(recorder), Some(server)) = (&record.trace, picked) {
+                    let name = self.backend.balance.name();
+                    recorder.because(format!("{name}: {}", balancer.why(farm, &key, server)));
+                }
                 if picked.is_none() && farm.nbsrv() == 0 {
                     return Err(Refused::NoServer);
                 }
@@ -412,6 +434,7 @@ impl<'s> Dispatch<'s> {
             return Ok(Picked::Full(server));
         };
         count_assigned(shard, self.backend, server, wanted.is_none());
+        explain(record, server, "it is tried again");
         record.queue_us = record.queue_us.max(0);
         Ok(Picked::Slot(self.slot(server)))
     }
@@ -475,6 +498,7 @@ impl<'s> Dispatch<'s> {
             shard.waiters.close(id);
             if let Some(server) = called {
                 count_assigned(shard, backend, server, false);
+                explain(record, server, "the first server with a free slot for the queue");
                 queue_time(session, backend, server, waited_since, record);
                 return Ok(self.slot(server));
             }
@@ -502,6 +526,14 @@ impl<'s> Dispatch<'s> {
             Err(_) => record.queue_us = (session.shard.clock.now_us() - since_us) as i64,
         }
         called
+    }
+}
+
+/// Tells who wants to know which server was chosen, and why.
+#[inline]
+fn explain(record: &Record, server: ServerId, otherwise: &str) {
+    if let Some(recorder) = &record.trace {
+        recorder.server(server as u32, || otherwise.to_owned());
     }
 }
 

@@ -20,6 +20,7 @@ pub mod layer4;
 pub mod listener;
 pub mod logins;
 pub mod queue;
+pub mod rehearsal;
 pub mod resolver;
 pub mod session;
 pub mod shard;

@@ -12,6 +12,7 @@ use super::inbox::{Inbox, Message};
 use super::listener::{Listener, ShardListeners};
 use super::logins::Logins;
 use super::queue::Waiters;
+use super::rehearsal::Rehearsal;
 use super::resolver::Resolver;
 use super::session::{self, Accepted};
 use super::share::{self, Parcel};
@@ -27,7 +28,7 @@ use crate::rules::login;
 use crate::server::ServerId;
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::{TcpListener, UnixListener};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -196,6 +197,8 @@ pub struct Shard {
     pub services: Arc<dyn Services>,
     /// Who computes the hashes of passwords.
     pub logins: Arc<Logins>,
+    /// Stands for everything outside, when a request is only explained.
+    pub rehearsal: OnceCell<Rehearsal>,
     inboxes: Arc<[Inbox]>,
     driver: Driver,
     draining: Cell<bool>,
@@ -238,6 +241,7 @@ impl Shard {
             log: RefCell::new(setup.log),
             services: setup.services,
             logins: setup.logins,
+            rehearsal: OnceCell::new(),
             inboxes: setup.inboxes,
             driver: setup.driver,
             draining: Cell::new(false),

@@ -181,7 +181,7 @@ async fn play(setup: ShardSetup, world: &mut dyn World, limit_ms: u64) -> io::Re
 }
 
 /// Lets the driver look once at everything that is ready, and every task that was woken run, without ever waiting.
-async fn turn(inbox: &Inbox, bell: &Socket) -> io::Result<()> {
+pub(super) async fn turn(inbox: &Inbox, bell: &Socket) -> io::Result<()> {
     let mut readable = pin!(bell.readable());
     let mut rung = false;
     poll_fn(|cx| {

@@ -14,6 +14,7 @@ use crate::metrics::{Counter, ObjectId};
 use crate::plan::{Backend, Frontend, Mode};
 use crate::rules::capture::Captures;
 use crate::rules::context::{Content, LogStep, Stage};
+use crate::rules::trace::Event;
 use crate::server::ServerId;
 
 /// Relays the session's one stream to a server; returns what it sent first when it is to be served in HTTP mode.
@@ -23,6 +24,9 @@ pub async fn relay(session: &Session) -> Option<Vec<u8>> {
     exchange.begin(session, session.accepted_us);
     if let Some(declared) = &session.frontend().captures {
         exchange.record.captures = Captures::of(declared);
+    }
+    if let Some(wish) = &session.frontend().explain {
+        super::http::explain::begin(session, &mut exchange, wish);
     }
     finish::reached(session, &mut exchange, LogStep::Accept);
     let outcome = stream(session, &mut exchange).await;
@@ -71,6 +75,9 @@ async fn stream(session: &Session, exchange: &mut Exchange) -> Result<Passed, St
         return Ok(Passed::Http);
     }
     exchange.record.backend = Some(index);
+    if let Some(recorder) = &exchange.record.trace {
+        recorder.push(Event::Backend(index));
+    }
     shard.count(backend.object, Counter::Sessions, 1);
     backend.streams.enter(u32::MAX);
     let carried = in_backend(session, exchange, index).await;
@@ -113,6 +120,9 @@ async fn in_backend(session: &Session, exchange: &mut Exchange, index: u32) -> R
             Ok(())
         }
         Err(refused) => {
+            if let Some(recorder) = &exchange.record.trace {
+                recorder.note(refused.describe());
+            }
             let (cause, phase) = refused_letters(refused);
             Err(Stop::Failed { status: None, cause, phase })
         }

@@ -20,6 +20,8 @@ mod diagnostics;
 mod differential;
 mod errors;
 mod expect;
+mod explain;
+mod explain_against_traffic;
 mod expressions;
 mod faults;
 mod forward_proxy;

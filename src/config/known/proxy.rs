@@ -46,6 +46,8 @@ pub(super) static ROWS: &[Row] = &[
     yes("errorloc", DFLB, "<code> <url>", "Redirects on an error."),
     yes("errorloc302", DFLB, "<code> <url>", "Redirects with status 302 on an error."),
     yes("errorloc303", DFLB, "<code> <url>", "Redirects with status 303 on an error."),
+    yes("explain-log", NFL, "<field> [{ if | unless } <condition>]",
+        "Logs what rules did with requests that have the field: an addition of fastlb, see docs/explain.md."),
     later("external-check command", DLB, "<command>", "Names the program that checks servers."),
     later("external-check path", DLB, "<path>", "Sets the search path of the checking program."),
     yes("filter", FLB, "{ bwlim-in | bwlim-out } <name> default-limit <size> default-period <time> [min-size <size>]",

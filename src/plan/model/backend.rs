@@ -70,6 +70,8 @@ pub struct Backend {
     pub use_server: Vec<UseServer>,
     /// `stick` rules in order.
     pub stick: Vec<StickRule>,
+    /// Where its rules stand, in the order of the file.
+    pub outline: Box<[Span]>,
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
@@ -289,6 +291,8 @@ pub struct UseServer {
     pub target: ServerTarget,
     /// When; `None` is always.
     pub condition: Option<Condition>,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// A server named in a rule.

@@ -12,6 +12,7 @@ use crate::rules::capture::Declarations;
 use crate::rules::condition::{Condition, Run, runs};
 use crate::rules::context::Context;
 use crate::rules::log_format::LogFormat;
+use crate::rules::trace;
 use std::sync::Arc;
 
 /// A frontend.
@@ -55,7 +56,7 @@ pub struct Frontend {
     /// `monitor-uri`
     pub monitor_uri: Option<String>,
     /// `monitor fail` conditions.
-    pub monitor_fail: Vec<Condition>,
+    pub monitor_fail: Vec<MonitorFail>,
     /// The statistics page.
     pub stats: Option<Arc<StatsPage>>,
     /// `option forwardfor`
@@ -72,6 +73,10 @@ pub struct Frontend {
     pub unique_id_header: Option<String>,
     /// Logging.
     pub log: LogSettings,
+    /// Which streams are explained in the log.
+    pub explain: Option<Box<ExplainLog>>,
+    /// Where its rules stand, in the order of the file.
+    pub outline: Box<[Span]>,
     /// `errorfile` and defaults.
     pub error_files: ErrorFiles,
     /// Socket options of the client side.
@@ -127,6 +132,35 @@ pub struct Bind {
     pub span: Span,
 }
 
+/// A `monitor fail` rule.
+#[derive(Debug)]
+pub struct MonitorFail {
+    /// When the monitor fails.
+    pub condition: Condition,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Which streams of a frontend are explained in the log.
+#[derive(Debug, Default)]
+pub struct ExplainLog {
+    /// One of so many requests (`--explain-log`); 0 is none.
+    pub one_of: u32,
+    /// Requests with a field that stands here (`explain-log`).
+    pub marks: Vec<ExplainMark>,
+}
+
+/// An `explain-log` line.
+#[derive(Debug)]
+pub struct ExplainMark {
+    /// Name of the field that a request asks with.
+    pub field: String,
+    /// When it may.
+    pub condition: Option<Condition>,
+    /// Where it stands.
+    pub span: Span,
+}
+
 /// A `use_backend` rule.
 #[derive(Debug)]
 pub struct UseBackend {
@@ -150,6 +184,9 @@ impl UseBackend {
     /// Returns the first rule whose condition holds.
     #[inline]
     pub fn first<'r>(rules: &'r [UseBackend], cx: &Context<'_>) -> Option<&'r UseBackend> {
+        if cx.record.trace.is_some() {
+            return Self::first_recorded(rules, cx);
+        }
         let mut at = 0;
         while let Some(mut rule) = rules.get(at) {
             if let Some(run) = &rule.run {
@@ -165,6 +202,13 @@ impl UseBackend {
             at += 1;
         }
         None
+    }
+
+    /// Returns the same, one rule after the other, for a stream that is explained.
+    #[cold]
+    fn first_recorded<'r>(rules: &'r [UseBackend], cx: &Context<'_>) -> Option<&'r UseBackend> {
+        let condition = |rule: &'r UseBackend| rule.condition.as_ref();
+        rules.iter().find(|rule| trace::holds(cx, condition(rule), rule.span, "use_backend"))
     }
 }
 

@@ -78,6 +78,7 @@ pub(in crate::plan) enum RuleKind {
     UseServer,
     MonitorFail,
     Stick,
+    ExplainLog,
 }
 
 impl RuleKind {
@@ -92,9 +93,12 @@ impl RuleKind {
             Self::HttpResponse => Some(RuleSet::HttpResponse),
             Self::HttpAfterResponse => Some(RuleSet::HttpAfterResponse),
             Self::Redirect => Some(RuleSet::Redirect),
-            Self::Acl | Self::UseBackend | Self::UseServer | Self::MonitorFail | Self::Stick => {
-                None
-            }
+            Self::Acl
+            | Self::UseBackend
+            | Self::UseServer
+            | Self::MonitorFail
+            | Self::Stick
+            | Self::ExplainLog => None,
         }
     }
 
@@ -107,7 +111,19 @@ impl RuleKind {
                 | Self::HttpAfterResponse
                 | Self::Redirect
                 | Self::MonitorFail
+                | Self::ExplainLog
         )
+    }
+
+    /// Returns whether the rule is one that streams run through in that half of a proxy.
+    pub(in crate::plan) fn runs_in(self, front: bool) -> bool {
+        match self {
+            Self::Acl | Self::ExplainLog => false,
+            Self::UseBackend | Self::MonitorFail => front,
+            Self::UseServer | Self::Stick | Self::ResponseContent => !front,
+            Self::Connection | Self::Session => front,
+            _ => true,
+        }
     }
 }
 

@@ -40,6 +40,11 @@ fn delay(
 pub(super) static TABLE: &[Entry<Row>] = &[
     Entry { name: "acl", example: "acl is_api path_beg /api/", build: Row::new(rule!(Acl)) },
     Entry {
+        name: "explain-log",
+        example: "explain-log X-Explain if { src 10.0.0.0/8 }",
+        build: Row::new(rule!(ExplainLog)).http(),
+    },
+    Entry {
         name: "http-after-response",
         example: "http-after-response set-header Strict-Transport-Security max-age=31536000",
         build: Row::new(rule!(HttpAfterResponse)).http(),

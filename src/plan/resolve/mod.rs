@@ -16,8 +16,8 @@ use super::resolvers;
 use super::server_line::ServerDraft;
 use super::userlist::UserLists;
 use super::{
-    Backend, FIRST_PROXY, Frontend, Gauge, Global, Mode, Plan, RetryOn, Server, SocketOptions,
-    Splice,
+    Backend, ExplainLog, FIRST_PROXY, Frontend, Gauge, Global, Mode, Plan, RetryOn, Server,
+    SocketOptions, Splice,
 };
 use crate::config::ast::{Span, Word};
 use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
@@ -68,7 +68,7 @@ pub(super) fn plan(
         user_lists,
         ..Index::new(cx, proxies, http_errors)
     };
-    let variables = variables::process(cx, &index, &variable_lines, variable_limits);
+    let mut variables = variables::process(cx, &index, &variable_lines, variable_limits);
     let mut build = Build {
         global: &global,
         index: &index,
@@ -93,6 +93,7 @@ pub(super) fn plan(
         index.variables.never_set(cx.diagnostics);
         lint::rules::destinations(cx.diagnostics, &frontends, &backends);
     }
+    variables.set_names(&index.variables);
     let names = NameTable {
         frontends: frontends.iter().map(|frontend| frontend.name.clone()).collect(),
         backends: index.backend_names.clone(),
@@ -119,6 +120,7 @@ pub(super) fn plan(
         resolvers: resolvers::finish(resolvers),
         variables,
         tables: index.tables,
+        sources: cx.sources.clone(),
     }
 }
 
@@ -415,6 +417,9 @@ impl Build<'_> {
                 .filter(|_| draft.mode() == Mode::Http)
                 .map(|word| word.text.clone()),
             log: self.log(cx, draft),
+            explain: (!rules.explain.is_empty())
+                .then(|| Box::new(ExplainLog { one_of: 0, marks: rules.explain })),
+            outline: rules.outline.into(),
             error_files: rules.error_files,
             socket: SocketOptions {
                 keep_alive: settings.keep_alive_client,
@@ -470,6 +475,7 @@ impl Build<'_> {
             http_after_response: rules.http_after_response,
             use_server: rules.use_server,
             stick: rules.stick,
+            outline: rules.outline.into(),
             stats: self.stats(draft),
             forward_for: settings.forward_for.clone().filter(|_| http),
             original_to: settings.original_to.clone().filter(|_| http),

@@ -10,7 +10,10 @@ use crate::config::diagnostic::{Diagnostic, Diagnostics, suggest};
 use crate::plan::lint;
 use crate::plan::load::Loader;
 use crate::plan::proxy::{Draft, RuleKind, RuleLine};
-use crate::plan::{BackendTarget, ErrorFiles, Mode, ServerTarget, UseBackend, UseServer};
+use crate::plan::{
+    BackendTarget, ErrorFiles, ExplainMark, Mode, MonitorFail, ServerTarget, UseBackend, UseServer,
+};
+use crate::proto::scan;
 use crate::rules::action::{Rule, RuleSet};
 use crate::rules::condition::{AclSet, Condition};
 use crate::rules::log_format::LogFormat;
@@ -64,7 +67,10 @@ pub(super) struct Compiled {
     pub(super) error_files: ErrorFiles,
     pub(super) use_backend: Vec<UseBackend>,
     pub(super) use_server: Vec<UseServer>,
-    pub(super) monitor_fail: Vec<Condition>,
+    pub(super) monitor_fail: Vec<MonitorFail>,
+    pub(super) explain: Vec<ExplainMark>,
+    /// Where the rules stand that this half runs.
+    pub(super) outline: Vec<Span>,
     pub(super) stick: Vec<StickRule>,
 }
 
@@ -130,6 +136,9 @@ pub(super) fn compile(
         let at = rule.line.span;
         let quiet = second || (rule.inherited && !reported.lines.insert((at.file, at.start)));
         let diagnostics = if quiet { &mut silent } else { &mut *cx.diagnostics };
+        if rule.kind.runs_in(half == Half::Front) {
+            out.outline.push(rule.line.span);
+        }
         pass.rule(rule, diagnostics, &mut out, &mut redirects);
     }
     if !second {
@@ -242,8 +251,9 @@ impl<'p> Pass<'p, '_> {
         match (rule.kind, self.half) {
             (RuleKind::Acl, _) => acls.declare(line, &mut compiler),
             (RuleKind::MonitorFail, Half::Front) => {
-                let words = &line.words[2..];
-                out.monitor_fail.extend(Condition::parse(words, &mut acls, &mut compiler));
+                let condition = Condition::parse(&line.words[2..], &mut acls, &mut compiler);
+                let span = line.span;
+                out.monitor_fail.extend(condition.map(|condition| MonitorFail { condition, span }));
             }
             (RuleKind::UseBackend, Half::Front) => {
                 out.use_backend.extend(self.use_backend(line, &mut acls, &mut compiler));
@@ -263,6 +273,9 @@ impl<'p> Pass<'p, '_> {
             (RuleKind::Stick, Half::Front) => {
                 // As above; the first half of a `listen` section reports for both.
                 StickRule::parse(line, &mut acls, &mut compiler);
+            }
+            (RuleKind::ExplainLog, Half::Front) => {
+                out.explain.extend(explain_log(line, &mut acls, &mut compiler));
             }
             // Those with a set were compiled above; these belong to the front half.
             _ => {}
@@ -302,7 +315,7 @@ impl<'p> Pass<'p, '_> {
             self.server(word, compiler.diagnostics).map(ServerTarget::Fixed)
         };
         let condition = condition(line, acls, compiler)?;
-        Some(UseServer { target: target?, condition })
+        Some(UseServer { target: target?, condition, span: line.span })
     }
 
     /// Returns the index of the server that `word` names; reports a name that no server of the proxy has.
@@ -321,6 +334,21 @@ impl<'p> Pass<'p, '_> {
         }
         at.map(|at| at as u32)
     }
+}
+
+/// Compiles an `explain-log` line.
+fn explain_log(line: &Line, acls: &mut AclSet, compiler: &mut Compiler<'_>) -> Option<ExplainMark> {
+    let word = &line.words[1];
+    if !scan::is_token(word.text.as_bytes()) {
+        let finding =
+            Diagnostic::error(word.span, format!("`{}` is no name of a header field", word.text));
+        compiler
+            .diagnostics
+            .push(finding.help("write for example `explain-log X-Explain if { src 10.0.0.0/8 }`"));
+        return None;
+    }
+    let condition = condition(line, acls, compiler)?;
+    Some(ExplainMark { field: word.text.clone(), condition, span: line.span })
 }
 
 /// Returns whether a name is made at run time.

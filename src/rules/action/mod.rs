@@ -27,6 +27,7 @@ mod wait;
 use super::bandwidth::Filter;
 use super::condition::{AclSet, Condition, Run, runs};
 use super::context::{Context, Stage};
+use super::trace::{Off, Recorder, Trace};
 use super::{Compiler, Position, known, login};
 use crate::config::ast::{Line, Span};
 use crate::config::diagnostic::{Diagnostic, suggest};
@@ -227,6 +228,35 @@ pub enum Verdict {
     SwitchMode,
     /// End the connection to the server once what it sent is passed on.
     CloseServer,
+}
+
+impl Verdict {
+    /// Says what becomes of the message, in a few words.
+    pub fn describe(&self) -> String {
+        let answer = |answer: &Answer| match answer.fields.iter().find(|(n, _)| n == b"Location") {
+            Some((_, to)) => format!("{} to {}", answer.status, String::from_utf8_lossy(to)),
+            None => answer.status.to_string(),
+        };
+        match self {
+            Verdict::Continue => "pass".to_owned(),
+            Verdict::Deny(status) => format!("deny {status}"),
+            Verdict::DenyAnswer(refusal) => format!("deny {}", answer(refusal)),
+            Verdict::Answer(reply) => format!("answer {}", answer(reply)),
+            Verdict::Page(status) => format!("answer {status}"),
+            Verdict::Service(Service::Prometheus) => "answer of prometheus-exporter".to_owned(),
+            Verdict::Reject => "close the connection".to_owned(),
+            Verdict::SilentDrop(_) => "forget the connection".to_owned(),
+            Verdict::Tarpit(status, own) => {
+                let status = own.as_ref().map_or(*status, |answer| answer.status);
+                format!("tarpit, then {status}")
+            }
+            Verdict::Wait(wait, _) => wait.describe(),
+            Verdict::Auth(_) => "ask for a password".to_owned(),
+            Verdict::Undecided => "wait for more bytes".to_owned(),
+            Verdict::SwitchMode => "go on in HTTP mode".to_owned(),
+            Verdict::CloseServer => "end the connection to the server".to_owned(),
+        }
+    }
 }
 
 /// A compiled action.
@@ -464,13 +494,42 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
     if rules.len() <= from {
         return (Verdict::Continue, None);
     }
+    let record = cx.record;
+    match record.trace.as_deref() {
+        None => run_with(rules, from, cx, Off),
+        Some(recorder) => run_recorded(rules, from, cx, recorder),
+    }
+}
+
+/// As [`run_with`], for a stream that is explained.
+#[cold]
+#[inline(never)]
+fn run_recorded(
+    rules: &[Rule],
+    from: usize,
+    cx: &mut Context<'_>,
+    recorder: &Recorder,
+) -> (Verdict, Option<usize>) {
+    run_with(rules, from, cx, recorder)
+}
+
+#[inline(always)]
+fn run_with<T: Trace>(
+    rules: &[Rule],
+    from: usize,
+    cx: &mut Context<'_>,
+    trace: T,
+) -> (Verdict, Option<usize>) {
     let mut scratch = SCRATCH.take();
     let mut outcome = (Verdict::Continue, None);
     // While bytes arrive, a rule may not be known yet: nothing is skipped then.
     let growing = cx.content.stage == Stage::Growing;
     let mut at = from;
     while let Some(mut rule) = rules.get(at) {
-        if let (Some(run), false) = (&rule.run, growing) {
+        // Whoever listens hears of each rule that could have applied.
+        if !T::ON
+            && let (Some(run), false) = (&rule.run, growing)
+        {
             at = run.next(at, cx);
             if at >= run.end() {
                 continue;
@@ -495,9 +554,12 @@ pub fn run_traced(rules: &[Rule], from: usize, cx: &mut Context<'_>) -> (Verdict
                     break;
                 }
             },
-            Some(condition) => condition.holds(cx),
+            Some(condition) => condition.holds_with(cx, trace),
         };
-        if holds && let Some(verdict) = apply(rules, index, cx, &mut scratch) {
+        let before = trace.before(cx, holds);
+        let verdict = if holds { apply(rules, index, cx, &mut scratch) } else { None };
+        trace.rule(rule, holds, before, verdict.as_ref(), cx);
+        if let Some(verdict) = verdict {
             outcome = (verdict, Some(index));
             break;
         }

@@ -59,6 +59,32 @@ pub enum Wait {
     Log,
 }
 
+impl Wait {
+    /// Says what is waited for, in a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Wait::Body { time, at_least: 0 } => format!("wait for the body, {time:?} at most"),
+            Wait::Body { time, at_least } => {
+                format!("wait for {at_least} bytes of the body, {time:?} at most")
+            }
+            Wait::Login(_) => "compute the hash of the password".to_owned(),
+            Wait::Pause(time) => format!("pause for {time:?}"),
+            Wait::Packets(_) => "mark the packets to the client".to_owned(),
+            Wait::ProxyHeader => "take the PROXY protocol header".to_owned(),
+            Wait::Log => "write a line of the log".to_owned(),
+            Wait::Resolve { host, .. } => format!("resolve {}", String::from_utf8_lossy(host)),
+            Wait::EarlyHint(fields) => {
+                let mut text = "send 103".to_owned();
+                for (name, value) in fields {
+                    let name = String::from_utf8_lossy(name);
+                    text.push_str(&format!(" {name}: {}", String::from_utf8_lossy(value)));
+                }
+                text
+            }
+        }
+    }
+}
+
 /// A compiled action that waits.
 #[derive(Debug)]
 pub(super) enum Waiting {
@@ -271,6 +297,9 @@ impl Waiting {
                     && rule.condition.as_ref().is_none_or(|condition| condition.holds(cx))
                 {
                     fields.push(hint(name, value, cx, scratch));
+                    if let Some(recorder) = &cx.record.trace {
+                        recorder.joined(rule);
+                    }
                     next += 1;
                 }
                 (Wait::EarlyHint(fields), next)

@@ -10,8 +10,9 @@ use crate::rules::pattern::{
     self, Entries, IntRange, Kind, List, Matcher, Method, Network, Networks, Output, TextPattern,
     unhex,
 };
-use crate::rules::sample::{Arg, Expression, Type, parse_int};
+use crate::rules::sample::{Arg, Expression, Type, Value, parse_int};
 use crate::rules::text::Text;
+use crate::rules::trace::{About, Off, Trace};
 use crate::rules::{Compiler, fetch, known, regexp};
 use std::sync::Arc;
 
@@ -42,16 +43,25 @@ pub(super) struct Test {
 impl Test {
     /// Evaluates it.
     #[inline]
-    pub(super) fn holds(&self, cx: &Context<'_>) -> bool {
-        if self.lists.is_empty() {
-            return self.expression.any(cx, &mut |value| self.matcher.matches(value));
-        }
-        self.holds_with_lists(cx)
+    pub(super) fn holds<T: Trace>(&self, cx: &Context<'_>, trace: T) -> bool {
+        let holds = match self.lists.is_empty() {
+            true => self.expression.any(cx, &mut |value| {
+                let is = self.matcher.matches(value);
+                trace.value(value, is, || self.matching(value));
+                is
+            }),
+            false => self.holds_with_lists(cx, trace),
+        };
+        trace.test(|| self.about(), holds);
+        holds
     }
 
-    fn holds_with_lists(&self, cx: &Context<'_>) -> bool {
+    fn holds_with_lists<T: Trace>(&self, cx: &Context<'_>, trace: T) -> bool {
         self.expression.any(cx, &mut |value| {
-            self.matcher.matches(value) || self.lists.iter().any(|list| list.contains(value))
+            let is =
+                self.matcher.matches(value) || self.lists.iter().any(|list| list.contains(value));
+            trace.value(value, is, || self.matching(value));
+            is
         })
     }
 
@@ -60,7 +70,7 @@ impl Test {
     /// What matches matches, whatever comes; what does not may, as long as the value may change.
     pub(super) fn decide(&self, cx: &Context<'_>) -> Option<bool> {
         cx.undecided.set(false);
-        if self.holds(cx) {
+        if self.holds(cx, Off) {
             return Some(true);
         }
         let half_a_message = cx.content.partial_http
@@ -69,6 +79,74 @@ impl Test {
             cx.may_change();
         }
         (!cx.undecided.replace(false)).then_some(false)
+    }
+
+    /// Says what is fixed about it.
+    fn about(&self) -> About {
+        let written = self.written.iter().map(|written| written.text.clone());
+        let files = self.lists.iter().map(|list| list.kind().path.as_str());
+        let files = files.filter(|path| !path.is_empty()).map(|path| format!("-f {path}"));
+        About {
+            span: self.span,
+            expression: self.expression.text().to_owned(),
+            method: self.method.name(),
+            patterns: files.chain(written).collect(),
+            varies: self.expression.varies(),
+        }
+    }
+
+    /// Returns the pattern that a value matches, as it was written.
+    #[cold]
+    fn matching(&self, value: &Value<'_>) -> Option<String> {
+        if let Some(key) = self.lists.iter().find_map(|list| list.key(value)) {
+            return Some(String::from_utf8_lossy(&key).into_owned());
+        }
+        if let Matcher::Int(ranges) | Matcher::Len(ranges) = &self.matcher {
+            return self.matching_range(ranges, value);
+        }
+        let found = self.written.iter().enumerate().find(|(at, written)| {
+            let text = || TextPattern::new(written.text.as_bytes(), written.ignore_case);
+            match &self.matcher {
+                Matcher::Reg(regexes) => {
+                    let value = value.clone().into_bytes();
+                    regexes.get(*at).is_some_and(|regex| regex.is_match(&value))
+                }
+                Matcher::Ip(_) => {
+                    let network = Network::parse(&written.text);
+                    let set = network.map(|network| Networks::new(&[network]));
+                    set.zip(value.to_ip()).is_some_and(|(set, ip)| set.contains(ip))
+                }
+                _ if self.method == Method::Bin => {
+                    let bytes = unhex(&written.text).unwrap_or_default();
+                    Matcher::text(Method::Bin, vec![TextPattern::new(&bytes, false)]).matches(value)
+                }
+                _ => Matcher::text(self.method, vec![text()]).matches(value),
+            }
+        });
+        found.map(|(_, written)| written.text.clone())
+    }
+
+    fn matching_range(&self, ranges: &[IntRange], value: &Value<'_>) -> Option<String> {
+        let number = match self.method {
+            Method::Len => value.clone().into_bytes().len() as i64,
+            _ => value.to_int()?,
+        };
+        let mut operator = None;
+        let mut ranges = ranges.iter();
+        for written in &self.written {
+            if OPERATORS.contains(&written.text.as_str()) {
+                operator = Some(&written.text);
+                continue;
+            }
+            let range = ranges.next()?;
+            if range.low <= number && number <= range.high {
+                return Some(match operator {
+                    Some(operator) => format!("{operator} {}", written.text),
+                    None => written.text.clone(),
+                });
+            }
+        }
+        None
     }
 
     /// Compiles `<criterion> [flags] [operator] [<value>…]`; reports what is wrong.
@@ -497,9 +575,11 @@ fn report(pattern: &Pattern, expected: &str, compiler: &mut Compiler<'_>) {
     );
 }
 
+/// What a number can be compared by.
+const OPERATORS: &[&str] = &["eq", "ge", "gt", "le", "lt"];
+
 /// Compiles numbers, ranges and operators; an operator counts for all that follow.
 fn integers(patterns: &[Pattern], compiler: &mut Compiler<'_>) -> Option<Box<[IntRange]>> {
-    const OPERATORS: &[&str] = &["eq", "ge", "gt", "le", "lt"];
     let mut operator: Option<&Pattern> = None;
     let mut ranges = Vec::new();
     for pattern in patterns {

@@ -12,6 +12,7 @@ mod run;
 
 use super::context::Context;
 use super::pattern::Method;
+use super::trace::{Off, Trace};
 use super::{Compiler, fetch};
 use crate::config::ast::{Line, Span, Word};
 use crate::config::diagnostic::{Diagnostic, Severity, suggest};
@@ -30,6 +31,8 @@ pub(in crate::rules) fn predefined() -> impl Iterator<Item = (String, &'static s
 /// Conditions share it, and later lines of the same name complete it for all of them: tests are only ever appended.
 #[derive(Debug, Default)]
 struct Acl {
+    /// Empty for one in braces.
+    name: Box<str>,
     first: OnceLock<Box<Node>>,
 }
 
@@ -41,10 +44,14 @@ struct Node {
 }
 
 impl Acl {
-    fn of(test: Test) -> Self {
-        let acl = Self::default();
+    fn of(name: &str, test: Test) -> Self {
+        let acl = Self::named(name);
         acl.append(test);
         acl
+    }
+
+    fn named(name: &str) -> Self {
+        Self { name: name.into(), first: OnceLock::new() }
     }
 
     fn append(&self, test: Test) {
@@ -61,8 +68,8 @@ impl Acl {
     }
 
     #[inline]
-    fn holds(&self, cx: &Context<'_>) -> bool {
-        self.tests().any(|test| test.holds(cx))
+    fn holds<T: Trace>(&self, cx: &Context<'_>, trace: T) -> bool {
+        self.tests().any(|test| test.holds(cx, trace))
     }
 
     /// Evaluates it while more bytes may come; `None` is "not known yet".
@@ -121,7 +128,7 @@ impl AclSet {
             Test::parse(words, compiler)
         };
         let entry = self.declared.entry(name.text.clone()).or_insert_with(|| Entry {
-            acl: Arc::new(Acl::default()),
+            acl: Arc::new(Acl::named(&name.text)),
             span: name.span,
             used: false,
             broken: false,
@@ -162,7 +169,7 @@ impl AclSet {
                 .map(|text| Word { text: (*text).to_string(), span, quoted: false })
                 .collect();
             let test = Test::parse(&words, compiler)?;
-            Some(Arc::new(Acl::of(test)))
+            Some(Arc::new(Acl::of(name, test)))
         });
         known.clone().ok_or(true)
     }
@@ -202,6 +209,15 @@ struct Term {
     acl: Arc<Acl>,
 }
 
+impl Term {
+    #[inline]
+    fn holds<T: Trace>(&self, cx: &Context<'_>, trace: T) -> bool {
+        let holds = self.acl.holds(cx, trace) != self.negated;
+        trace.term(&self.acl.name, self.negated, holds);
+        holds
+    }
+}
+
 /// A compiled `if …` or `unless …`.
 #[derive(Debug)]
 pub struct Condition {
@@ -236,10 +252,17 @@ impl Condition {
     /// Evaluates it.
     #[inline]
     pub fn holds(&self, cx: &Context<'_>) -> bool {
-        let any = self
-            .groups
-            .iter()
-            .any(|group| group.iter().all(|term| term.acl.holds(cx) != term.negated));
+        self.holds_with(cx, Off)
+    }
+
+    /// Evaluates it and tells what it looked at.
+    #[inline]
+    pub fn holds_with<T: Trace>(&self, cx: &Context<'_>, trace: T) -> bool {
+        let any = self.groups.iter().any(|group| {
+            let all = group.iter().all(|term| term.holds(cx, trace));
+            trace.group(all);
+            all
+        });
         any != self.unless
     }
 
@@ -509,7 +532,7 @@ impl Parser<'_, '_> {
         }
         let test = Test::parse(inside, self.compiler).ok_or(false)?;
         let span = test.span;
-        let acl = Acl::of(test);
+        let acl = Acl::of("", test);
         self.warn_if_blind(&acl, span);
         Ok(Arc::new(acl))
     }

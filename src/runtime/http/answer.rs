@@ -10,6 +10,7 @@ use crate::proto::h1::write::{self, Framing, Hop};
 use crate::proto::http::Version;
 use crate::proto::reply::Reply;
 use crate::rules::action::{Answer, Service};
+use crate::rules::trace::Event;
 use crate::runtime::session::Session;
 use crate::runtime::watch;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
     let shard = &session.shard;
     track::stopped(session, exchange, &stop);
+    if let Some(recorder) = &exchange.record.trace {
+        stop.describe().into_iter().for_each(|why| recorder.note(why));
+    }
     let termination = &mut exchange.record.termination;
     (termination.cause, termination.phase) = match &stop {
         Stop::Deny(_) | Stop::DenyAnswer(_) | Stop::Drop(_) => (b'P', b'R'),
@@ -46,6 +50,12 @@ pub async fn stop(session: &Session, exchange: &mut Exchange, stop: Stop) {
             exchange.record.request_us = -1;
             count_denied(session, exchange, Counter::DeniedRequests);
             exchange.keep_alive = false;
+            if let Some(recorder) = &exchange.record.trace {
+                recorder.push(Event::Dropped(match how {
+                    Drop::Close => "the connection is closed without an answer",
+                    Drop::Silent(_) => "the connection is forgotten without telling the client",
+                }));
+            }
             drop_client(session, how);
         }
         Stop::Tarpit(status, answer) => {
@@ -109,6 +119,12 @@ fn as_applet(exchange: &mut Exchange, name: &'static str) {
 async fn tarpit(session: &Session, exchange: &mut Exchange) -> bool {
     let timeouts = &session.frontend().timeouts;
     let limit = timeouts.tarpit.or(timeouts.connect).unwrap_or(TARPIT);
+    if session.shard.rehearsal.get().is_some() {
+        if let Some(recorder) = &exchange.record.trace {
+            recorder.note(format!("holds the client back for {limit:?} (not waited for here)"));
+        }
+        return true;
+    }
     // The head is still needed for answer and log, the room behind it is not.
     let head = exchange.request.buffer().to_vec();
     session.shard.buffers.give(std::mem::replace(exchange.request.buffer_mut(), head));
@@ -229,6 +245,9 @@ async fn send_reply(session: &Session, exchange: &mut Exchange, reply: &Reply, r
             reply.write_h1(&mut exchange.out, exchange.keep_alive, head_request, version);
     }
     exchange.record.bytes_out += exchange.out.len() as u64;
+    if let Some(recorder) = &exchange.record.trace {
+        recorder.answer(&exchange.out);
+    }
     if exchange.out.is_empty() {
         // An error file without a byte: the connection is closed without a word.
         exchange.keep_alive = false;

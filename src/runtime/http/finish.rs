@@ -1,6 +1,7 @@
 //! The end of a stream: counters, histograms and the log line; and the lines of the steps before it.
 
 use super::exchange::Exchange;
+use super::explain;
 use super::route::with_context;
 use super::track;
 use crate::log::{Line, LogTarget};
@@ -63,6 +64,9 @@ pub fn stream(session: &Session, exchange: &mut Exchange) {
         step(session, exchange, if error { LogStep::Error } else { LogStep::Close });
     }
     track::end(session, exchange, now);
+    if exchange.record.trace.is_some() {
+        explain::finish(session, exchange);
+    }
 }
 
 /// Counts rewrites that did not fit and were let go (`strict-mode off`).

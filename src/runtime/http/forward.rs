@@ -176,6 +176,9 @@ fn is_idempotent(request: &Head) -> bool {
 async fn refuse(session: &Session, exchange: &mut Exchange, refused: Refused) {
     let (cause, phase) = refused_letters(refused);
     end(exchange, cause, phase);
+    if let Some(recorder) = &exchange.record.trace {
+        recorder.note(refused.describe());
+    }
     if matches!(refused, Refused::LeftQueue | Refused::LeftConnect) {
         // There is nobody to tell.
         exchange.keep_alive = false;

@@ -3,11 +3,12 @@
 //! The steps are in files of their own: [`receive`] (request heads), [`route`] (rules and choices; `wait`
 //! for rules that wait), [`answer`]
 //! (responses of the proxy itself), [`forward`] (attempts at servers; `upload`, `respond` and `relay` for what flows),
-//! [`persist`] (cookies), [`identify`] (what the server learns of the client), [`finish`] (counters, logs).
+//! [`explain`] (streams that are to be explained), [`persist`] (cookies), [`identify`] (what the server learns of the client), [`finish`] (counters, logs).
 
 pub mod answer;
 pub(super) mod connect;
 pub mod exchange;
+pub mod explain;
 pub mod finish;
 pub mod forward;
 pub mod identify;
@@ -113,6 +114,9 @@ async fn transact(session: &Session, exchange: &mut Exchange) {
     exchange.keep_alive = exchange.request.keep_alive
         && frontend.connection_mode != ConnectionMode::Close
         && !session.shard.is_draining();
+    if let Some(wish) = &frontend.explain {
+        explain::begin(session, exchange, wish);
+    }
     let routed = match route::frontend(session, exchange) {
         Ok(Step::Done(backend)) => Ok(backend),
         Ok(Step::Waits(wait)) => Box::pin(route::rest_of_frontend(session, exchange, wait)).await,

@@ -39,6 +39,17 @@ pub fn wanted(session: &Session, exchange: &mut Exchange, backend: &Backend) -> 
             (Some(_), Some(_)) => b'V',
         };
     }
+    if let Some(recorder) = &exchange.record.trace {
+        let cookie = &policy.name;
+        match (server, usable) {
+            (_, Some(_)) => recorder.because(format!("the cookie `{cookie}` names it")),
+            (Some(_), None) => {
+                recorder
+                    .note(format!("the server that the cookie `{cookie}` names takes no requests"));
+            }
+            (None, _) => recorder.note(format!("the cookie `{cookie}` names no server")),
+        }
+    }
     clean(exchange, policy);
     usable
 }

@@ -14,6 +14,7 @@ use crate::proto::http::Version;
 use crate::rules::bandwidth::Direction;
 use crate::rules::capture::Side;
 use crate::rules::context::LogStep;
+use crate::rules::trace::Event;
 use crate::runtime::tcp::{count_end, end_letters, tunnel_options};
 use crate::runtime::tunnel::{self, Options};
 use crate::runtime::watch::{self, Left};
@@ -60,6 +61,9 @@ impl Conversation<'_> {
             exchange.record.captures.take(declared, Side::Response, &exchange.response);
         }
         exchange.variables.end_request(&shard.plan.variables);
+        if let Some(recorder) = &exchange.record.trace {
+            recorder.push(Event::Response(exchange.response.status()));
+        }
         if route::has_response_rules(self.session, self.backend) {
             let ruled = route::response(self.session, exchange, self.backend, self.upstream).await;
             if let Some(limits) = exchange.record.bandwidth.get_mut() {

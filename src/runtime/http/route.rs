@@ -4,11 +4,14 @@ use super::exchange::Exchange;
 use super::wait::{self, Side, Waiting, resume};
 use super::{identify, persist, stick};
 use crate::metrics::Counter;
-use crate::plan::{Backend, BackendTarget, HeaderNames, ServerTarget, StatsPage, UseBackend};
+use crate::plan::{
+    Backend, BackendTarget, HeaderNames, MonitorFail, ServerTarget, StatsPage, UseBackend,
+};
 use crate::proto::h1::seal;
 use crate::proto::uri;
 use crate::rules::action::{self, Answer, Rule, Service, Verdict};
 use crate::rules::context::Context;
+use crate::rules::trace::{self, Event};
 use crate::rules::variable::Variables;
 use crate::runtime::inspect;
 use crate::runtime::session::Session;
@@ -116,8 +119,12 @@ pub fn frontend<'s>(session: &'s Session, exchange: &mut Exchange) -> Result<Ste
         && exchange.request.target() == monitored.as_bytes()
     {
         exchange.silent = true;
-        let failed =
-            with_context(session, exchange, |cx| frontend.monitor_fail.iter().any(|c| c.holds(cx)));
+        let failed = with_context(session, exchange, |cx| {
+            let fails = |rule: &MonitorFail| {
+                trace::holds(cx, Some(&rule.condition), rule.span, "monitor fail")
+            };
+            frontend.monitor_fail.iter().any(fails)
+        });
         return Err(Stop::Monitor(!failed));
     }
     if frontend.buffer_request {
@@ -186,6 +193,9 @@ pub fn backend<'s>(
     index: u32,
 ) -> Result<Step<'s, ()>, Stop> {
     let backend = session.shard.backend(index);
+    if let Some(recorder) = &exchange.record.trace {
+        recorder.push(Event::Backend(index));
+    }
     if backend.buffer_request || !own_content_rules(session, backend).is_empty() {
         return Ok(Step::Waits(None));
     }
@@ -312,13 +322,26 @@ fn chosen_backend(session: &Session, exchange: &mut Exchange) -> Option<u32> {
     }
     let names = &session.shard.plan.names.backends;
     with_context(session, exchange, |cx| {
-        match &UseBackend::first(&frontend.use_backend, cx)?.target {
-            BackendTarget::Fixed(index) => Some(*index),
+        let rule = UseBackend::first(&frontend.use_backend, cx)?;
+        let record = cx.record;
+        let told = |name: &str, how: &str| {
+            if let Some(recorder) = &record.trace {
+                recorder.outcome(format!("{how} {name}"));
+            }
+        };
+        match &rule.target {
+            BackendTarget::Fixed(index) => {
+                told(&names[*index as usize], "backend");
+                Some(*index)
+            }
             BackendTarget::Named(format) => {
                 let mut name = Vec::new();
                 format.write(cx, &mut name);
                 // An unknown name falls through to the default, as the manual says for dynamic rules.
-                names.iter().position(|known| known.as_bytes() == name).map(|index| index as u32)
+                let found = names.iter().position(|known| known.as_bytes() == name);
+                let how = if found.is_some() { "backend" } else { "default backend: there is no" };
+                told(&String::from_utf8_lossy(&name), how);
+                found.map(|index| index as u32)
             }
         }
     })
@@ -336,10 +359,11 @@ pub fn use_server(
     }
     let farm = &session.shard.plan.farms[exchange.record.backend? as usize];
     with_context(session, exchange, |cx| {
+        let record = cx.record;
         backend
             .use_server
             .iter()
-            .filter(|rule| rule.condition.as_ref().is_none_or(|c| c.holds(cx)))
+            .filter(|rule| trace::holds(cx, rule.condition.as_ref(), rule.span, "use-server"))
             .find_map(|rule| {
                 let server = match &rule.target {
                     ServerTarget::Fixed(index) => *index as usize,
@@ -349,7 +373,15 @@ pub fn use_server(
                         farm.find(std::str::from_utf8(&name).ok()?)?
                     }
                 };
-                farm.server(server).takes_persistent().then_some(server)
+                let takes = farm.server(server).takes_persistent();
+                if let Some(recorder) = &record.trace {
+                    let name = &backend.servers[server].name;
+                    match takes {
+                        true => recorder.because(format!("a `use-server` rule names {name}")),
+                        false => recorder.note(format!("{name} takes no requests now")),
+                    }
+                }
+                takes.then_some(server)
             })
     })
 }
@@ -378,7 +410,11 @@ fn last_server(session: &Session, exchange: &Exchange, backend: &Backend) -> Opt
     let stays = (backend.prefer_last || session.challenged.get())
         && exchange.record.backend == Some(index)
         && !backend.balance.is_keyed();
-    (stays && farm.is_chosen(server)).then_some(server)
+    let stays = stays && farm.is_chosen(server);
+    if stays && let Some(recorder) = &exchange.record.trace {
+        recorder.because("the server of the last request of this connection".to_owned());
+    }
+    stays.then_some(server)
 }
 
 /// Returns whether there are rules for the responses of that backend.
@@ -431,6 +467,24 @@ pub fn after_response(session: &Session, exchange: &mut Exchange) {
     for rules in lists.into_iter().filter(|rules| !rules.is_empty()) {
         // Such rules edit and allow; none of them ends the response.
         with_context(session, exchange, |cx| action::run(rules, cx));
+    }
+}
+
+impl Stop {
+    /// Says why the request goes no further, for explanations.
+    pub fn describe(&self) -> Option<&'static str> {
+        Some(match self {
+            Stop::Stats(_) => "the statistics page answers",
+            Stop::Monitor(true) => "the monitor answers: all is well",
+            Stop::Monitor(false) => "the monitor answers: a `monitor fail` rule applies",
+            Stop::NoBackend => {
+                "there is no backend for it: no `use_backend` rule applies and no `default_backend` takes it"
+            }
+            Stop::Service(_) => "a service inside the proxy answers",
+            Stop::Failed { .. } => "what a rule waited for did not come",
+            // Rules say themselves what they do.
+            _ => return None,
+        })
     }
 }
 

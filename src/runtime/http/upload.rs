@@ -7,6 +7,7 @@ use crate::proto::h1::body::BodyReader;
 use crate::proto::h1::write::{self, Hop};
 use crate::proto::http::{Head, Known};
 use crate::rules::bandwidth::{Direction, Limits};
+use crate::rules::trace::Event;
 use crate::runtime::bandwidth::Limited;
 use crate::runtime::deadline::Expired;
 use std::cell::{Cell, RefCell};
@@ -36,7 +37,11 @@ impl Conversation<'_> {
             return Box::pin(self.send_request_slowly(exchange, hop, with_body, &limits)).await;
         }
         if !write::needs_rewrite(&exchange.request, hop) {
+            let head_len = exchange.request.received().len();
             let buffer = std::mem::take(exchange.request.buffer_mut());
+            if let Some(recorder) = &exchange.record.trace {
+                recorder.push(Event::Request(buffer[..head_len].to_vec(), with_body - head_len));
+            }
             let count = Cell::new(0);
             let mut sending = pin!(self.upstream.send_counted(buffer, with_body, &count));
             let sent = deadline.limit(sending.as_mut()).await;
@@ -59,6 +64,9 @@ impl Conversation<'_> {
             return Err(self.outgrown(b'R'));
         }
         let head_len = exchange.request.received().len();
+        if let Some(recorder) = &exchange.record.trace {
+            recorder.push(Event::Request(out.clone(), with_body - head_len));
+        }
         out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
         let len = out.len();
         let count = Cell::new(0);
@@ -88,6 +96,9 @@ impl Conversation<'_> {
             return Err(self.outgrown(b'R'));
         }
         let free = out.len();
+        if let Some(recorder) = &exchange.record.trace {
+            recorder.push(Event::Request(out.clone(), with_body - head_len));
+        }
         out.extend_from_slice(&exchange.request.buffer()[head_len..with_body]);
         let (len, sent) = (out.len(), Cell::new(0));
         let limited = self.limited_upload(limits);

@@ -73,8 +73,14 @@ pub(in crate::runtime) async fn carry_out(
 ) -> Result<(), Stop> {
     match wait {
         Wait::Resolve { variable, resolvers, first, host } => {
-            let looking = resolver::resolve(&session.shard, Wanted { resolvers, first }, &host);
-            let found = unless_left(session, exchange, looking).await?;
+            let found = match session.shard.rehearsal.get() {
+                Some(rehearsal) => rehearsal.resolve(&host),
+                None => {
+                    let wanted = Wanted { resolvers, first };
+                    let looking = resolver::resolve(&session.shard, wanted, &host);
+                    unless_left(session, exchange, looking).await?
+                }
+            };
             with_context(session, exchange, |cx| match found {
                 Some(ip) => cx.variables.set(variable, Value::Ip(ip), Conditions::default()),
                 // What an earlier request of the session found is not an address of this host.
@@ -82,6 +88,7 @@ pub(in crate::runtime) async fn carry_out(
             });
             Ok(())
         }
+        Wait::Pause(_) if session.shard.rehearsal.get().is_some() => Ok(()),
         Wait::Pause(time) => pause(session, time).await,
         Wait::Login(question) => logins::ask(session, question).await,
         Wait::Log => {
