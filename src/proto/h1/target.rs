@@ -115,9 +115,10 @@ fn absolute(head: &mut Head, host: Option<usize>, relaxed: bool) -> Result<(), E
         (split.scheme.unwrap_or_default(), split.authority.unwrap_or_default());
     let default_port = uri::default_port(scheme);
     let named = uri::without_user(authority);
+    let (name, port) = uri::host_and_port(named);
     let wrong = uri::host_end(named) != named.len()
         // Such a URI always names a host, and a user in it is a lure (RFC 9110 sections 4.2.1 and 4.2.4).
-        || default_port.is_some() && (named.len() < authority.len() || named.is_empty());
+        || default_port.is_some() && (named.len() < authority.len() || name.is_empty());
     if wrong {
         return if relaxed { Ok(()) } else { Err(ErrorKind::Target) };
     }
@@ -128,7 +129,6 @@ fn absolute(head: &mut Head, host: Option<usize>, relaxed: bool) -> Result<(), E
     {
         return Err(ErrorKind::Host);
     }
-    let (name, port) = uri::host_and_port(named);
     let spelled = if port.is_none() || port == default_port { name } else { named };
     match (host, given) {
         (Some(_), Some(given)) if given == spelled => {}

@@ -218,6 +218,8 @@ const LINES: &[(&str, &str)] = &[
     ("GET http://a.b/ HTTP/1.1", HOST),
     ("GET http:// HTTP/1.1", TARGET),
     ("GET http:///a HTTP/1.1", TARGET),
+    ("GET http://:/a HTTP/1.1", TARGET),
+    ("GET http://:80/a HTTP/1.1", TARGET),
     ("GET http:/a HTTP/1.1", TARGET),
     ("GET http:a HTTP/1.1", TARGET),
     ("GET ://a HTTP/1.1", TARGET),
