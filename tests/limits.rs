@@ -5,10 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where limits of what peers may cost stand.
-const PLACES: &[&str] =
-    &["src/runtime", "src/proto/h1", "src/log.rs", "src/rules/login.rs", "src/control/socket.rs"];
+const PLACES: &[&str] = &[
+    "src/runtime",
+    "src/proto/h1",
+    "src/log.rs",
+    "src/rules/login.rs",
+    "src/control/socket.rs",
+    "src/control/command/events.rs",
+    "src/control/log_stream.rs",
+];
 /// Names that are limits without ending in `_MAX`.
-const OTHERS: &[&str] = &["QUEUE_BATCHES"];
+const OTHERS: &[&str] = &["PORTION_BYTES", "QUEUE_BATCHES"];
 
 /// Returns `path NAME` and value of every limit in the source.
 fn of_source(root: &Path) -> BTreeMap<String, String> {

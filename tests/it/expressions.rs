@@ -166,8 +166,8 @@ tables! {
     maps: "map.txt",
     mqtt_packets: "mqtt.txt",
     protocol_buffers: "protobuf.txt",
-    stick_tables: "stick.txt",
     states_of_streams: "state.txt",
+    stick_tables: "stick.txt",
     points_in_time: "time.txt",
     variables: "variable.txt",
 }

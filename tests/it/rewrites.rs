@@ -121,6 +121,9 @@ fn strict_mode_decides_what_becomes_of_a_message_whose_rewrite_fails() {
                 .map(|r| format!("{} {}", show(r, "x-grown"), show(r, "x-small")))
                 .collect();
             assert_eq!(lines, seen, "{kind:?} {rules}");
+            // What a stream counts at its end is there when its connection is through.
+            client.half_close();
+            client.rest();
             let failed =
                 field(&command(&proxy.folder().join("cli"), "show stat"), "l", "FRONTEND", "wrew");
             vec![format!("{} {lines:?} {failed}", answer.status)]

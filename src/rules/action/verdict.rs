@@ -37,18 +37,18 @@ pub(super) const TABLE: &[Row] = &[
         ends(RuleSets::HTTP, allow),
     ),
     super::row(
-        "close",
-        "",
-        "Ends the list and, once what the server sent is passed on, the connection to it.",
-        "tcp-response content close",
-        ends(RuleSets::of(&[RuleSet::ResponseContent]), close),
-    ),
-    super::row(
         "auth",
         "[realm <realm>]",
         "Asks for user and password by a 401 with a challenge, or by a 407 if the request is one for a proxy.",
         "http-request auth realm Staff",
         request(auth),
+    ),
+    super::row(
+        "close",
+        "",
+        "Ends the list and, once what the server sent is passed on, the connection to it.",
+        "tcp-response content close",
+        ends(RuleSets::of(&[RuleSet::ResponseContent]), close),
     ),
     super::row(
         "deny",
